@@ -1,0 +1,36 @@
+"""Step a network through time and keep what was asked."""
+
+from amphid.simulation.network import Network, NetworkState
+from amphid.simulation.recording import Recording, Spikes
+from amphid.simulation.simulate import Engine, Task, Torch, simulate
+from amphid.simulation.stimulus import (
+    Stimulus,
+    batch,
+    noise,
+    poisson,
+    pulse,
+    ramp,
+    sine,
+    spike_trains,
+    stimulus_from_file,
+)
+
+__all__ = [
+    "Engine",
+    "Network",
+    "NetworkState",
+    "Recording",
+    "Spikes",
+    "Stimulus",
+    "Task",
+    "Torch",
+    "batch",
+    "noise",
+    "poisson",
+    "pulse",
+    "ramp",
+    "simulate",
+    "sine",
+    "spike_trains",
+    "stimulus_from_file",
+]

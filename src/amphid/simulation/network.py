@@ -1,0 +1,186 @@
+"""A network: a connectome whose cells and connections have equations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from amphid.dynamics import MembraneNeuron, Neuron, Synapse
+from amphid.simulation.rest import resting_voltage
+from amphid.simulation.wires import Wires
+from amphid.wiring import Connectome
+
+GROUPS = ("chemical", "excitatory", "inhibitory", "electrical")
+
+
+class NetworkState(NamedTuple):
+    """Where a network is: everything that the next step depends on."""
+
+    neuron: Any  # state of the cells
+    given: Tensor  # what they gave out in the last step [*B, N]
+    synapses: dict[str, Any]  # state of each group of synapses
+    past: dict[str, tuple[Tensor, ...]]  # what they released in the last steps, latest first
+
+    @property
+    def v(self) -> Tensor:
+        """Membrane potential [*B, N] in mV."""
+        v: Tensor = self.neuron.v
+        return v
+
+
+class Network(nn.Module):
+    """Cells with equations on the wiring of a connectome.
+
+    connectome: N cells and E connections.
+    neuron: what each cell does.
+    synapse: what the connections do, by group: "chemical" (weights carry the sign), or "excitatory"
+        and "inhibitory" (weights are magnitudes; the synapse's reversal or amplitude is the sign),
+        and "electrical". A single synapse stands for all chemical connections. Every connection
+        must fall in exactly one group.
+    weight: [*B, E] one weight per connection; the synapse counts when None. An `nn.Parameter` is
+        learned (so is the default), a tensor is fixed. Leading axes are draws run side by side.
+    dale: True keeps the sign of each connection, whatever its weight becomes; False lets a weight
+        carry its own sign.
+
+    Raises ValueError when connections have no synapse, or no sign where one is needed.
+    """
+
+    weight: Tensor
+    sign: Tensor
+
+    def __init__(
+        self,
+        connectome: Connectome,
+        *,
+        neuron: Neuron[Any],
+        synapse: Mapping[str, Synapse[Any]] | Synapse[Any] | None = None,
+        weight: Tensor | None = None,
+        dale: bool = True,
+    ) -> None:
+        super().__init__()
+        groups = {"chemical": synapse} if isinstance(synapse, Synapse) else dict(synapse or {})
+        _check_parts(neuron, groups)
+        self.connectome, self.dale = connectome, dale
+        self.neuron: Neuron[Any] = neuron.bound(connectome.select, len(connectome))
+        self.synapses = nn.ModuleDict(groups)
+        self.edges: dict[str, NDArray[np.int64]] = _edges_by_group(connectome, groups)
+        sign = torch.from_numpy(connectome.connections.sign.astype(np.int8))
+        self.register_buffer("sign", sign, persistent=False)
+        self._hold_weight(weight)
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{key}={synapse!r}" for key, synapse in self.synapses.items())
+        return f"Network({self.connectome!r},\n  neuron={self.neuron!r},\n  synapse={{{groups}}})"
+
+    def groups(self) -> Iterable[tuple[str, Synapse[Any]]]:
+        """The synapses by group."""
+        return cast("Iterable[tuple[str, Synapse[Any]]]", self.synapses.items())
+
+    def weights_of(self, group: str) -> Tensor:
+        """Weights [*B, K] of the connections of a group, with their sign where it carries one."""
+        edges = torch.from_numpy(self.edges[group]).to(self.weight.device)
+        weight = self.weight[..., edges]
+        if not self.dale:
+            return weight
+        return weight.abs() * self.sign[edges] if group == "chemical" else weight.abs()
+
+    def wires(self, dt: float) -> dict[str, Wires]:
+        """The connections of each group, made ready for steps of dt ms."""
+        return {
+            group: Wires.of(self.connectome, edges, self.weights_of(group), dt)
+            for group, edges in self.edges.items()
+        }
+
+    def init(self, like: Tensor, wires: Mapping[str, Wires]) -> NetworkState:
+        """At rest, for cells shaped as `like` [*B, N].
+
+        Cells whose threshold is their own rest start at the resting potential of the network.
+        """
+        state = self.neuron.init(like)
+        midpoint = self.neuron.midpoint()
+        if isinstance(self.neuron, MembraneNeuron) and midpoint is not None:
+            v = resting_voltage(self.neuron, midpoint, self.synapses, wires, state)
+            state = self.neuron.settle(state, v)
+        given = self.neuron.given(state)
+        groups = {key: synapse.init(given) for key, synapse in self.groups()}
+        past = {key: (given,) * wires[key].longest for key in groups}
+        return NetworkState(state, given, groups, past)
+
+    def rest(self, dt: float = 1.0) -> NetworkState:
+        """The state at rest of one copy of the network [*B, N]."""
+        like = self.weight.new_zeros(*self.weight.shape[:-1], len(self.connectome))
+        return self.init(like, self.wires(dt))
+
+    def forward(self, stimulus: Tensor, dt: float = 1.0) -> Tensor:
+        """What the cells give out [T, *B, N], from rest, under a current [T, *B, N] in pA."""
+        from amphid.simulation.simulate import simulate
+
+        return getattr(simulate(self, stimulus, dt=dt), self.neuron.output)
+
+    def _hold_weight(self, weight: Tensor | None) -> None:
+        wires = self.connectome.connections
+        if weight is None:
+            counts = torch.from_numpy(wires.synapses.astype(np.float64))
+            signs = 1 if self.dale else torch.from_numpy(np.where(wires.sign < 0, -1.0, 1.0))
+            weight = nn.Parameter((counts * signs).to(torch.get_default_dtype()))
+        if not isinstance(weight, Tensor) or weight.shape[-1:] != (len(wires),):
+            got = list(weight.shape) if isinstance(weight, Tensor) else repr(weight)
+            raise ValueError(
+                f"weight must be a tensor [*B, E] with one entry for each of {len(wires)} "
+                f"connections, got {got}."
+            )
+        if isinstance(weight, nn.Parameter):
+            self.weight = weight
+        else:
+            self.register_buffer("weight", weight)
+
+
+def _check_parts(neuron: object, groups: Mapping[str, object]) -> None:
+    if not isinstance(neuron, Neuron):
+        raise TypeError(f"neuron must be a Neuron such as dynamics.LIF(), got {neuron!r}.")
+    for key, synapse in groups.items():
+        if key not in GROUPS:
+            raise ValueError(f"synapse has no group {key!r}: the groups are {', '.join(GROUPS)}.")
+        if not isinstance(synapse, Synapse):
+            raise TypeError(f"synapse[{key!r}] must be a Synapse, got {synapse!r}.")
+    if "chemical" in groups and {"excitatory", "inhibitory"} & set(groups):
+        raise ValueError(
+            "synapse gives both 'chemical' and 'excitatory' or 'inhibitory': a connection must "
+            "fall in one group. Drop 'chemical', or the other two."
+        )
+
+
+def _edges_by_group(
+    connectome: Connectome, groups: Mapping[str, Any]
+) -> dict[str, NDArray[np.int64]]:
+    """Indices of the connections of each group; every connection must be in one."""
+    wires = connectome.connections
+    split = bool({"excitatory", "inhibitory"} & set(groups))
+    unsigned = wires.chemical & (wires.sign == 0)
+    masks = {
+        "chemical": wires.chemical,
+        "excitatory": wires.chemical & (wires.sign > 0),
+        "inhibitory": wires.chemical & (wires.sign < 0),
+        "electrical": wires.electrical,
+    }
+    if unsigned.any() and (split or "chemical" in groups):
+        raise ValueError(
+            f"{int(unsigned.sum()):,} chemical connections have no sign. Signs are a modelling "
+            "choice: make it with connectome.signed(wiring.by_transmitter), wiring.by_receptor or "
+            "wiring.all_positive."
+        )
+    needed = ("excitatory", "inhibitory") if split else ("chemical",)
+    for key in (*needed, "electrical"):
+        if key not in groups and masks[key].any():
+            raise ValueError(
+                f"{int(masks[key].sum()):,} {key} connections have no synapse: give "
+                f"synapse={{..., {key!r}: ...}}."
+            )
+    if not np.isnan(wires.delay[wires.electrical]).all():
+        raise ValueError("an electrical connection has no delay, but some here carry one.")
+    return {key: np.flatnonzero(masks[key]) for key in groups}

@@ -1,0 +1,156 @@
+"""What was recorded: named cells, named variables, spikes as events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amphid.wiring import Cells, Connections, Connectome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNITS = {"v": "mV", "threshold": "mV", "spike": "1", "release": "1", "g": "nS", "i": "pA"}
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """Spikes as events: which step, which cell of which trial.
+
+    index: [D, K] the place of each of K spikes in a dense array [T, *B, N], sorted by step.
+    shape: T, *B, N. dt: ms per step.
+    """
+
+    index: Tensor
+    shape: tuple[int, ...]
+    dt: float
+
+    def __len__(self) -> int:
+        return self.index.shape[1]
+
+    @property
+    def time(self) -> Tensor:
+        """[K] when: the end of the step in which the cell fired, ms."""
+        return (self.index[0] + 1) * self.dt
+
+    @property
+    def cell(self) -> Tensor:
+        """[K] which cell, as an index into the cells of the recording."""
+        return self.index[-1]
+
+    def dense(self) -> Tensor:
+        """[T, *B, N] one where a spike is, else zero."""
+        everywhere = torch.zeros(self.shape)
+        everywhere[tuple(self.index)] = 1.0
+        return everywhere
+
+    def of(self, cells: Tensor) -> Spikes:
+        """The spikes of those cells [K] only, renumbered in that order."""
+        place = torch.full((self.shape[-1],), -1)
+        place[cells] = torch.arange(len(cells))
+        index = torch.cat((self.index[:-1], place[self.index[-1]][None]))
+        return replace(self, index=index[:, index[-1] >= 0], shape=(*self.shape[:-1], len(cells)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recording:
+    """What `simulate` kept.
+
+    cells: the recorded cells. dt: ms per step. every: steps between samples of `fields`.
+    fields: the sampled variables [T', *B, N] by name, such as "v"; also `run.v`.
+    spikes: the spikes as events, at full resolution, if they were asked for; dense as `run.spike`.
+    notes: what was decided on the way, such as the engine and the way of stepping.
+    state: the state after the last step, to go on from.
+    """
+
+    cells: Cells
+    dt: float
+    every: int = 1
+    fields: dict[str, Tensor] = field(default_factory=dict)
+    spikes: Spikes | None = None
+    notes: tuple[str, ...] = ()
+    state: Any = None
+
+    def __getattr__(self, name: str) -> Tensor:
+        if not name.startswith("_"):
+            if name in self.fields:
+                return self.fields[name]
+            if name == "spike" and self.spikes is not None:
+                return self.spikes.dense()
+        raise AttributeError(f"This recording has no {name!r}; it holds {self._held()}.")
+
+    def __getitem__(self, which: str | int | tuple[str | int, ...]) -> Recording:
+        """The recording of some cells: by name, class, kind or pattern, in the order asked for."""
+        which = which if isinstance(which, tuple) else (which,)
+        cells = self._connectome.select(*which)
+        chosen = torch.from_numpy(cells)
+        return replace(
+            self,
+            cells=self._connectome.subset(*which).cells,
+            fields={name: value[..., chosen] for name, value in self.fields.items()},
+            spikes=self.spikes and self.spikes.of(chosen),
+            state=None,
+        )
+
+    def __repr__(self) -> str:
+        return f"Recording({len(self.cells)} cells, {self.duration:g} ms: {self._held()})"
+
+    @property
+    def names(self) -> NDArray[np.object_]:
+        """[N] names of the recorded cells."""
+        return self.cells.name
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        if self.spikes is not None:
+            return self.spikes.shape[0]
+        return next((len(value) * self.every for value in self.fields.values()), 0)
+
+    @property
+    def duration(self) -> float:
+        """How long it ran, ms."""
+        return self.steps * self.dt
+
+    @property
+    def time(self) -> Tensor:
+        """[T'] when the fields were sampled: the end of every `every`-th step, ms."""
+        samples = self.steps // self.every
+        return torch.arange(1, samples + 1, dtype=torch.float64) * (self.every * self.dt)
+
+    def save(self, path: str | Path) -> Path:
+        """Write to one HDF5 file with named dimensions and units; the state is not kept.
+
+        The file appears whole or not at all. Raises ValueError for another suffix, OSError when the
+        folder is not there.
+        """
+        from amphid.simulation.recording_file import save
+
+        return save(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> Recording:
+        """Read what `save` wrote. Raises ValueError, in one sentence, for any other file."""
+        from amphid.simulation.recording_file import load
+
+        return load(Path(path))
+
+    def _held(self) -> str:
+        return ", ".join(self._names()) or "nothing"
+
+    def _names(self) -> Iterator[str]:
+        if self.spikes is not None and "spike" not in self.fields:
+            yield f"spike ({len(self.spikes)} events)"
+        for name, value in self.fields.items():
+            yield f"{name} {list(value.shape)}"
+
+    @cached_property
+    def _connectome(self) -> Connectome:
+        return Connectome(self.cells, Connections())

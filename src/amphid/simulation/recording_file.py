@@ -1,0 +1,101 @@
+"""Recordings on disk: one HDF5 file with named dimensions and units."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from amphid.simulation.recording import UNITS, Recording, Spikes
+from amphid.wiring import Cells
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT = 1
+
+
+def save(run: Recording, path: Path) -> Path:
+    """Write the recording under a temporary name, then put it in place."""
+    import h5py
+
+    if path.suffix not in (".h5", ".hdf5"):
+        raise ValueError(f"a recording is kept as .h5, got {path.name!r}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}.")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with h5py.File(part, "w") as file:
+            _write(run, file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def load(path: Path) -> Recording:
+    """Read a recording that `save` wrote."""
+    import h5py
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    try:
+        with h5py.File(path, "r") as file:
+            version = int(file.attrs.get("amphid_recording", 0))
+            if version > FORMAT:
+                raise ValueError(
+                    f"it has format {version}, this version reads up to {FORMAT}: upgrade amphid"
+                )
+            if version < 1:
+                raise ValueError("it is HDF5, but no recording")
+            return _read(file)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = error.args[0] if error.args else error
+        raise ValueError(f"{path} cannot be read as a recording: {reason}.") from None
+
+
+def _write(run: Recording, file: h5py.File) -> None:
+    import h5py
+
+    file.attrs.update(amphid_recording=FORMAT, dt=run.dt, every=run.every, steps=run.steps)
+    text = h5py.string_dtype()
+    file.create_dataset("notes", data=np.array(run.notes, dtype=object), dtype=text)
+    for column in ("name", "kind", "cell_class", "transmitter"):
+        file.create_dataset(f"cells/{column}", data=getattr(run.cells, column), dtype=text)
+    file["cells/position"] = run.cells.position
+    file["cells/position"].attrs["units"] = "um"
+    file["time"] = run.time.numpy()
+    file["time"].attrs["units"] = "ms"
+    for name, value in run.fields.items():
+        data = file.create_dataset(f"fields/{name}", data=value.detach().cpu().numpy())
+        data.attrs["units"] = UNITS.get(name.rpartition(".")[2], "1")
+        _name_dimensions(data)
+    if run.spikes is not None:
+        file["spikes/index"] = run.spikes.index.cpu().numpy()
+        file["spikes/shape"] = np.array(run.spikes.shape)
+
+
+def _name_dimensions(data: Any) -> None:
+    batch = [f"batch{axis}" for axis in range(data.ndim - 2)]
+    for axis, name in enumerate(("time", *batch, "cell")):
+        data.dims[axis].label = name
+
+
+def _read(file: h5py.File) -> Recording:
+    names = ("name", "kind", "cell_class", "transmitter")
+    columns = {name: file[f"cells/{name}"].asstr()[:] for name in names}
+    dt, spikes = float(file.attrs["dt"]), None
+    if "spikes" in file:
+        index = torch.from_numpy(file["spikes/index"][:])
+        spikes = Spikes(index, tuple(int(n) for n in file["spikes/shape"][:]), dt)
+    return Recording(
+        cells=Cells(position=file["cells/position"][:], **columns),
+        dt=dt,
+        every=int(file.attrs["every"]),
+        fields={name: torch.from_numpy(data[:]) for name, data in file.get("fields", {}).items()},
+        spikes=spikes,
+        notes=tuple(file["notes"].asstr()[:]),
+    )

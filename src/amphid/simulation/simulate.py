@@ -1,0 +1,260 @@
+"""Step a network through time and keep what was asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from amphid.simulation.network import Network, NetworkState
+from amphid.simulation.recording import Recording, Spikes
+from amphid.simulation.stepping import Explicit, Joint, Stepper, choose
+from amphid.simulation.stimulus import Stimulus
+
+LONG = 256  # steps; longer differentiable runs are checkpointed unless told otherwise
+
+
+class Engine(Protocol):
+    """Runs the time loop."""
+
+    def run(self, task: Task) -> Recording:
+        """The recording of a task."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What an engine is asked to do; made by `simulate`, already checked.
+
+    network, current [T, *B, N] in pA, dt in ms, names of the variables to record, steps between
+    samples, the state to start from and who hears of the progress (steps done, steps in all).
+    """
+
+    network: Network
+    current: Tensor
+    dt: float
+    record: tuple[str, ...]
+    every: int
+    state: NetworkState | None
+    progress: Callable[[int, int], None] | None
+
+
+def simulate(
+    network: Network,
+    stimulus: Stimulus | Tensor,
+    *,
+    dt: float | None = None,
+    record: Sequence[str] | None = None,
+    every: int = 1,
+    state: NetworkState | None = None,
+    engine: Engine | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Recording:
+    """Run a network under a stimulus.
+
+    stimulus: a `Stimulus`, or currents [T, *B, N] in pA; axes *B are trials run side by side.
+    dt: ms per step; that of the stimulus when None.
+    record: "spike", variables of the cells ("v"), or of a group of synapses ("excitatory.g"). What
+        the cells give out when None. every: steps between samples; spikes are always kept all.
+    state: where to start, such as `recording.state`; the network's rest when None.
+    engine: `Torch()` when None. progress: called with the steps done and the steps in all.
+
+    The recording is differentiable while torch records gradients and a parameter or the stimulus
+    asks for them; under `torch.no_grad()` it is faster and lighter. Interrupted by Ctrl-C it
+    returns the part that was run, and says so in its notes.
+    Raises ValueError or KeyError when an argument does not fit the network.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network, got {type(network).__name__}.")
+    current, dt = _current(network, stimulus, dt)
+    names = (network.neuron.output,) if record is None else _names(record)
+    if not isinstance(every, int) or every < 1:
+        raise ValueError(f"every must be a number of steps, at least 1, got {every!r}.")
+    task = Task(network, current, dt, names, every, state, progress)
+    return (engine or Torch()).run(task)
+
+
+@dataclass(frozen=True)
+class Torch:
+    """The torch engine: `step` as it is written; differentiable, batched, on any device.
+
+    checkpoint: steps between the states that are kept for a gradient; what lies between is computed
+        again on the way back. None keeps the square root of all steps when there are many; 0 keeps
+        every step.
+    implicit: True solves all voltages together, False never does; None lets the network's own
+        conductances decide.
+    """
+
+    checkpoint: int | None = None
+    implicit: bool | None = None
+
+    def run(self, task: Task) -> Recording:
+        """The recording of a task."""
+        network, dt = task.network, task.dt
+        wires = network.wires(dt)
+        stepper = self._stepper(network, wires, dt)
+        batch = torch.broadcast_shapes(task.current.shape[1:-1], network.weight.shape[:-1])
+        like = task.current.new_zeros(*batch, len(network.connectome))
+        state = network.init(like, wires) if task.state is None else task.state
+        if task.state is not None and set(state.past) != set(network.synapses):
+            raise ValueError("state belongs to another network: it has other groups of synapses.")
+        keeper = _Keeper(task)
+        graph = torch.is_grad_enabled() and _asks_for_gradient(network, task.current, state)
+        note = "torch engine, " + stepper.note
+        try:
+            for chunk in task.current.split(self._segment(len(task.current), graph=graph)):
+                run = _Segment(stepper, keeper, graph=graph)
+                if graph and self._segment(len(task.current), graph=graph) < len(task.current):
+                    state, kept = checkpoint(run, state, chunk, use_reentrant=False)
+                else:
+                    state, kept = run(state, chunk)
+                keeper.keep(kept, len(chunk))
+        except KeyboardInterrupt:
+            note += f"; interrupted after {keeper.done} of {len(task.current)} steps"
+        return keeper.recording(state, note)
+
+    def _stepper(self, network: Network, wires: Any, dt: float) -> Stepper:
+        if self.implicit is None:
+            return choose(network, wires, dt)
+        if self.implicit and not getattr(network.neuron, "solvable", False):
+            raise ValueError(
+                f"Torch(implicit=True) needs cells with a linear membrane; {network.neuron!r} "
+                "has none. Use Torch(implicit=False)."
+            )
+        return (Joint if self.implicit else Explicit)(network, wires, dt)
+
+    def _segment(self, steps: int, *, graph: bool) -> int:
+        if not graph:
+            return 64
+        if self.checkpoint is None:
+            return steps if steps <= LONG else math.isqrt(steps)
+        return self.checkpoint or steps
+
+
+class _Segment:
+    """Some steps in a row: from a state and currents [S, *B, N] to a state and what is kept."""
+
+    def __init__(self, stepper: Stepper, keeper: _Keeper, *, graph: bool) -> None:
+        self.stepper, self.keeper, self.graph, self.start = stepper, keeper, graph, keeper.done
+
+    def __call__(
+        self, state: NetworkState, current: Tensor
+    ) -> tuple[NetworkState, dict[str, list[Tensor]]]:
+        kept: dict[str, list[Tensor]] = {name: [] for name in self.keeper.task.record}
+        for step, external in enumerate(current.unbind(0), start=self.start + 1):
+            state = self.stepper(state, external)
+            for name, values in kept.items():
+                if name == "spike" or step % self.keeper.task.every == 0:
+                    values.append(self.keeper.read(state, name))
+        return state, kept
+
+
+class _Keeper:
+    """Collects what is recorded: samples as they are, spikes without a gradient as events."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.done = task, 0
+        self.samples: dict[str, list[Tensor]] = {name: [] for name in task.record}
+        self.events: list[Tensor] = []
+        self.shape: tuple[int, ...] = ()
+
+    def read(self, state: NetworkState, name: str) -> Tensor:
+        """A variable of the cells, of a group of synapses, or the spikes."""
+        if name == "spike":
+            return self._spikes(state)
+        group, _, field = name.rpartition(".")
+        if not group:
+            return self.task.network.neuron.read(state.neuron, field)
+        if group not in state.synapses:
+            known = ", ".join(state.synapses) or "none"
+            raise KeyError(f"record asks for {name!r}, but the groups of synapses are: {known}.")
+        if field not in getattr(state.synapses[group], "_fields", ()):
+            known = ", ".join(getattr(state.synapses[group], "_fields", ())) or "none"
+            raise KeyError(f"record asks for {name!r}; the variables of {group} are: {known}.")
+        value: Tensor = getattr(state.synapses[group], field)
+        return value
+
+    def keep(self, kept: dict[str, list[Tensor]], steps: int) -> None:
+        """Take over what a segment kept."""
+        for name, values in kept.items():
+            if name == "spike" and not any(value.requires_grad for value in values):
+                self._keep_events(values)
+            else:
+                self.samples[name] += values
+        self.done += steps
+        if self.task.progress:
+            self.task.progress(self.done, len(self.task.current))
+
+    def recording(self, state: NetworkState, note: str) -> Recording:
+        """The recording of all that was kept."""
+        fields = {name: torch.stack(values) for name, values in self.samples.items() if values}
+        return Recording(
+            cells=self.task.network.connectome.cells,
+            dt=self.task.dt,
+            every=self.task.every,
+            fields=fields,
+            spikes=self._all_spikes(fields.get("spike")),
+            notes=(note,),
+            state=state,
+        )
+
+    def _spikes(self, state: NetworkState) -> Tensor:
+        if self.task.network.neuron.output != "spike":
+            raise KeyError(
+                f"record asks for 'spike', but these cells give out "
+                f"{self.task.network.neuron.output!r} instead. Record that, or 'v'."
+            )
+        return state.given
+
+    def _keep_events(self, values: list[Tensor]) -> None:
+        if values:
+            events = torch.stack(values).nonzero().T
+            events[0] += self.done
+            self.events.append(events)
+            self.shape = tuple(values[0].shape)
+
+    def _all_spikes(self, dense: Tensor | None) -> Spikes | None:
+        if dense is not None:
+            return Spikes(dense.detach().nonzero().T, tuple(dense.shape), self.task.dt)
+        if "spike" not in self.task.record or not self.events:
+            return None
+        return Spikes(torch.cat(self.events, 1), (self.done, *self.shape), self.task.dt)
+
+
+def _current(
+    network: Network, stimulus: Stimulus | Tensor, dt: float | None
+) -> tuple[Tensor, float]:
+    """The current [T, *B, N] in the network's type and on its device, and dt."""
+    cells = len(network.connectome)
+    if isinstance(stimulus, Stimulus):
+        if dt is not None and not math.isclose(dt, stimulus.dt):
+            raise ValueError(
+                f"dt must be that of the stimulus: it was made for dt={stimulus.dt:g} ms, "
+                f"simulate was given dt={dt!r}."
+            )
+        dt, stimulus = stimulus.dt, stimulus.to(network.weight).dense()
+    if not isinstance(stimulus, Tensor):
+        raise TypeError(f"stimulus must be a Stimulus or a tensor, got {type(stimulus).__name__}.")
+    if dt is None or not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
+        raise ValueError(f"dt must be a positive number of ms per step, got {dt!r}.")
+    if stimulus.dim() < 2 or stimulus.shape[-1] != cells or not len(stimulus):
+        raise ValueError(
+            f"stimulus must be [T, *B, N] and end in one entry per cell: the network has {cells} "
+            f"cells, stimulus has shape {list(stimulus.shape)}."
+        )
+    return stimulus.to(network.weight), float(dt)
+
+
+def _names(record: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(record, str):
+        raise TypeError(f"record must be a list of names such as ('v', 'spike'), got {record!r}.")
+    return tuple(dict.fromkeys(record))
+
+
+def _asks_for_gradient(network: Network, current: Tensor, state: NetworkState) -> bool:
+    asked = [*network.parameters(), current, state.v]
+    return any(tensor.requires_grad for tensor in asked)

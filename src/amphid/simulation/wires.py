@@ -1,0 +1,109 @@
+"""Connections made ready to carry signals at one time step: weights gathered by delay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amphid.wiring import Connectome
+
+DENSE_CELLS = 1024  # below, one matrix product beats gathering edge by edge
+
+
+@dataclass(frozen=True, eq=False)
+class Wires:
+    """The connections of one group.
+
+    pre, post: [K] cells. weight: [*B, K]. lag: [K] steps from the end of the step in which a cell
+    gives out a signal to the step in which it acts, at least 1. size: N.
+    """
+
+    pre: Tensor
+    post: Tensor
+    weight: Tensor
+    lag: NDArray[np.int64]
+    size: int
+
+    @staticmethod
+    def of(connectome: Connectome, edges: NDArray[np.int64], weight: Tensor, dt: float) -> Wires:
+        """Those connections of a connectome, with weights [*B, K], at steps of dt ms."""
+        wires = connectome.connections
+        delay = np.nan_to_num(wires.delay[edges].astype(np.float64))
+        return Wires(
+            pre=torch.from_numpy(wires.pre[edges].astype(np.int64)).to(weight.device),
+            post=torch.from_numpy(wires.post[edges].astype(np.int64)).to(weight.device),
+            weight=weight,
+            lag=1 + np.rint(delay / dt).astype(np.int64),
+            size=len(connectome),
+        )
+
+    @property
+    def longest(self) -> int:
+        """The longest lag, in steps."""
+        return int(self.lag.max(initial=1))
+
+    def matrix(self) -> Tensor:
+        """Weights [*B, N, N], row pre, column post, whatever the lag."""
+        return self._scatter(slice(None))
+
+    def laplacian(self) -> Tensor:
+        """[*B, N, N] of connections without direction: L v is the current out of each cell."""
+        one_way = self.matrix()
+        both = one_way + one_way.transpose(-1, -2)
+        return torch.diag_embed(both.sum(-1)) - both
+
+    def deliver(self, past: tuple[Tensor, ...]) -> Tensor:
+        """What arrives at each cell [*B, N] of what was released, latest step first."""
+        arriving = [carry(past[lag - 1]) for lag, carry in self._by_lag]
+        return sum(arriving[1:], arriving[0]) if arriving else torch.zeros_like(past[0])
+
+    def deliver_difference(self, v: Tensor) -> Tensor:
+        """Weighted voltage differences [*B, N] over connections without direction."""
+        out = torch.zeros_like(v) if self.weight.dim() == 1 else v.new_zeros(self._shape(v))
+        current = self.weight * (v[..., self.pre] - v[..., self.post])
+        return out.index_add(-1, self.post, current).index_add(-1, self.pre, -current)
+
+    @cached_property
+    def _by_lag(self) -> list[tuple[int, _Carrier]]:
+        lags = [int(lag) for lag in np.unique(self.lag)]
+        dense = self.size <= DENSE_CELLS and self.size**2 * len(lags) <= 16 * max(len(self.lag), 1)
+        dense |= self.size <= DENSE_CELLS and len(lags) == 1
+        return [(lag, _Carrier(self, np.flatnonzero(self.lag == lag), dense)) for lag in lags]
+
+    def _scatter(self, chosen: slice | Tensor) -> Tensor:
+        weight = self.weight[..., chosen]
+        flat = weight.new_zeros(*weight.shape[:-1], self.size**2)
+        place = self.pre[chosen] * self.size + self.post[chosen]
+        return flat.index_add(-1, place, weight).unflatten(-1, (self.size, self.size))
+
+    def _shape(self, signal: Tensor) -> tuple[int, ...]:
+        batch = torch.broadcast_shapes(signal.shape[:-1], self.weight.shape[:-1])
+        return (*batch, self.size)
+
+
+class _Carrier:
+    """Carries one signal [*B, N] over the connections of one lag."""
+
+    def __init__(self, wires: Wires, chosen: NDArray[np.int64], dense: bool) -> None:  # noqa: FBT001
+        self.size = wires.size
+        edges = torch.from_numpy(chosen).to(wires.pre.device)
+        if dense:
+            self.matrix: Tensor | None = wires._scatter(edges)
+        else:
+            self.matrix = None
+            self.pre, self.post = wires.pre[edges], wires.post[edges]
+            self.weight = wires.weight[..., edges]
+
+    def __call__(self, signal: Tensor) -> Tensor:
+        if self.matrix is None:
+            carried = signal[..., self.pre] * self.weight
+            nowhere = carried.new_zeros(*carried.shape[:-1], self.size)
+            return nowhere.index_add(-1, self.post, carried)
+        if self.matrix.dim() == 2:
+            return signal @ self.matrix
+        return (signal.unsqueeze(-2) @ self.matrix).squeeze(-2)
