@@ -378,7 +378,6 @@ def test_annotation_does_not_depend_on_the_order_of_the_atlas():
     assert bare.annotated(atlas) == bare.annotated(shuffled)
 
 
-@pytest.mark.xfail(strict=True, reason="columns that are not replaced are copied out")
 def test_replacing_a_column_leaves_single_values_single():
     wired = Connectome(Cells(["a", "b"]), Connections([0, 1], [1, 0])).with_connections(delay=1.0)
     assert wired.connections.synapses.strides == (0,)

@@ -1,4 +1,4 @@
-"""Every argument of the connectome replaced by nonsense: a sentence that names it must come back."""
+"""Every argument of the connectome replaced by nonsense: a sentence must name it."""
 
 import re
 
@@ -12,11 +12,6 @@ def small() -> Connectome:
     return Connectome(Cells(["n1", "n2", "n3"]), Connections([0, 1], [1, 2]))
 
 
-def unclear(*values):
-    """Refused or mended at present without a sentence that names the argument."""
-    return pytest.param(*values, marks=pytest.mark.xfail(strict=True))
-
-
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -25,17 +20,17 @@ def unclear(*values):
         ("name", [b"a"]),
         ("name", [["a"]]),
         ("name", [""]),
-        ("names", ["a", "a"]),
+        ("name", ["a", "a"]),
         ("name", ["a\n"]),
         ("name", ["\ud800"]),
-        unclear("name", 5),
-        unclear("name", None),
+        ("name", 5),
+        ("name", None),
         ("kind", ["x", "y"]),
         ("kind", [5]),
         ("kind", ["\x00"]),
-        unclear("kind", 5),
-        unclear("kind", None),
-        unclear("kind", [[]]),
+        ("kind", 5),
+        ("kind", None),
+        ("kind", [[]]),
         ("cell_class", []),
         ("cell_class", [None]),
         ("cell_class", ["tab\t"]),
@@ -45,13 +40,13 @@ def unclear(*values):
         ("position", [[1.0, 2.0]]),
         ("position", "here"),
         ("position", {}),
-        unclear("position", [[1.0, 2.0, 3.0], [1.0]]),
-        unclear("position", [[1j, 0.0, 0.0]]),
-        unclear("position", [[np.inf, 0.0, 0.0]]),
+        ("position", [[1.0, 2.0, 3.0], [1.0]]),
+        ("position", [[1j, 0.0, 0.0]]),
+        ("position", [[np.inf, 0.0, 0.0]]),
     ],
 )
 def test_nonsense_about_cells_is_refused_by_the_name_of_the_argument(column, value):
-    with pytest.raises((ValueError, TypeError), match=rf"\b{column}|names? |named|must differ"):
+    with pytest.raises((ValueError, TypeError), match=rf"\b{column}.*\.$"):
         Cells(**{"name": ["a"], column: value})
 
 
@@ -67,7 +62,7 @@ def test_nonsense_about_cells_is_refused_by_the_name_of_the_argument(column, val
         ("pre", [np.inf, 1.0]),
         ("pre", [2**40, 0]),
         ("pre", [2**70, 0]),
-        unclear("pre", [[0], [1, 2]]),
+        ("pre", [[0], [1, 2]]),
         ("post", [1]),
         ("post", [[1, 2]]),
         ("post", "x"),
@@ -85,19 +80,19 @@ def test_nonsense_about_cells_is_refused_by_the_name_of_the_argument(column, val
         ("synapses", "many"),
         ("synapses", {}),
         ("synapses", [1.0, 2.0, 3.0]),
-        unclear("synapses", 1e300),
-        unclear("synapses", 1j),
+        ("synapses", 1e300),
+        ("synapses", 1j),
         ("sign", 2),
         ("sign", 0.5),
         ("sign", 257),
         ("sign", "+"),
         ("sign", np.nan),
-        unclear("sign", -128),
+        ("sign", -128),
         ("delay", -0.1),
         ("delay", np.inf),
         ("delay", "soon"),
         ("delay", [[1.0, 1.0]]),
-        unclear("delay", 1e300),
+        ("delay", 1e300),
     ],
 )
 def test_nonsense_about_connections_is_refused_by_the_name_of_the_argument(column, value):
@@ -115,28 +110,27 @@ def test_a_connection_to_a_cell_that_is_not_there_is_refused(pre, post, named):
     ("call", "named"),
     [
         (lambda c: c.select(""), "No cell, class or pattern ''"),
-        unclear(lambda c: c.select(1.5), "1.5"),
-        unclear(lambda c: c.select(None), "None"),
-        unclear(lambda c: c.select(["n1", "n2"]), "n1"),
-        unclear(lambda c: c.select(b"1"), "b'1'"),
-        unclear(lambda c: c.index(1), "1"),
-        unclear(lambda c: c.index(None), "None"),
+        (lambda c: c.select(1.5), "1.5"),
+        (lambda c: c.select(None), "None"),
+        (lambda c: c.select(b"1"), "b'1'"),
+        (lambda c: c.index(1), "1"),
+        (lambda c: c.index(None), "None"),
         (lambda c: c.matrix("glial"), "kind must be one of chemical, electrical"),
         (lambda c: c.matrix(None), "kind must be one of chemical, electrical"),
         (lambda c: c.signed(lambda _: [1, -1, 1]), "sign must be"),
         (lambda c: c.signed(lambda _: None), "sign must be"),
-        unclear(lambda c: c.signed(None), "rule"),
-        unclear(lambda c: c.annotated("atlas"), "atlas must be"),
+        (lambda c: c.signed(None), "rule"),
+        (lambda c: c.annotated("atlas"), "atlas must be"),
         (lambda c: c.with_connections(delay=[1.0]), "delay must be"),
-        unclear(lambda c: c.with_connections(weight=1.0), "weight.*delay"),
-        unclear(lambda c: c.with_connections(pre=[0]), "pre"),
-        unclear(lambda c: Connectome(["n1"], c.connections), "cells must be"),
-        unclear(lambda c: Connectome(c.cells, None), "connections must be"),
-        unclear(lambda c: Connectome(c.cells, c.connections, references="x"), "references must"),
-        unclear(lambda c: Connectome(c.cells, c.connections, name=5), "name must be"),
+        (lambda c: c.with_connections(weight=1.0), "weight.*delay"),
+        (lambda c: c.with_connections(pre=[0]), "pre"),
+        (lambda c: Connectome(["n1"], c.connections), "cells must be"),
+        (lambda c: Connectome(c.cells, None), "connections must be"),
+        (lambda c: Connectome(c.cells, c.connections, references="x"), "references must"),
+        (lambda c: Connectome(c.cells, c.connections, name=5), "name must be"),
     ],
 )
 def test_nonsense_in_a_method_is_refused_in_a_sentence(call, named):
     with pytest.raises((ValueError, TypeError, KeyError), match=named) as refusal:
         call(small())
-    assert re.search(r"[.\"]$", str(refusal.value))
+    assert str(refusal.value).strip("\"'").endswith((".", "?"))

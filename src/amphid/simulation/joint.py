@@ -1,71 +1,100 @@
 """Solve all voltages of a step at once: (diag(d) + L) v = b with L the gap junctions' Laplacian.
 
 L stays, d moves a little from step to step. So the inverse at one d is kept as the preconditioner
-of conjugate gradients at the next, and made anew only when the iterations grow many.
+of conjugate gradients at the next, and made anew only when the iterations grow many. Networks too
+large for a matrix are preconditioned by the diagonal alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from amphid.dynamics.values import Value
+from amphid.simulation.wires import Wires
+
+LARGEST_MATRIX = 2048  # cells; beyond, the inverse costs more than it saves
 ITERATIONS = 12  # a fresh inverse costs about as much as this many products at 300 cells
+DIAGONAL_ITERATIONS = 2000
 
 
 class JointSolver:
     """Solves (diag(d) + L) v = b for one Laplacian and many d and b; differentiable in all three.
 
-    laplacian: [*C, N, N], symmetric, positive semi-definite. d and b: [*B, N], d > 0, where the
-    axes *C of the Laplacian are the last of *B.
+    wires: the connections without direction, with weights [*C, K]. conductance: nS per weight.
+    d and b: [*B, N], d > 0, where the axes *C of the weights are the last of *B.
+    Raises RuntimeError when the iterations do not converge.
     """
 
-    def __init__(self, laplacian: Tensor) -> None:
-        self.laplacian = laplacian
+    def __init__(self, wires: Wires, conductance: Value) -> None:
+        self.wires = replace(wires, weight=conductance * wires.weight)
+        self.degree = self.wires.degree()
+        self.tolerance = 1e-10 if self.degree.dtype == torch.float64 else 1e-6
+        small = wires.size <= LARGEST_MATRIX
+        self.laplacian = self.wires.laplacian().detach() if small else None
         self._inverse: Tensor | None = None
-        self.tolerance = 1e-11 if laplacian.dtype == torch.float64 else 1e-6
 
     def solve(self, d: Tensor, b: Tensor, guess: Tensor) -> Tensor:
         """v [*B, N]; the guess only saves iterations."""
         d, b, guess = torch.broadcast_tensors(d, b, guess)
-        v: Tensor = _Solve.apply(d, self.laplacian, b, guess, self)  # type: ignore[no-untyped-call]
+        v: Tensor = _Solve.apply(d, self.wires.weight, b, guess, self)  # type: ignore[no-untyped-call]
         return v
 
+    @torch.no_grad()
     def conjugate_gradients(self, d: Tensor, b: Tensor, guess: Tensor) -> Tensor:
         """v [*B, N] to a relative residual of the tolerance."""
+        if self.laplacian is None:
+            v = self._iterate(d, b, guess.clone(), DIAGONAL_ITERATIONS)
+            if v is None:
+                raise RuntimeError("the voltages of a step could not be solved: try a smaller dt.")
+            return v
         if self._inverse is None:
-            self._renew(d)
-        v = self._iterate(d, b, guess)
+            self._renew(d, self.laplacian)
+        v = self._iterate(d, b, guess.clone(), ITERATIONS)
         if v is None:
-            self._renew(d)
-            v = self._iterate(d, b, guess)
+            self._renew(d, self.laplacian)
+            v = self._iterate(d, b, guess.clone(), ITERATIONS)
         return direct(d, self.laplacian, b) if v is None else v
 
-    def _renew(self, d: Tensor) -> None:
-        lead = d.dim() - self.laplacian.dim() + 1
+    def _renew(self, d: Tensor, laplacian: Tensor) -> None:
+        lead = d.dim() - laplacian.dim() + 1
         typical = d.mean(tuple(range(lead))) if lead else d
-        matrix = torch.diag_embed(typical) + self.laplacian
-        self._inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        matrix = torch.diag_embed(typical) + laplacian
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        # half the bytes where every trial reads a matrix of its own; it only preconditions
+        self._inverse = inverse.float() if inverse.dim() > 2 else inverse
 
-    def _iterate(self, d: Tensor, b: Tensor, v: Tensor) -> Tensor | None:
+    def _iterate(self, d: Tensor, b: Tensor, v: Tensor, iterations: int) -> Tensor | None:
         """Preconditioned conjugate gradients, or None when they do not get there in time."""
-        residual = b - d * v - _product(self.laplacian, v)
+        residual = b - d * v - self._flow(v)
         goal = self.tolerance * float(b.abs().max())
         direction, power = torch.zeros_like(b), torch.ones_like(b[..., :1])
-        for _ in range(ITERATIONS):
+        for _ in range(iterations):
             if float(residual.abs().max()) <= goal:
                 return v
-            smooth = _product(self._inverse, residual)
+            smooth = self._precondition(d, residual)
             fresh = (residual * smooth).sum(-1, keepdim=True)
             direction = smooth + fresh / power * direction
-            power = fresh
-            moved = d * direction + _product(self.laplacian, direction)
-            share = power / (direction * moved).sum(-1, keepdim=True)
-            share = torch.where(power > 0, share, torch.zeros_like(share))
+            moved = d * direction + self._flow(direction)
+            share = fresh / (direction * moved).sum(-1, keepdim=True)
+            share = torch.where(fresh > 0, share, 0.0)  # a trial that is done stays where it is
             v, residual = v + share * direction, residual - share * moved
-            power = torch.where(power > 0, power, torch.ones_like(power))
+            power = torch.where(fresh > 0, fresh, 1.0)
         return v if float(residual.abs().max()) <= goal else None
+
+    def _flow(self, v: Tensor) -> Tensor:
+        """L v [*B, N], by the matrix where all trials share it, else by the edges."""
+        if self.laplacian is not None and self.laplacian.dim() == 2:
+            return v @ self.laplacian
+        return -self.wires.deliver_difference(v)
+
+    def _precondition(self, d: Tensor, residual: Tensor) -> Tensor:
+        if self._inverse is None:
+            return residual / (d + self.degree)
+        return _product(self._inverse, residual.to(self._inverse.dtype)).to(residual.dtype)
 
 
 def direct(d: Tensor, laplacian: Tensor, b: Tensor) -> Tensor:
@@ -77,8 +106,8 @@ class _Solve(torch.autograd.Function):
     """The solution, whose adjoint is one more solve with the same symmetric matrix."""
 
     @staticmethod
-    def forward(d: Tensor, laplacian: Tensor, b: Tensor, guess: Tensor, by: JointSolver) -> Tensor:
-        return by.conjugate_gradients(d, b, guess.clone())
+    def forward(d: Tensor, weight: Tensor, b: Tensor, guess: Tensor, by: JointSolver) -> Tensor:
+        return by.conjugate_gradients(d, b, guess)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -87,29 +116,29 @@ class _Solve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        d, laplacian, v = ctx.saved_tensors
+        d, weight, v = ctx.saved_tensors
         adjoint = ctx.by.solve(d, gradients[0], torch.zeros_like(v))
-        outer = None
+        of_weight = None
         if ctx.needs_input_grad[1]:
-            outer = -(adjoint.unsqueeze(-1) * v.unsqueeze(-2)).sum_to_size(laplacian.shape)
-        return -adjoint * v, outer, adjoint, None, None
+            along = ctx.by.wires.difference(adjoint) * ctx.by.wires.difference(v)
+            of_weight = -along.sum_to_size(weight.shape)
+        return -adjoint * v, of_weight, adjoint, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        d, laplacian, b = (
+        d, weight, b = (
             x.movedim(dim, 0) if dim is not None else x.unsqueeze(0)
             for x, dim in zip(inputs[:3], in_dims[:3], strict=True)
         )
         d, b = torch.broadcast_tensors(d, b)
+        laplacian = replace(inputs[4].wires, weight=weight).laplacian()
         between = (1,) * (d.dim() + 1 - laplacian.dim())
         laplacian = laplacian.reshape(len(laplacian), *between, *laplacian.shape[1:])
         return direct(d, laplacian, b).expand(info.batch_size, *d.shape[1:]), 0
 
 
-def _product(matrix: Tensor | None, v: Tensor) -> Tensor:
+def _product(matrix: Tensor, v: Tensor) -> Tensor:
     """Symmetric matrix [*C, N, N] times v [*A, *C, N], every matrix read once."""
-    if matrix is None:
-        return v
     if matrix.dim() == 2:
         return v @ matrix
     own = matrix.dim() - 2

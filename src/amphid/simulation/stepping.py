@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Synapse
+from amphid.dynamics import ConductanceSynapse, GapJunction, MembraneNeuron, Synapse
 from amphid.simulation.joint import JointSolver
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.wires import Wires
@@ -37,12 +37,7 @@ class Explicit:
         """One step."""
         current, groups, past = external, {}, dict(state.past)
         for key, synapse in self.network.groups():
-            wires, group = self.wires[key], state.synapses[key]
-            if key == "electrical":
-                arriving = wires.deliver_difference(state.v)
-            else:
-                group, past[key] = release(synapse, group, state, past[key], self.dt)
-                arriving = wires.deliver(past[key])
+            group, past[key], arriving = arrive(synapse, key, state, self.wires[key], self.dt)
             groups[key], flowing = synapse.step(group, arriving, state.v, self.dt)
             current = current + flowing
         cells, given = self.network.neuron.step(state.neuron, current, self.dt)
@@ -59,9 +54,9 @@ class Joint:
         self.network, self.wires, self.dt = network, wires, dt
         self.note = "semi-implicit steps: all voltages in one linear solve"
         self.solver: JointSolver | None = None
-        if "electrical" in network.synapses:
-            junction = network.synapses["electrical"]
-            self.solver = JointSolver(junction.conductance * wires["electrical"].laplacian())  # type: ignore[operator]
+        for key, junction in network.groups():
+            if isinstance(junction, GapJunction):
+                self.solver = JointSolver(wires[key], junction.conductance)
 
     def __call__(self, state: NetworkState, external: Tensor) -> NetworkState:
         """One step."""
@@ -71,10 +66,9 @@ class Joint:
         total, drive = membrane.conductance, membrane.drive + external
         groups, past = dict(state.synapses), dict(state.past)
         for key, synapse in self.network.groups():
-            if key == "electrical":
+            if isinstance(synapse, GapJunction):
                 continue
-            group, past[key] = release(synapse, state.synapses[key], state, past[key], self.dt)
-            arriving = self.wires[key].deliver(past[key])
+            group, past[key], arriving = arrive(synapse, key, state, self.wires[key], self.dt)
             groups[key], g, flowing = _linear(synapse, group, arriving, state.v, self.dt)
             total, drive = total + g, drive + flowing
         inertia = membrane.capacitance / self.dt
@@ -87,12 +81,16 @@ class Joint:
         return NetworkState(cells, given, groups, past)
 
 
-def release(
-    synapse: Synapse[Any], group: Any, state: NetworkState, past: tuple[Tensor, ...], dt: float
-) -> tuple[Any, tuple[Tensor, ...]]:
-    """The presynaptic half: what the cells let go now, put before what they let go in the past."""
+def arrive(
+    synapse: Synapse[Any], key: str, state: NetworkState, wires: Wires, dt: float
+) -> tuple[Any, tuple[Tensor, ...], Tensor]:
+    """State of a group, what its cells released of late, and what arrives [*B, N] now."""
+    group, past = state.synapses[key], state.past[key]
+    if key == "electrical":
+        return group, past, wires.deliver_difference(state.v)
     group, released = synapse.release(group, state.given, dt)
-    return group, (released, *past[:-1])
+    past = (released, *past[:-1])
+    return group, past, wires.deliver(past)
 
 
 def _linear(
@@ -110,9 +108,9 @@ def _linear(
 def choose(network: Network, wires: Mapping[str, Wires], dt: float) -> Stepper:
     """The explicit step, unless the network's own conductances are too fast for it."""
     neuron = network.neuron
-    if not (isinstance(neuron, MembraneNeuron) and neuron.solvable) or not _may_be_stiff(network):
+    if not (isinstance(neuron, MembraneNeuron) and neuron.solvable and _may_be_stiff(network)):
         return Explicit(network, wires, dt)
-    rate = fastest_rate(network, wires)
+    rate = fastest_rate(network, neuron, wires)
     if rate * dt <= STIFF:
         return Explicit(network, wires, dt)
     stepper = Joint(network, wires, dt)
@@ -121,26 +119,28 @@ def choose(network: Network, wires: Mapping[str, Wires], dt: float) -> Stepper:
 
 
 def _may_be_stiff(network: Network) -> bool:
+    """Only what is known to stay bounded is judged: gap junctions, and graded release."""
+    synapses = [synapse for _, synapse in network.groups()]
     graded = network.neuron.output == "release"
-    return "electrical" in network.synapses or (graded and bool(network.synapses))
+    return bool(synapses) and (graded or any(isinstance(s, GapJunction) for s in synapses))
 
 
 @torch.no_grad()
-def fastest_rate(network: Network, wires: Mapping[str, Wires]) -> float:
+def fastest_rate(
+    network: Network, neuron: MembraneNeuron[Any], wires: Mapping[str, Wires]
+) -> float:
     """Upper bound of the rates at which voltages move, per ms: total conductance over capacitance.
 
     Gap junctions count twice (Gershgorin); chemical synapses count, fully open, where release is
     graded and so bounded by one.
     """
-    neuron: MembraneNeuron[Any] = network.neuron  # type: ignore[assignment]
     state = neuron.init(network.weight.new_zeros(len(network.connectome)))
     membrane = neuron.membrane(state)
     ones = torch.ones_like(state.v)
     total = ones * membrane.conductance
     for key, synapse in network.groups():
-        if key == "electrical":
-            both = wires[key].laplacian().diagonal(dim1=-2, dim2=-1)
-            total = total + 2 * synapse.conductance * both  # type: ignore[operator]
+        if isinstance(synapse, GapJunction):
+            total = total + 2 * synapse.conductance * wires[key].degree()
         elif neuron.output == "release" and isinstance(synapse, ConductanceSynapse):
             open_wide = wires[key].deliver((ones,) * wires[key].longest)
             group = synapse.advance(synapse.init(ones), open_wide, 1.0)

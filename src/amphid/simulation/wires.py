@@ -57,6 +57,17 @@ class Wires:
         both = one_way + one_way.transpose(-1, -2)
         return torch.diag_embed(both.sum(-1)) - both
 
+    def degree(self) -> Tensor:
+        """[*B, N] sum of the weights at each cell, of connections without direction."""
+        ends = torch.cat((self.pre, self.post))
+        weight = torch.where(self.pre == self.post, 0.0, self.weight)
+        none = weight.new_zeros(*weight.shape[:-1], self.size)
+        return none.index_add(-1, ends, torch.cat((weight, weight), -1))
+
+    def difference(self, v: Tensor) -> Tensor:
+        """v at pre minus v at post, for each connection [*B, K]."""
+        return v[..., self.pre] - v[..., self.post]
+
     def deliver(self, past: tuple[Tensor, ...]) -> Tensor:
         """What arrives at each cell [*B, N] of what was released, latest step first."""
         arriving = [carry(past[lag - 1]) for lag, carry in self._by_lag]
@@ -65,14 +76,15 @@ class Wires:
     def deliver_difference(self, v: Tensor) -> Tensor:
         """Weighted voltage differences [*B, N] over connections without direction."""
         out = torch.zeros_like(v) if self.weight.dim() == 1 else v.new_zeros(self._shape(v))
-        current = self.weight * (v[..., self.pre] - v[..., self.post])
+        current = self.weight * self.difference(v)
         return out.index_add(-1, self.post, current).index_add(-1, self.pre, -current)
 
     @cached_property
     def _by_lag(self) -> list[tuple[int, _Carrier]]:
         lags = [int(lag) for lag in np.unique(self.lag)]
-        dense = self.size <= DENSE_CELLS and self.size**2 * len(lags) <= 16 * max(len(self.lag), 1)
-        dense |= self.size <= DENSE_CELLS and len(lags) == 1
+        # a matrix that serves one trial only is read once: then the edges alone are less to read
+        dense = self.weight.dim() == 1 and self.size <= DENSE_CELLS
+        dense &= len(lags) == 1 or self.size**2 * len(lags) <= 16 * len(self.lag)
         return [(lag, _Carrier(self, np.flatnonzero(self.lag == lag), dense)) for lag in lags]
 
     def _scatter(self, chosen: slice | Tensor) -> Tensor:
@@ -104,6 +116,4 @@ class _Carrier:
             carried = signal[..., self.pre] * self.weight
             nowhere = carried.new_zeros(*carried.shape[:-1], self.size)
             return nowhere.index_add(-1, self.post, carried)
-        if self.matrix.dim() == 2:
-            return signal @ self.matrix
-        return (signal.unsqueeze(-2) @ self.matrix).squeeze(-2)
+        return signal @ self.matrix

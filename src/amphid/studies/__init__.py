@@ -1,5 +1,7 @@
 """One claim each: run it, print measured beside published."""
 
 from amphid.studies.study import Report, Settings, Study
+from amphid.studies.worm_classic import WormClassic
+from amphid.studies.worm_touch import WormTouch
 
-__all__ = ["Report", "Settings", "Study"]
+__all__ = ["Report", "Settings", "Study", "WormClassic", "WormTouch"]

@@ -1,5 +1,72 @@
 """Who is connected to whom."""
 
+from amphid.wiring.builders import (
+    distance_dependent,
+    fixed_indegree,
+    layered,
+    random,
+    shuffled,
+    small_world,
+)
+from amphid.wiring.celegans import (
+    COMMAND_INTERNEURONS,
+    TOUCH_RECEPTORS,
+    celegans,
+    celegans_receptors,
+)
 from amphid.wiring.connectome import KINDS, Cells, Connections, Connectome
+from amphid.wiring.graph import (
+    Degrees,
+    components,
+    degrees,
+    graph,
+    hubs,
+    motifs,
+    path_lengths,
+    reciprocity,
+    rich_club,
+    shortest_path,
+)
+from amphid.wiring.signs import (
+    ByReceptor,
+    ByTransmitter,
+    Except,
+    SignRule,
+    all_positive,
+    by_receptor,
+    by_transmitter,
+)
 
-__all__ = ["KINDS", "Cells", "Connections", "Connectome"]
+__all__ = [
+    "COMMAND_INTERNEURONS",
+    "KINDS",
+    "TOUCH_RECEPTORS",
+    "ByReceptor",
+    "ByTransmitter",
+    "Cells",
+    "Connections",
+    "Connectome",
+    "Degrees",
+    "Except",
+    "SignRule",
+    "all_positive",
+    "by_receptor",
+    "by_transmitter",
+    "celegans",
+    "celegans_receptors",
+    "components",
+    "degrees",
+    "distance_dependent",
+    "fixed_indegree",
+    "graph",
+    "hubs",
+    "layered",
+    "motifs",
+    "path_lengths",
+    "random",
+    "reciprocity",
+    "rich_club",
+    "shortest_path",
+    "shuffled",
+    "small_world",
+]

@@ -120,8 +120,9 @@ def small_world(
     """A ring of cells that project to their nearest neighbors, some connections led elsewhere.
 
     neighbors: targets of each cell, half of them on either side; an even number below `cells`.
-    rewiring: probability that a connection leaves its place for a uniformly chosen other cell: 0 is
-        the ring lattice, 1 a random network. No cell projects to itself or twice to another.
+    rewiring: probability that a connection is led to a uniformly chosen cell instead, its old
+        target among the choices: 0 is the ring lattice, 1 a random network. No cell projects to
+        itself or twice to another.
     generator: needed for a rewiring above 0 only.
 
     Directed form of Watts & Strogatz 1998, doi 10.1038/30918: a pair of neighbors has two
@@ -193,9 +194,9 @@ def shuffled(connectome: Connectome, *, swaps: int = 10, generator: torch.Genera
     Two connections a to b and c to d of one kind become a to d and c to b, unless that would join a
     cell to itself or repeat a connection: the null model of Maslov & Sneppen 2002,
     doi 10.1126/science.1065103. Synapses, sign and delay stay with the presynaptic cell.
-    Connections of a cell to itself stay as they are.
+    Connections of a cell to itself and repeated ones stay as they are.
 
-    swaps: how often each connection is tried.
+    swaps: how often a connection is swapped, on average, when few of all pairs are connected.
     Raises ValueError or TypeError for values out of range.
     """
     rounds, source = _whole("swaps", swaps, least=0), _drawing(generator)
@@ -203,7 +204,7 @@ def shuffled(connectome: Connectome, *, swaps: int = 10, generator: torch.Genera
     pre, post = wires.pre.astype(np.int64), wires.post.astype(np.int64)
     for electrical in (False, True):
         moving = np.flatnonzero((wires.electrical == electrical) & (pre != post))
-        for _ in range(rounds if len(moving) > 1 else 0):
+        for _ in range(2 * rounds if len(moving) > 1 else 0):
             if electrical:
                 turned = moving[uniform(len(moving), source) < 0.5]
                 pre[turned], post[turned] = post[turned], pre[turned]
@@ -228,15 +229,19 @@ def _swap_ends(
         return np.minimum(before, behind) * size + np.maximum(before, behind)
 
     order = moving[np.argsort(uniform(len(moving), generator))]
-    one, other = order[: len(order) // 2], order[len(order) // 2 : len(order) // 2 * 2]
-    wanted = np.stack([joined(pre[one], post[other]), joined(pre[other], post[one])])
-    _, where, times = np.unique(wanted, return_inverse=True, return_counts=True)
-    taken = (times[where.reshape(wanted.shape)] > 1) | np.isin(
-        wanted, joined(pre[moving], post[moving])
+    one, other = np.split(order[: len(order) // 2 * 2], 2)
+    now = joined(pre[order], post[order])
+    then = np.concatenate([joined(pre[one], post[other]), joined(pre[other], post[one])])
+    # No swap touches what another one makes or breaks, and half of them are left out by chance:
+    # so each step is as likely as the step back, and all wirings are equally likely in the end.
+    _, place, times = np.unique(
+        np.concatenate([now, then]), return_inverse=True, return_counts=True
     )
-    to_itself = (pre[one] == post[other]) | (pre[other] == post[one])
-    free = ~taken.any(0) & ~to_itself
-    one, other = one[free], other[free]
+    once = times[place] == 1
+    alone = once[: len(one)] & once[len(one) : 2 * len(one)]
+    possible = once[len(now) :].reshape(2, -1).all(0) & (pre[one] != post[other])
+    possible &= (pre[other] != post[one]) & (uniform(len(one), generator) < 0.5)
+    one, other = one[alone & possible], other[alone & possible]
     post[one], post[other] = post[other], post[one]
 
 

@@ -8,18 +8,30 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Kind = Literal["chemical", "electrical"]
-KINDS: tuple[Kind, ...] = ("chemical", "electrical")
+from amphid.wiring.columns import KINDS as KINDS
+from amphid.wiring.columns import Kind as Kind
+from amphid.wiring.columns import (
+    Texts,
+    as_list,
+    check_range,
+    check_text,
+    freeze,
+    kind_codes,
+    names,
+    numbers,
+    same_columns,
+    shortened,
+    taken,
+    texts,
+)
 
-_UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-
-Indices = NDArray[np.int64]
-Texts = NDArray[np.object_]
+Indices: TypeAlias = NDArray[np.int64]
+Which: TypeAlias = "str | int | np.integer[Any] | Sequence[Which] | NDArray[Any]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,25 +62,25 @@ class Cells:
         transmitter: str | Sequence[str] | Texts = "",
         position: ArrayLike = float("nan"),
     ) -> None:
-        names = [name] if isinstance(name, str) else list(name)
-        for given in names:
-            _check_text("cell name", given)
-            if not given:
-                raise ValueError("A cell name is empty: every cell needs a name of its own.")
-        if len(set(names)) < len(names):
-            raise ValueError(f"Two cells are named {_first_repeated(names)!r}: names must differ.")
-        size = len(names)
-        _freeze(self, "name", _texts("name", names, size))
-        _freeze(self, "kind", _texts("kind", kind, size))
-        _freeze(self, "cell_class", _texts("cell_class", cell_class, size))
-        _freeze(self, "transmitter", _texts("transmitter", transmitter, size))
-        _freeze(self, "position", _column("position", position, np.float64, (size, 3)))
+        listed = names(name)
+        size = len(listed)
+        place = numbers("position", position, np.float64, (size, 3))
+        if np.isinf(place).any():
+            raise ValueError("position must be finite, or nan where it is unknown; got inf.")
+        freeze(
+            self,
+            name=texts("name", listed, size),
+            kind=texts("kind", kind, size),
+            cell_class=texts("cell_class", cell_class, size),
+            transmitter=texts("transmitter", transmitter, size),
+            position=place,
+        )
 
     def __len__(self) -> int:
         return len(self.name)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Cells) and _same_columns(self, other)
+        return isinstance(other, Cells) and same_columns(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -104,33 +116,43 @@ class Connections:
         sign: ArrayLike = 0,
         delay: ArrayLike = float("nan"),
     ) -> None:
-        size = np.asarray(pre).shape
+        try:
+            size = np.asarray(pre).shape
+        except ValueError:
+            size = (-1, -1)
         if len(size) != 1:
-            raise ValueError(f"pre must be a list of cell indices, got an array of shape {size}.")
-        codes = _column("kind", _kind_codes(kind), np.uint8, size)
-        before = _column("pre", pre, np.int32, size)
-        behind = _column("post", post, np.int32, size)
+            raise ValueError(f"pre must be a list of cell indices, got {shortened(pre)}.")
+        codes = numbers("kind", kind_codes(kind), np.uint8, size)
+        before = numbers("pre", pre, np.int32, size)
+        behind = numbers("post", post, np.int32, size)
         turned = (codes == 1) & (before > behind)
         if turned.any():
             before, behind = np.where(turned, behind, before), np.where(turned, before, behind)
-        _freeze(self, "pre", before)
-        _freeze(self, "post", behind)
-        _freeze(self, "kind", codes)
-        _freeze(self, "synapses", _column("synapses", synapses, np.float32, size))
-        _freeze(self, "sign", _column("sign", sign, np.int8, size))
-        _freeze(self, "delay", _column("delay", delay, np.float32, size))
-        _check_range("kind", self.kind <= 1, self.kind, "0 (chemical) or 1 (electrical)")
-        in_range = np.isfinite(self.synapses) & (self.synapses >= 0)
-        _check_range("synapses", in_range, self.synapses, "finite and not negative")
-        _check_range("sign", np.abs(self.sign) <= 1, self.sign, "-1, 0 or +1")
-        in_range = np.isnan(self.delay) | ((self.delay >= 0) & np.isfinite(self.delay))
-        _check_range("delay", in_range, self.delay, "not negative and finite, or nan for none")
+        freeze(
+            self,
+            pre=before,
+            post=behind,
+            kind=codes,
+            synapses=numbers("synapses", synapses, np.float32, size),
+            sign=numbers("sign", sign, np.int8, size),
+            delay=numbers("delay", delay, np.float32, size),
+        )
+        self._check()
+
+    def _check(self) -> None:
+        check_range("kind", self.kind <= 1, self.kind, "0 (chemical) or 1 (electrical)")
+        good = np.isfinite(self.synapses) & (self.synapses >= 0)
+        check_range("synapses", good, self.synapses, "finite and not negative")
+        good = (self.sign >= -1) & (self.sign <= 1)
+        check_range("sign", good, self.sign, "-1, 0 or +1")
+        good = np.isnan(self.delay) | ((self.delay >= 0) & np.isfinite(self.delay))
+        check_range("delay", good, self.delay, "not negative and finite, or nan for none")
 
     def __len__(self) -> int:
         return len(self.pre)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Connections) and _same_columns(self, other)
+        return isinstance(other, Connections) and same_columns(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -146,7 +168,7 @@ class Connections:
 
     def take(self, which: NDArray[Any]) -> Connections:
         """Those connections only, by mask [E] or indices."""
-        return Connections(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+        return Connections(**{f.name: taken(getattr(self, f.name), which) for f in fields(self)})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,10 +190,19 @@ class Connectome:
     references: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.cells, Cells):
+            raise TypeError(f"cells must be Cells, got {shortened(self.cells)}.")
+        if not isinstance(self.connections, Connections):
+            raise TypeError(f"connections must be Connections, got {shortened(self.connections)}.")
+        check_text("name must be printable: name", self.name)
+        references = as_list("references", self.references)
+        if isinstance(self.references, str) or not all(isinstance(r, str) for r in references):
+            raise TypeError(f"references must be a list of texts, got {self.references!r}.")
+        object.__setattr__(self, "references", tuple(references))
         size = len(self.cells)
         for column in ("pre", "post"):
             cell = getattr(self.connections, column)
-            _check_range(column, (cell >= 0) & (cell < size), cell, f"an index below {size} cells")
+            check_range(column, (cell >= 0) & (cell < size), cell, f"an index below {size} cells")
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -202,31 +233,36 @@ class Connectome:
 
         Raises KeyError with the nearest names for a name that is not there.
         """
-        try:
-            return self._index_of[name]
-        except KeyError:
-            raise KeyError(self._unknown(name)) from None
+        if not isinstance(name, str) or name not in self._index_of:
+            raise KeyError(self._unknown(name))
+        return self._index_of[name]
 
-    def select(self, *which: str | int) -> Indices:
+    def select(self, *which: Which) -> Indices:
         """Indices [K] of cells by name, class, kind or pattern ("VA*"), in the order asked for.
 
-        An exact name wins over a class, a class over a kind, a kind over a pattern. No cell comes
-        twice. Raises KeyError with the nearest names when nothing fits.
+        An index, and a list or array of any of these, will do too. An exact name wins over a
+        class, a class over a kind, a kind over a pattern. No cell comes twice. Raises KeyError
+        with the nearest names when nothing fits.
         """
         found = [index for given in which for index in self._matching(given)]
         return np.array(list(dict.fromkeys(found)), dtype=np.int64)
 
-    def subset(self, *which: str | int) -> Connectome:
+    def subset(self, *which: Which) -> Connectome:
         """Those cells, in the order asked for, and the connections among them."""
         return self._keep(self.select(*which))
 
-    def without(self, *which: str | int) -> Connectome:
+    def without(self, *which: Which) -> Connectome:
         """The connectome after a lesion: those cells and all their connections are gone."""
         return self._keep(np.setdiff1d(np.arange(len(self)), self.select(*which)))
 
     def with_connections(self, **columns: ArrayLike) -> Connectome:
         """The same with whole columns of the connections replaced, such as `delay` or `sign`."""
         old = {f.name: getattr(self.connections, f.name) for f in fields(self.connections)}
+        if unknown := set(columns) - set(old):
+            known = ", ".join(old)
+            raise TypeError(f"connections have no column {min(unknown)!r}; they have {known}.")
+        for ends in {"pre", "post"} & set(columns):
+            numbers(ends, columns[ends], np.int32, self.connections.pre.shape)
         return replace(self, connections=Connections(**{**old, **columns}))
 
     def signed(self, rule: Callable[[Connectome], ArrayLike]) -> Connectome:
@@ -234,6 +270,8 @@ class Connectome:
 
         A wiring diagram does not hold signs: choosing the rule is part of the model.
         """
+        if not callable(rule):
+            raise TypeError(f"rule must be a function of a connectome, got {shortened(rule)}.")
         return self.with_connections(sign=rule(self))
 
     def annotated(self, atlas: Connectome) -> Connectome:
@@ -241,6 +279,8 @@ class Connectome:
 
         Kind, class, transmitter and position are taken where they are "" or nan here.
         """
+        if not isinstance(atlas, Connectome):
+            raise TypeError(f"atlas must be a Connectome, got {shortened(atlas)}.")
         there = np.array([atlas._index_of.get(name, -1) for name in self.cells.name], dtype=int)
         columns = {}
         for column in ("kind", "cell_class", "transmitter", "position"):
@@ -265,9 +305,13 @@ class Connectome:
         np.add.at(dense, (chosen.pre, chosen.post), value)
         return dense if kind == "chemical" else dense + dense.T - np.diag(np.diag(dense))
 
-    def _matching(self, which: str | int) -> list[int]:
-        if not isinstance(which, str):
+    def _matching(self, which: Which) -> list[int]:
+        if isinstance(which, (list, tuple, set, np.ndarray)):
+            return [index for one in which for index in self._matching(one)]
+        if isinstance(which, (int, np.integer)) and not isinstance(which, bool):
             return [self._checked(int(which))]
+        if not isinstance(which, str):
+            raise TypeError(f"a cell is chosen by name, pattern or index, got {which!r}.")
         if which in self._index_of:
             return [self._index_of[which]]
         for column in (self.cells.cell_class, self.cells.kind):
@@ -283,10 +327,10 @@ class Connectome:
             raise KeyError(f"No cell number {index}: this connectome has {len(self)} cells.")
         return index
 
-    def _unknown(self, name: str) -> str:
+    def _unknown(self, name: object) -> str:
         known = {*self.cells.name, *self.cells.cell_class, *self.cells.kind} - {""}
         by_lower = {text.lower(): text for text in sorted(known)}
-        close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+        close = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.6)
         hint = f" Did you mean {' or '.join(repr(by_lower[c]) for c in close)}?" if close else ""
         return f"No cell, class or pattern {name!r} among {len(self)} cells.{hint}"
 
@@ -299,82 +343,3 @@ class Connectome:
         columns |= {"pre": place[kept.pre], "post": place[kept.post]}
         chosen = {f.name: getattr(self.cells, f.name)[cells] for f in fields(self.cells)}
         return replace(self, cells=Cells(**chosen), connections=Connections(**columns))
-
-
-def _freeze(value: object, field: str, column: NDArray[Any]) -> None:
-    column.flags.writeable = False
-    object.__setattr__(value, field, column)
-
-
-def _texts(field: str, given: str | Sequence[str] | Texts, size: int) -> Texts:
-    values = [given] * size if isinstance(given, str) else list(given)
-    if len(values) != size:
-        raise ValueError(
-            f"{field} must have one entry per cell: {size} cells, {len(values)} entries."
-        )
-    for text in set(values):
-        _check_text(field, text)
-    column = np.empty(size, dtype=object)
-    column[:] = [str(text) for text in values]
-    return column
-
-
-def _check_text(what: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"{what} must be text, got {text!r}.")
-    if _UNWRITABLE.search(text):
-        raise ValueError(f"{what} {text!r} holds a control character, which no file format keeps.")
-
-
-def _column(field: str, given: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The column at that type and shape; a single value is not copied out to all entries."""
-    array = np.asarray(given)
-    whole = np.issubdtype(dtype, np.integer)
-    try:
-        if array.ndim and array.shape != shape:
-            raise ValueError
-        with np.errstate(invalid="ignore"):
-            cast: NDArray[Any] = array.astype(dtype)
-        if whole and not np.array_equal(cast, array):
-            raise ValueError
-    except (ValueError, TypeError, OverflowError):
-        raise ValueError(
-            f"{field} must be {'whole numbers' if whole else 'numbers'} of shape {list(shape)} or "
-            f"one for all: got {array.dtype} of shape {list(array.shape)}."
-        ) from None
-    return cast if cast.shape == shape else np.broadcast_to(cast, shape).view()
-
-
-def _kind_codes(kind: str | Sequence[str] | ArrayLike) -> ArrayLike:
-    array = np.asarray(kind)
-    if array.dtype.kind not in "UO":
-        return array
-    codes = np.full(array.shape, 255, dtype=np.uint8)
-    for code, name in enumerate(KINDS):
-        codes[array == name] = code
-    if (codes == 255).any():
-        unknown = array[codes == 255].flat[0] if array.ndim else array.item()
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {unknown!r}.")
-    return codes
-
-
-def _check_range(field: str, good: NDArray[Any], column: NDArray[Any], law: str) -> None:
-    if not good.all():
-        row = int(np.flatnonzero(~good)[0])
-        raise ValueError(f"{field} must be {law}: connection {row} has {column[row]}.")
-
-
-def _first_repeated(names: list[str]) -> str:
-    seen: set[str] = set()
-    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-
-
-def _same_columns(one: object, other: object) -> bool:
-    return all(
-        _same(getattr(one, f.name), getattr(other, f.name))
-        for f in fields(one)  # type: ignore[arg-type]
-    )
-
-
-def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")

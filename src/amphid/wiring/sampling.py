@@ -44,24 +44,25 @@ def pieces(begin: int, end: int, columns: int) -> Iterator[Indices]:
 
 
 def distinct(fixed: Indices, choices: int, generator: torch.Generator) -> Indices:
-    """Rows [R, K] of different numbers below `choices`: as given, or uniform where negative."""
+    """Rows [R, K] of different numbers below `choices`: as given, or uniform where negative.
+
+    The given ones of a row differ; the order within a row has no meaning.
+    """
     if not fixed.size:
         return fixed
     if 2 * fixed.shape[1] > choices:
         return _distinct_among_few(fixed, choices, generator)
-    # twice the number, plus 1 when drawn: sorting then puts the given one of two equals first
-    drawn = fixed < 0
-    keys = 2 * fixed
-    keys[drawn] = 2 * integers(choices, int(drawn.sum()), generator) + 1
-    rows = np.arange(len(keys))
+    values = fixed.copy()
+    values[fixed < 0] = integers(choices, int((fixed < 0).sum()), generator)
+    rows = np.arange(len(values))
     while len(rows):
-        part = np.sort(keys[rows], axis=1)
+        part = np.sort(values[rows], axis=1)
         repeated = np.zeros(part.shape, dtype=bool)
-        repeated[:, 1:] = part[:, 1:] // 2 == part[:, :-1] // 2
-        part[repeated] = 2 * integers(choices, int(repeated.sum()), generator) + 1
-        keys[rows] = part
+        repeated[:, 1:] = part[:, 1:] == part[:, :-1]
+        part[repeated] = integers(choices, int(repeated.sum()), generator)
+        values[rows] = part
         rows = rows[repeated.any(1)]
-    return keys // 2
+    return values
 
 
 def _distinct_among_few(fixed: Indices, choices: int, generator: torch.Generator) -> Indices:

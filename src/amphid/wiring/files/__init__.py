@@ -35,9 +35,9 @@ def read(path: str | Path) -> Connectome:
     ====================  ==========================================================================
 
     What each reader understands stands in `amphid.wiring.files`, one module per format.
-    Raises ValueError for an ending that is not in the table and for a file that is damaged, foreign,
-    hostile or of a newer format; FileNotFoundError when there is none; ModuleNotFoundError naming
-    the install line when the extra is missing.
+    Raises ValueError for an ending that is not in the table and for a file that is damaged,
+    foreign, hostile or of a newer format; FileNotFoundError when there is none;
+    ModuleNotFoundError naming the install line when the extra is missing.
     """
     path = Path(path)
     reader = _format(path)

@@ -3,7 +3,7 @@
 Written are ``pre,post,kind,synapses,sign,delay`` by name of cell, and beside it, in
 ``<stem>.cells.csv``, ``name,kind,class,transmitter,x,y,z``. Read are both, or the edge list alone:
 the cells then come in order of first appearance. What headers and rows may look like stands in
-`amphid.wiring.files.edge_list`. Text is UTF-8 and names are kept to the letter.
+`amphid.wiring.files.words`. Text is UTF-8 and names are kept to the letter.
 
 A file whose first header is empty and whose other headers repeat its first column is an adjacency
 matrix of chemical synapses, row pre, column post.
@@ -12,33 +12,34 @@ matrix of chemical synapses, row pre, column post.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from amphid.wiring.connectome import KINDS, Cells, Connectome
-from amphid.wiring.files import edge_list
+from amphid.wiring.files import words
 from amphid.wiring.files.drafts import replaced
-from amphid.wiring.files.edge_list import Rows, number_texts
+from amphid.wiring.files.rows import (
+    appearing,
+    connections,
+    joined,
+    listed,
+    parse_cells,
+    parse_rows,
+    parsed,
+)
+from amphid.wiring.files.words import number_texts
 from amphid.wiring.matrix import from_matrix
 
 HEADER = ("pre", "post", "kind", "synapses", "sign", "delay")
 CELLS_HEADER = ("name", "kind", "class", "transmitter", "x", "y", "z")
-_CELL_COLUMNS = {
-    "name": ("name", "cell", "cell name", "neuron", "id", "root id", "body id"),
-    "kind": ("kind", "type", "role", "cell type"),
-    "class": ("class", "cell class", "neuron class"),
-    "transmitter": ("transmitter", "neurotransmitter", "neurotransmitters", "nt type"),
-    "x": ("x", "x um"),
-    "y": ("y", "y um"),
-    "z": ("z", "z um"),
-}
 _CHUNK = 1 << 16
+_Numbered = tuple[int, list[str]]  # a row and the number of its line
 
 
 def cells_path(path: Path) -> Path:
@@ -87,7 +88,7 @@ def _quoted(text: str) -> str:
 def read(path: Path) -> Connectome:
     """Read an edge list, or a matrix; the connectome is named after the file."""
     with _table(path) as (header, rows):
-        if header[0].strip() == "" and not _has_ends(header):
+        if header[0].strip() == "" and words.find_ends(header) is None:
             return _read_matrix(header, rows, path.stem)
         beside = cells_path(path)
         known = _read_cells(beside) if beside.exists() else None
@@ -95,7 +96,7 @@ def read(path: Path) -> Connectome:
 
 
 @contextmanager
-def _table(path: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+def _table(path: Path) -> Iterator[tuple[list[str], Iterator[_Numbered]]]:
     """The header of a table and its rows, each with the number of the line it ends on."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -109,9 +110,9 @@ def _table(path: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str
             header = next(reader, [])
             if not header:
                 raise ValueError("the file is empty: expected a line of headers.")
+            if tuple(header) in (HEADER, CELLS_HEADER):
+                _check_end(path)
             yield header, _rows(reader, len(header))
-            if tuple(header) == HEADER:
-                _check_end(file, path)
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8 text: save it as CSV in UTF-8.") from None
     except csv.Error as error:
@@ -122,28 +123,79 @@ def _delimiter(line: str) -> str:
     return max(",\t;", key=lambda mark: len(next(csv.reader([line], delimiter=mark), [])))
 
 
-def _rows(reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(reader: Any, width: int) -> Iterator[_Numbered]:
     for row in reader:
-        if len(row) == width:
-            yield reader.line_num, row
-        elif any(row):
+        if not any(row):
+            continue
+        if len(row) != width:
             raise ValueError(
                 f"line {reader.line_num} has {len(row)} fields, the header has {width}."
             )
+        yield reader.line_num, row
 
 
-def _check_end(file: TextIO, path: Path) -> None:
-    with path.open("rb") as raw:
-        raw.seek(-1, 2)
-        if raw.read(1) not in b"\r\n":
+def _check_end(path: Path) -> None:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        if file.read(1) not in b"\r\n":
             raise ValueError(
                 "the last line is cut short: it does not end in a line break. If it is whole, "
                 "add the line break."
             )
 
 
-def _has_ends(header: Sequence[str]) -> bool:
+def _read_edges(
+    header: list[str], rows: Iterator[_Numbered], cells: Cells | None, path: Path
+) -> Connectome:
+    columns = words.find_columns(header)
+    index: dict[str, int] = {}
+    beside = f"{cells_path(path).name} (without that file the cells are those of the connections)"
+    find = appearing(index) if cells is None else listed(list(cells.name), beside)
+    parts = []
+    while part := list(islice(rows, _CHUNK)):
+        parts.append(parse_rows(_texts(header, part, columns), find, partial(_line, part)))
+    wires = connections(joined(parts))
+    return Connectome(Cells(list(index)) if cells is None else cells, wires, name=path.stem)
+
+
+def _read_cells(path: Path) -> Cells:
     try:
-        return bool(edge_list.find_columns(header))
-    except ValueError:
-        return False
+        with _table(path) as (header, rows):
+            found = {c: words.find(header, names) for c, names in words.CELL_COLUMNS.items()}
+            if found["name"] is None:
+                raise ValueError(f"no column holds names among {words.listed(header)}.")
+            part = list(rows)
+            return parse_cells(_texts(header, part, found), partial(_line, part))
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+
+
+def _texts(
+    header: list[str], rows: list[_Numbered], columns: Mapping[str, str | None]
+) -> dict[str, list[str]]:
+    place = {column: header.index(name) for column, name in columns.items() if name is not None}
+    return {column: [row[at] for _, row in rows] for column, at in place.items()}
+
+
+def _line(rows: list[_Numbered], number: int) -> str:
+    return f"line {rows[number][0]}"
+
+
+def _read_matrix(header: list[str], rows: Iterator[_Numbered], name: str) -> Connectome:
+    names = header[1:]
+    matrix = np.zeros((len(names), len(names)), dtype=np.float32)
+    count = 0
+    for count, (line, row) in enumerate(rows, start=1):
+        if count > len(names) or row[0] != names[count - 1]:
+            raise ValueError(
+                f"line {line} is named {row[0][:40]!r}: an adjacency matrix lists the same cells, "
+                "in the same order, across and down. An edge list has headers such as pre, post."
+            )
+        matrix[count - 1] = parsed(_entry, row[1:], partial(_line, [(line, row)] * len(names)))
+    if count < len(names):
+        raise ValueError(f"the matrix has {len(names)} columns and {count} rows.")
+    return from_matrix(names, matrix, name=name)
+
+
+def _entry(text: str) -> float:
+    return words.weight(text) if text else 0.0

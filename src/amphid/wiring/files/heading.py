@@ -31,15 +31,29 @@ def to_json(connectome: Connectome, **more: object) -> str:
 
 def from_json(text: str | bytes) -> dict[str, Any]:
     """The heading with its format checked; "name" is text and "references" a tuple of texts."""
-    try:
-        heading = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("its description is damaged: it is not JSON.") from None
+    heading = _parsed(text)
     if not isinstance(heading, dict):
         raise ValueError("its description is damaged: it is not a JSON object.")
     check_format(heading.get("amphid_format"))
-    name, references = heading.get("name", ""), heading.get("references", [])
-    whole = isinstance(references, list) and all(isinstance(text, str) for text in references)
-    if not whole or not isinstance(name, str):
-        raise ValueError("its description is damaged: name and references must be text.")
-    return heading | {"name": name, "references": tuple(references)}
+    name = heading.get("name", "")
+    if not isinstance(name, str):
+        raise ValueError("its description is damaged: the name must be text.")
+    return heading | {"name": name, "references": _texts(heading.get("references", []))}
+
+
+def references_from_json(text: str) -> tuple[str, ...]:
+    """The references written as a JSON list."""
+    return _texts(_parsed(text))
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("its description is damaged: it is not JSON.") from None
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise ValueError("its description is damaged: the references must be a list of texts.")
+    return tuple(found)

@@ -24,14 +24,12 @@ Two habits of published tables list a connection twice:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from amphid.wiring.connectome import Connections
 
 ENDS = (
     ("pre", "post"),
@@ -63,11 +61,23 @@ ENDS = (
 SYNAPSES = (
     *("synapses", "weight", "count", "number", "n", "nbr", "nsyns", "weights", "syn count"),
     *("synapse count", "synapse number", "number of synapses", "number of connections"),
-    *("num synapses", "synapses total", "connectivity", "syn weight", "size"),
+    *("num synapses", "sections", "synapses total", "connectivity", "syn weight", "size"),
 )
-KIND = ("kind", "type", "synapse type", "connection type", "edge type", "syn type")
-SIGN = ("sign", "excitatory", "polarity")
-DELAY = ("delay", "delay ms")
+COLUMNS = {
+    "kind": ("kind", "type", "synapse type", "connection type", "edge type", "syn type"),
+    "synapses": SYNAPSES,
+    "sign": ("sign", "excitatory", "polarity"),
+    "delay": ("delay", "delay ms"),
+}
+CELL_COLUMNS = {
+    "name": ("name", "cell", "cell name", "neuron", "id", "root id", "body id"),
+    "kind": ("kind", "type", "role"),
+    "cell_class": ("class", "cell class", "neuron class"),
+    "transmitter": ("transmitter", "neurotransmitter", "neurotransmitters", "nt type"),
+    "x": ("x", "x um"),
+    "y": ("y", "y um"),
+    "z": ("z", "z um"),
+}
 
 CHEMICAL = (
     *("", "chemical", "chem", "c", "cs", "s", "sp", "send", "send joint", "send poly", "synapse"),
@@ -88,6 +98,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[\W_]", "", text.casefold())
 
 
+_LARGEST = float(np.finfo(np.float32).max)
 _KIND_CODES = {_plain(word): 0 for word in CHEMICAL}
 _KIND_CODES |= {_plain(word): 1 for word in ELECTRICAL}
 _KIND_CODES |= {_plain(word): 2 for word in RECEIVED}
@@ -102,32 +113,41 @@ def find(headers: Iterable[str], names: Iterable[str]) -> str | None:
     return next((header for header in found if header is not None), None)
 
 
+def find_ends(headers: Iterable[str]) -> tuple[str, str] | None:
+    """The headers of the cell before and the cell behind, None where they are not there."""
+    headers = list(headers)
+    for pair in ENDS:
+        pre, post = (find(headers, [name]) for name in pair)
+        if pre is not None and post is not None:
+            return pre, post
+    return None
+
+
 def find_columns(headers: Iterable[str]) -> dict[str, str]:
     """Which header holds what: "pre" and "post", and those of the other columns that are there.
 
     Raises ValueError naming the headers when they do not tell the two cells of a connection.
     """
     headers = list(headers)
-    for pair in ENDS:
-        pre, post = (find(headers, [name]) for name in pair)
-        if pre is not None and post is not None:
-            break
-    else:
+    ends = find_ends(headers)
+    if ends is None:
         raise ValueError(
-            f"no columns for the two cells of a connection among {_listed(headers)}: expected a "
-            "header such as pre, post, kind, synapses, sign, delay, or another pair such as "
+            f"no columns for the two cells of a connection among {listed(headers)}: expected "
+            "headers such as pre, post, kind, synapses, sign, delay, or another pair such as "
             "source and target, from and to, neuron 1 and neuron 2."
         )
-    names = {"synapses": SYNAPSES, "kind": KIND, "sign": SIGN, "delay": DELAY}
-    others = {column: find(headers, aliases) for column, aliases in names.items()}
-    return {"pre": pre, "post": post} | {c: h for c, h in others.items() if h is not None}
+    others = {column: find(headers, names) for column, names in COLUMNS.items()}
+    found = {column: header for column, header in others.items() if header is not None}
+    return {"pre": ends[0], "post": ends[1]} | found
 
 
-def _listed(headers: list[str]) -> str:
+def listed(headers: list[str]) -> str:
+    """The headers for a sentence."""
     shown = ", ".join(repr(header[:40]) for header in headers[:12])
     return shown + (f" and {len(headers) - 12} more" if len(headers) > 12 else "")
 
 
+@lru_cache(maxsize=1024)
 def kind_code(text: str) -> int:
     """0 chemical, 1 electrical, 2 a chemical row told from the receiving side."""
     try:
@@ -139,6 +159,7 @@ def kind_code(text: str) -> int:
         ) from None
 
 
+@lru_cache(maxsize=1024)
 def sign_code(text: str) -> int:
     """+1, -1, or 0 for not known."""
     word = text.strip().casefold()
@@ -152,78 +173,45 @@ def sign_code(text: str) -> int:
     raise ValueError(f"sign must be +1, -1, 0 or empty, got {text[:40]!r}.")
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of an edge list, [E] each, before it is known what they mean together."""
-
-    pre: NDArray[np.int32]
-    post: NDArray[np.int32]
-    kind: NDArray[np.uint8]  # by `kind_code`
-    weight: NDArray[np.float32]  # may be negative
-    sign: NDArray[np.int8]
-    delay: NDArray[np.float32]
-
-    def _kept(self, which: NDArray[np.bool_]) -> Rows:
-        columns: Mapping[str, NDArray[Any]] = vars(self)
-        return Rows(**{name: column[which] for name, column in columns.items()})
+def weight(text: str) -> float:
+    """A finite number."""
+    value = _number("synapses", text)
+    if not abs(value) <= _LARGEST:
+        raise ValueError(f"synapses must be a finite number, got {text!r}.")
+    return value
 
 
-def connections(rows: Rows) -> Connections:
-    """The connections that the rows tell, each once."""
-    rows = _signed(_sent(rows))
-    rows = rows._kept(~_second_of_a_mirrored_pair(rows))
-    return Connections(
-        rows.pre,
-        rows.post,
-        kind=rows.kind,
-        synapses=np.abs(rows.weight),
-        sign=rows.sign,
-        delay=rows.delay,
-    )
+def delay(text: str) -> float:
+    """A number of ms, not negative; nan where the text is empty."""
+    value = _number("delay", text) if text else float("nan")
+    if value < 0 or value > _LARGEST:
+        raise ValueError(f"delay must be finite and not negative, got {text!r}.")
+    return value
 
 
-def _sent(rows: Rows) -> Rows:
-    received = rows.kind == 2
-    if not received.any():
-        return rows
-    if (rows.kind == 0).any():
-        return rows._kept(~received)
-    pre, post = np.where(received, (rows.post, rows.pre), (rows.pre, rows.post))
-    return replace(rows, pre=pre, post=post, kind=np.where(received, np.uint8(0), rows.kind))
+def coordinate(text: str) -> float:
+    """A number of um; nan where the text is empty."""
+    return _number("a position", text) if text else float("nan")
 
 
-def _signed(rows: Rows) -> Rows:
-    negative = rows.weight < 0
-    if not negative.any():
-        return rows
-    if (negative & (rows.sign > 0)).any():
-        row = int(np.flatnonzero(negative & (rows.sign > 0))[0])
-        raise ValueError(f"row {row + 1} has the sign +1 and the negative weight {rows.weight[row]}.")
-    told_by_weight = np.sign(rows.weight).astype(np.int8)
-    return replace(rows, sign=np.where(rows.sign == 0, told_by_weight, rows.sign))
-
-
-def _second_of_a_mirrored_pair(rows: Rows) -> NDArray[np.bool_]:
-    between = (rows.kind == 1) & (rows.pre != rows.post)
-    pre, post, weight = rows.pre[between], rows.post[between], rows.weight[between]
-    forth = np.lexsort((weight, post, pre))
-    back = np.lexsort((weight, pre, post))
-    mirrored = (
-        np.array_equal(pre[forth], post[back])
-        and np.array_equal(post[forth], pre[back])
-        and np.array_equal(weight[forth], weight[back])
-    )
-    return between & (rows.pre > rows.post) & mirrored
+def _number(what: str, text: str) -> float:
+    try:
+        if "_" in text:
+            raise ValueError
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{what} must be a number, got {text[:40]!r}.") from None
 
 
 def number_texts(column: NDArray[Any]) -> NDArray[np.object_]:
     """The shortest text of each number that reads back as the same number; "" for nan."""
     values, place = np.unique(column, return_inverse=True)
-    texts = np.array([_shortest(value) for value in values], dtype=object)
+    texts = np.array([number_text(value) for value in values], dtype=object)
     return texts[place] if len(texts) else texts
 
 
-def _shortest(value: Any) -> str:
+def number_text(value: Any) -> str:
+    """The same of one NumPy number."""
     if value != value:
         return ""
     text = str(value)

@@ -1,0 +1,30 @@
+"""Where data sets lie on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where fetched data sets are kept: `XDG_CACHE_HOME`/amphid, or ~/.cache/amphid."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "amphid"
+
+
+def data_folder(name: str) -> Path:
+    """Folder of a data set: in `AMPHID_DATA` when it is there, else among the fetched ones.
+
+    Raises FileNotFoundError, with the way out, when it is in neither.
+    """
+    given = os.environ.get("AMPHID_DATA")
+    places = [Path(given) / name] if given else []
+    places.append(cache_folder() / name)
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    raise FileNotFoundError(
+        f"The data set {name!r} is not on this machine (looked for {looked}). Set AMPHID_DATA to "
+        f"the folder that holds it, or run: amphid connectome fetch {name.replace('_', '-')}"
+    )
