@@ -1,24 +1,71 @@
 """What one cell or one synapse does in one step."""
 
+from amphid.dynamics.binary import BinaryThreshold, EscapeRate
+from amphid.dynamics.conductance import FitzHughNagumo, HodgkinHuxley, MorrisLecar
+from amphid.dynamics.gating import ExponentialRate, Gate, LinearRate, Rate, SigmoidRate
 from amphid.dynamics.graded import GapJunction, Graded, GradedSynapse, graded_synapses
-from amphid.dynamics.integrate_and_fire import LIF
-from amphid.dynamics.neuron import Membrane, MembraneNeuron, Neuron
+from amphid.dynamics.integrate_and_fire import ALIF, LIF, LeakyIntegrator, ThresholdIntegrator
+from amphid.dynamics.neuron import Membrane, MembraneNeuron, Neuron, NonlinearMembraneNeuron
+from amphid.dynamics.short_term import ShortTerm
 from amphid.dynamics.surrogate import Arctan, FastSigmoid, Surrogate, Triangle
 from amphid.dynamics.synapse import ConductanceSynapse, Synapse
+from amphid.dynamics.synapses import (
+    NMDA,
+    Alpha,
+    AlphaConductance,
+    Conductance,
+    Delta,
+    DoubleExponential,
+    DoubleExponentialConductance,
+    Exponential,
+)
+from amphid.dynamics.terminal import Crossing, SigmoidRelease, Terminal
+from amphid.dynamics.upstroke import AdEx, Izhikevich
+from amphid.dynamics.wrappers import Mixed, Refractory
 
 __all__ = [
+    "ALIF",
     "LIF",
+    "NMDA",
+    "AdEx",
+    "Alpha",
+    "AlphaConductance",
     "Arctan",
+    "BinaryThreshold",
+    "Conductance",
     "ConductanceSynapse",
+    "Crossing",
+    "Delta",
+    "DoubleExponential",
+    "DoubleExponentialConductance",
+    "EscapeRate",
+    "Exponential",
+    "ExponentialRate",
     "FastSigmoid",
+    "FitzHughNagumo",
     "GapJunction",
+    "Gate",
     "Graded",
     "GradedSynapse",
+    "HodgkinHuxley",
+    "Izhikevich",
+    "LeakyIntegrator",
+    "LinearRate",
     "Membrane",
     "MembraneNeuron",
+    "Mixed",
+    "MorrisLecar",
     "Neuron",
+    "NonlinearMembraneNeuron",
+    "Rate",
+    "Refractory",
+    "ShortTerm",
+    "SigmoidRate",
+    "SigmoidRelease",
     "Surrogate",
     "Synapse",
+    "Terminal",
+    "ThresholdIntegrator",
     "Triangle",
     "graded_synapses",
 ]

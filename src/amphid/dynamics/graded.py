@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Graded(MembraneNeuron[GradedState]):
     Kunert, Shlizerman & Kutz 2014, doi 10.1103/PhysRevE.89.052805.
     """
 
-    output: ClassVar[str] = "release"
+    output = "release"
     capacitance: Value
     g_leak: Value
     v_leak: Value
@@ -60,8 +60,9 @@ class Graded(MembraneNeuron[GradedState]):
         self.hold_positive(capacitance=capacitance, g_leak=g_leak, slope=slope)
         self.hold_positive(rise=rise, fall=fall)
         self.hold(v_leak=v_leak)
-        self.v_threshold = v_threshold
-        if v_threshold is not None:
+        if v_threshold is None:
+            self.v_threshold = None
+        else:
             self.hold(v_threshold=v_threshold)
 
     def init(self, like: Tensor) -> GradedState:
@@ -112,6 +113,7 @@ class GradedSynapse(ConductanceSynapse[GradedSynapseState]):
     Reference: Wicks, Roehrig & Rankin 1996, doi 10.1523/JNEUROSCI.16-12-04017.1996.
     """
 
+    takes = "release"
     conductance: Value
 
     def __init__(self, *, conductance: Value, reversal: Value) -> None:
@@ -146,6 +148,11 @@ class GapJunction(Synapse[GapJunctionState]):
 
     def __init__(self, *, conductance: Value) -> None:
         super().__init__()
+        if isinstance(conductance, Tensor) and conductance.numel() != 1:
+            raise ValueError(
+                "GapJunction: conductance must be one number for all, since a junction belongs to "
+                f"two cells; got shape {list(conductance.shape)}. Give each its size as a weight."
+            )
         self.hold_positive(conductance=conductance)
 
     def init(self, like: Tensor) -> GapJunctionState:

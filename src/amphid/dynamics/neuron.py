@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amphid.dynamics.surrogate import Surrogate
+from amphid.dynamics.surrogate import Surrogate, check_surrogate
 from amphid.dynamics.values import Equation, Value, decay
 
 
@@ -34,19 +34,16 @@ class Neuron(Equation, ABC, Generic[S]):
     what the cells give out [T, *B, N]; nothing is kept between calls.
     """
 
-    output: ClassVar[str] = "spike"
-    """What the cell gives out: "spike" in {0, 1}, or "release" in [0, 1]."""
+    output: str = "spike"
+    """What the cell gives out: "spike" in {0, 1}, "release" in [0, 1] or "v" in mV; "output" where
+    cells of several kinds stand side by side."""
 
     surrogate: Surrogate
     reset_gradient: bool
 
     def convention(self, surrogate: Surrogate, *, reset_gradient: bool) -> None:
         """Name the gradient of a spike: its surrogate, and whether the reset is differentiated."""
-        if not callable(surrogate):
-            raise TypeError(
-                f"{type(self).__name__}: surrogate must be one such as FastSigmoid(width=1.0), "
-                f"got {surrogate!r}."
-            )
+        check_surrogate(self, surrogate)
         self.surrogate, self.reset_gradient = surrogate, reset_gradient
         self._values += ("surrogate", "reset_gradient")
 
@@ -73,7 +70,9 @@ class Neuron(Equation, ABC, Generic[S]):
 
     def given(self, state: S) -> Tensor:
         """What cells in that state give out [*B, N] before their first step."""
-        return torch.zeros_like(state.v) if self.output == "spike" else self.read(state, self.output)
+        return (
+            torch.zeros_like(state.v) if self.output == "spike" else self.read(state, self.output)
+        )
 
     def read(self, state: S, field: str) -> Tensor:
         """One variable of the state [*B, N] by its name, such as "v".
@@ -122,6 +121,8 @@ class MembraneNeuron(Neuron[S]):
 
     Alone it steps exactly for constant gates and current (exponential Euler). A network with gap
     junctions may instead take `gates`, `membrane` and `emit` apart and solve all voltages at once.
+    Gates move before v does, at the present v, so they stand half a step ahead of it: from rest the
+    pair is of second order in dt.
     """
 
     @property
@@ -144,10 +145,29 @@ class MembraneNeuron(Neuron[S]):
     def step(self, state: S, current: Tensor, dt: float) -> tuple[S, Tensor]:
         """One step of exponential Euler, exact while gates and current are constant."""
         state = self.gates(state, dt)
-        membrane = self.membrane(state)
-        v_inf = (membrane.drive + current) / membrane.conductance
-        left = decay(dt, membrane.capacitance / membrane.conductance)
-        return self.emit(state, v_inf + (state.v - v_inf) * left, dt)
+        return self.emit(state, relaxed(self.membrane(state), state.v, current, dt), dt)
+
+
+class NonlinearMembraneNeuron(MembraneNeuron[S]):
+    """A cell with currents that follow v at once, such as an instant sodium current. Abstract.
+
+    `membrane` takes those currents at the v of its state. Alone the cell then steps by the
+    exponential midpoint rule, of second order in dt. Where a network solves the voltages together
+    they are taken at the start of the step, which is of first order.
+    """
+
+    def step(self, state: S, current: Tensor, dt: float) -> tuple[S, Tensor]:
+        """One step with the membrane as it is at the voltage that half a step leads to."""
+        state = self.gates(state, dt)
+        halfway = relaxed(self.membrane(state), state.v, current, dt / 2)
+        membrane = self.membrane(self.at(state, halfway))
+        return self.emit(state, relaxed(membrane, state.v, current, dt), dt)
+
+
+def relaxed(membrane: Membrane, v: Tensor, current: Tensor, dt: float) -> Tensor:
+    """v [*B, N] after dt ms on a membrane with a conductance above zero; exact."""
+    v_inf = (membrane.drive + current) / membrane.conductance
+    return v_inf + (v - v_inf) * decay(dt, membrane.capacitance / membrane.conductance)
 
 
 def _check_sequence(current: Tensor, state: Any) -> None:

@@ -23,6 +23,15 @@ class Surrogate(Protocol):
         """One where the distance is above zero, else zero."""
 
 
+def check_surrogate(owner: object, surrogate: object) -> None:
+    """Raise TypeError, naming whose it is, for what is no surrogate."""
+    if not callable(surrogate):
+        raise TypeError(
+            f"{type(owner).__name__}: surrogate must be one such as FastSigmoid(width=1.0), "
+            f"got {surrogate!r}."
+        )
+
+
 class _Step(torch.autograd.Function):
     """Heaviside step whose derivative is a given slope."""
 

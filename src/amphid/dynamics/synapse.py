@@ -24,6 +24,9 @@ class Synapse(Equation, ABC, Generic[S]):
     electrical one, weight times the voltage difference v_pre - v_post in mV.
     """
 
+    takes: str = "spike"
+    """What it must be given by the presynaptic cell: "spike", or "release"."""
+
     @abstractmethod
     def init(self, like: Tensor) -> S:
         """State at rest for cells shaped as `like` [*B, N]."""
@@ -41,6 +44,11 @@ class ConductanceSynapse(Synapse[S]):
     """A synapse that opens a conductance g: its current is g (reversal - v_post). Abstract."""
 
     reversal: Value
+
+    @property
+    def solvable(self) -> bool:
+        """Whether `advance` and `conductance_of` can be used; wrappers ask the synapse inside."""
+        return True
 
     @abstractmethod
     def advance(self, state: S, arriving: Tensor, dt: float) -> S:

@@ -127,7 +127,9 @@ class DoubleExponentialState(NamedTuple):
 
 
 class DoubleExponential(Synapse[DoubleExponentialState]):
-    r"""A current that rises and decays: :math:`I(t) = A \, (e^{-t / d} - e^{-t / r}) / \text{peak}`.
+    r"""A current that rises and decays.
+
+    .. math:: I(t) = A \, (e^{-t / d} - e^{-t / r}) / \text{peak}
 
     rise, decay: r < d in ms; for r = d there is `Alpha`. amplitude: A, height of the peak in pA per
     unit of weight.
@@ -242,15 +244,8 @@ class DoubleExponentialConductanceState(NamedTuple):
     g: Tensor  # conductance without a block, mean over the step, nS
 
 
-class DoubleExponentialConductance(ConductanceSynapse[DoubleExponentialConductanceState]):
-    r"""A conductance that rises and decays.
-
-    .. math:: I = g (E - v), \qquad g(t) = \bar g \, (e^{-t / d} - e^{-t / r}) / \text{peak}
-
-    rise, decay: r < d in ms; for r = d there is `AlphaConductance`. conductance: height of the peak
-    in nS per unit of weight. reversal: E in mV.
-    Reference: Gerstner et al. 2014, Neuronal Dynamics, doi 10.1017/CBO9781107447615, chapter 3.
-    """
+class _Rising(ConductanceSynapse[DoubleExponentialConductanceState]):
+    """Conductances that rise and decay. Abstract."""
 
     rise: Value
     decay: Value
@@ -273,6 +268,17 @@ class DoubleExponentialConductance(ConductanceSynapse[DoubleExponentialConductan
         slow, fast, mean = double_exponential(*state[:2], arriving, dt, self.rise, self.decay)
         return DoubleExponentialConductanceState(slow, fast, self.conductance * mean)
 
+
+class DoubleExponentialConductance(_Rising):
+    r"""A conductance that rises and decays.
+
+    .. math:: I = g (E - v), \qquad g(t) = \bar g \, (e^{-t / d} - e^{-t / r}) / \text{peak}
+
+    rise, decay: r < d in ms; for r = d there is `AlphaConductance`. conductance: height of the peak
+    in nS per unit of weight. reversal: E in mV.
+    Reference: Gerstner et al. 2014, Neuronal Dynamics, doi 10.1017/CBO9781107447615, chapter 3.
+    """
+
     def conductance_of(
         self, state: DoubleExponentialConductanceState, v_post: Tensor, dt: float
     ) -> Tensor:
@@ -280,7 +286,7 @@ class DoubleExponentialConductance(ConductanceSynapse[DoubleExponentialConductan
         return state.g
 
 
-class NMDA(ConductanceSynapse[DoubleExponentialConductanceState]):
+class NMDA(_Rising):
     r"""A slow conductance that magnesium blocks at rest and depolarization frees.
 
     .. math:: I = B(v) \, g (E - v), \qquad
@@ -294,9 +300,6 @@ class NMDA(ConductanceSynapse[DoubleExponentialConductanceState]):
     Brunel & Wang 2001, doi 10.1023/A:1011204814320.
     """
 
-    rise: Value
-    decay: Value
-    conductance: Value
     magnesium: Value
 
     def __init__(
@@ -308,23 +311,12 @@ class NMDA(ConductanceSynapse[DoubleExponentialConductanceState]):
         reversal: Value = 0.0,
         magnesium: Value = 1.0,
     ) -> None:
-        super().__init__()
-        _hold_times(self, rise, decay)
-        self.hold_positive(conductance=conductance)
-        self.hold(reversal=reversal, magnesium=magnesium)
+        super().__init__(rise=rise, decay=decay, conductance=conductance, reversal=reversal)
+        self.hold(magnesium=magnesium)
         if not bool((torch.as_tensor(magnesium) >= 0).all()):
-            raise ValueError("NMDA: magnesium is a concentration in mM and cannot be negative.")
-
-    def init(self, like: Tensor) -> DoubleExponentialConductanceState:
-        """Closed."""
-        return DoubleExponentialConductanceState(*(torch.zeros_like(like) for _ in range(3)))
-
-    def advance(
-        self, state: DoubleExponentialConductanceState, arriving: Tensor, dt: float
-    ) -> DoubleExponentialConductanceState:
-        """The state dt ms after the spikes."""
-        slow, fast, mean = double_exponential(*state[:2], arriving, dt, self.rise, self.decay)
-        return DoubleExponentialConductanceState(slow, fast, self.conductance * mean)
+            raise ValueError(
+                f"NMDA: magnesium is a concentration in mM and cannot be negative, got {magnesium}."
+            )
 
     def unblocked(self, v: Tensor) -> Tensor:
         """Share B of the conductance that magnesium leaves open at v [*B, N] in mV."""

@@ -26,7 +26,7 @@ class Equation(nn.Module):
                 self.register_parameter(name, value)
             elif isinstance(value, Tensor):
                 self.register_buffer(name, value)
-            elif isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+            elif is_number(value):
                 setattr(self, name, float(value))
             else:
                 raise TypeError(
@@ -39,13 +39,19 @@ class Equation(nn.Module):
         """Keep values that only make sense above zero."""
         self.hold(**values)
         for name, value in values.items():
-            lowest = float(torch.as_tensor(value).min()) if torch.as_tensor(value).numel() else 1.0
+            held = torch.as_tensor(value).detach()
+            lowest = float(held.min()) if held.numel() else 1.0
             if not lowest > 0:
                 raise ValueError(f"{type(self).__name__}: {name} must be positive, got {lowest:g}.")
 
     def extra_repr(self) -> str:
         """The values by name; a tensor shows its shape, a learned one says so."""
         return ", ".join(f"{name}={_shown(getattr(self, name))}" for name in self._values)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def filled(like: Tensor, value: Value) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from amphid.dynamics import MembraneNeuron, Neuron, Synapse
+from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Neuron, Synapse
 from amphid.simulation.rest import resting_voltage
 from amphid.simulation.wires import Wires
 from amphid.wiring import Connectome
@@ -67,6 +67,7 @@ class Network(nn.Module):
         _check_parts(neuron, groups)
         self.connectome, self.dale = connectome, dale
         self.neuron: Neuron[Any] = neuron.bound(connectome.select, len(connectome))
+        _check_signals(self.neuron, groups)
         self.synapses = nn.ModuleDict(groups)
         self.edges: dict[str, NDArray[np.int64]] = _edges_by_group(connectome, groups)
         sign = torch.from_numpy(connectome.connections.sign.astype(np.int8))
@@ -91,10 +92,11 @@ class Network(nn.Module):
 
     def wires(self, dt: float) -> dict[str, Wires]:
         """The connections of each group, made ready for steps of dt ms."""
-        return {
+        made = {
             group: Wires.of(self.connectome, edges, self.weights_of(group), dt)
             for group, edges in self.edges.items()
         }
+        return {g: w if g == "electrical" else w.gathered() for g, w in made.items()}
 
     def init(self, like: Tensor, wires: Mapping[str, Wires]) -> NetworkState:
         """At rest, for cells shaped as `like` [*B, N].
@@ -118,9 +120,10 @@ class Network(nn.Module):
 
     def forward(self, stimulus: Tensor, dt: float = 1.0) -> Tensor:
         """What the cells give out [T, *B, N], from rest, under a current [T, *B, N] in pA."""
-        from amphid.simulation.simulate import simulate
+        from amphid.simulation.simulate import Torch, simulate
 
-        return getattr(simulate(self, stimulus, dt=dt), self.neuron.output)
+        run = simulate(self, stimulus, dt=dt, engine=Torch(dense=True))
+        return getattr(run, self.neuron.output)
 
     def _hold_weight(self, weight: Tensor | None) -> None:
         wires = self.connectome.connections
@@ -153,6 +156,21 @@ def _check_parts(neuron: object, groups: Mapping[str, object]) -> None:
             "synapse gives both 'chemical' and 'excitatory' or 'inhibitory': a connection must "
             "fall in one group. Drop 'chemical', or the other two."
         )
+
+
+def _check_signals(neuron: Neuron[Any], groups: Mapping[str, Synapse[Any]]) -> None:
+    for key, synapse in groups.items():
+        if key != "electrical" and neuron.output not in (synapse.takes, "output"):
+            raise ValueError(
+                f"synapse[{key!r}] takes the {synapse.takes} of a cell, but these cells give out "
+                f"{neuron.output!r}: {type(synapse).__name__} does not fit {type(neuron).__name__}."
+            )
+        if key == "chemical" and isinstance(synapse, ConductanceSynapse):
+            raise ValueError(
+                f"synapse['chemical'] is {type(synapse).__name__}, a conductance, which cannot be "
+                "negative: give one for 'excitatory' and one for 'inhibitory', with a reversal "
+                "each."
+            )
 
 
 def _edges_by_group(

@@ -17,7 +17,8 @@ from amphid.wiring import Cells, Connections, Connectome
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNITS = {"v": "mV", "threshold": "mV", "spike": "1", "release": "1", "g": "nS", "i": "pA"}
+UNITS = {"v": "mV", "threshold": "mV", "g": "nS", "w": "pA"}
+"""Units of recorded variables; what is not named here is a pure number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,8 @@ class Recording:
 
     cells: the recorded cells. dt: ms per step. every: steps between samples of `fields`.
     fields: the sampled variables [T', *B, N] by name, such as "v"; also `run.v`.
-    spikes: the spikes as events, at full resolution, if they were asked for; dense as `run.spike`.
+    events: the spikes as events, at full resolution; see `spikes`, and `run.spike` for a dense
+        array, which stands among the fields instead where a gradient was asked for.
     notes: what was decided on the way, such as the engine and the way of stepping.
     state: the state after the last step, to go on from.
     """
@@ -74,7 +76,7 @@ class Recording:
     dt: float
     every: int = 1
     fields: dict[str, Tensor] = field(default_factory=dict)
-    spikes: Spikes | None = None
+    events: Spikes | None = None
     notes: tuple[str, ...] = ()
     state: Any = None
 
@@ -82,8 +84,8 @@ class Recording:
         if not name.startswith("_"):
             if name in self.fields:
                 return self.fields[name]
-            if name == "spike" and self.spikes is not None:
-                return self.spikes.dense()
+            if name == "spike" and self.events is not None:
+                return self.events.dense()
         raise AttributeError(f"This recording has no {name!r}; it holds {self._held()}.")
 
     def __getitem__(self, which: str | int | tuple[str | int, ...]) -> Recording:
@@ -95,12 +97,20 @@ class Recording:
             self,
             cells=self._connectome.subset(*which).cells,
             fields={name: value[..., chosen] for name, value in self.fields.items()},
-            spikes=self.spikes and self.spikes.of(chosen),
+            events=self.events and self.events.of(chosen),
             state=None,
         )
 
     def __repr__(self) -> str:
         return f"Recording({len(self.cells)} cells, {self.duration:g} ms: {self._held()})"
+
+    @cached_property
+    def spikes(self) -> Spikes | None:
+        """The spikes as events, or None where none were recorded."""
+        if self.events is None and "spike" in self.fields:
+            dense = self.fields["spike"].detach()
+            return Spikes(dense.nonzero().T, tuple(dense.shape), self.dt)
+        return self.events
 
     @property
     def names(self) -> NDArray[np.object_]:
@@ -110,8 +120,10 @@ class Recording:
     @property
     def steps(self) -> int:
         """How many steps were taken."""
-        if self.spikes is not None:
-            return self.spikes.shape[0]
+        if self.events is not None:
+            return self.events.shape[0]
+        if "spike" in self.fields:
+            return len(self.fields["spike"])
         return next((len(value) * self.every for value in self.fields.values()), 0)
 
     @property
@@ -146,8 +158,8 @@ class Recording:
         return ", ".join(self._names()) or "nothing"
 
     def _names(self) -> Iterator[str]:
-        if self.spikes is not None and "spike" not in self.fields:
-            yield f"spike ({len(self.spikes)} events)"
+        if self.events is not None:
+            yield f"spike ({len(self.events)} events)"
         for name, value in self.fields.items():
             yield f"{name} {list(value.shape)}"
 

@@ -70,6 +70,8 @@ def _write(run: Recording, file: h5py.File) -> None:
     file["time"] = run.time.numpy()
     file["time"].attrs["units"] = "ms"
     for name, value in run.fields.items():
+        if name == "spike":
+            continue
         data = file.create_dataset(f"fields/{name}", data=value.detach().cpu().numpy())
         data.attrs["units"] = UNITS.get(name.rpartition(".")[2], "1")
         _name_dimensions(data)
@@ -96,6 +98,6 @@ def _read(file: h5py.File) -> Recording:
         dt=dt,
         every=int(file.attrs["every"]),
         fields={name: torch.from_numpy(data[:]) for name, data in file.get("fields", {}).items()},
-        spikes=spikes,
+        events=spikes,
         notes=tuple(file["notes"].asstr()[:]),
     )

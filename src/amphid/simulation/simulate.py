@@ -87,10 +87,13 @@ class Torch:
         every step.
     implicit: True solves all voltages together, False never does; None lets the network's own
         conductances decide.
+    dense: keep spikes as an array [T, *B, N] also where no gradient is asked for, which is what
+        `torch.func` transforms need.
     """
 
     checkpoint: int | None = None
     implicit: bool | None = None
+    dense: bool = False
 
     def run(self, task: Task) -> Recording:
         """The recording of a task."""
@@ -102,7 +105,7 @@ class Torch:
         state = network.init(like, wires) if task.state is None else task.state
         if task.state is not None and set(state.past) != set(network.synapses):
             raise ValueError("state belongs to another network: it has other groups of synapses.")
-        keeper = _Keeper(task)
+        keeper = _Keeper(task, dense=self.dense)
         graph = torch.is_grad_enabled() and _asks_for_gradient(network, task.current, state)
         note = "torch engine, " + stepper.note
         try:
@@ -156,8 +159,8 @@ class _Segment:
 class _Keeper:
     """Collects what is recorded: samples as they are, spikes without a gradient as events."""
 
-    def __init__(self, task: Task) -> None:
-        self.task, self.done = task, 0
+    def __init__(self, task: Task, *, dense: bool) -> None:
+        self.task, self.dense, self.done = task, dense, 0
         self.samples: dict[str, list[Tensor]] = {name: [] for name in task.record}
         self.events: list[Tensor] = []
         self.shape: tuple[int, ...] = ()
@@ -181,7 +184,8 @@ class _Keeper:
     def keep(self, kept: dict[str, list[Tensor]], steps: int) -> None:
         """Take over what a segment kept."""
         for name, values in kept.items():
-            if name == "spike" and not any(value.requires_grad for value in values):
+            dense = self.dense or any(value.requires_grad for value in values)
+            if name == "spike" and not dense:
                 self._keep_events(values)
             else:
                 self.samples[name] += values
@@ -197,7 +201,7 @@ class _Keeper:
             dt=self.task.dt,
             every=self.task.every,
             fields=fields,
-            spikes=self._all_spikes(fields.get("spike")),
+            events=self._all_events(),
             notes=(note,),
             state=state,
         )
@@ -217,10 +221,8 @@ class _Keeper:
             self.events.append(events)
             self.shape = tuple(values[0].shape)
 
-    def _all_spikes(self, dense: Tensor | None) -> Spikes | None:
-        if dense is not None:
-            return Spikes(dense.detach().nonzero().T, tuple(dense.shape), self.task.dt)
-        if "spike" not in self.task.record or not self.events:
+    def _all_events(self) -> Spikes | None:
+        if not self.events:
             return None
         return Spikes(torch.cat(self.events, 1), (self.done, *self.shape), self.task.dt)
 
@@ -239,13 +241,13 @@ def _current(
         dt, stimulus = stimulus.dt, stimulus.to(network.weight).dense()
     if not isinstance(stimulus, Tensor):
         raise TypeError(f"stimulus must be a Stimulus or a tensor, got {type(stimulus).__name__}.")
-    if dt is None or not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
-        raise ValueError(f"dt must be a positive number of ms per step, got {dt!r}.")
     if stimulus.dim() < 2 or stimulus.shape[-1] != cells or not len(stimulus):
         raise ValueError(
             f"stimulus must be [T, *B, N] and end in one entry per cell: the network has {cells} "
             f"cells, stimulus has shape {list(stimulus.shape)}."
         )
+    if dt is None or not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
+        raise ValueError(f"dt must be a positive number of ms per step, got {dt!r}.")
     return stimulus.to(network.weight), float(dt)
 
 

@@ -8,7 +8,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from amphid.dynamics import ConductanceSynapse, GapJunction, MembraneNeuron, Synapse
+from amphid.dynamics import (
+    ConductanceSynapse,
+    GapJunction,
+    GradedSynapse,
+    MembraneNeuron,
+    Synapse,
+)
 from amphid.simulation.joint import JointSolver
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.wires import Wires
@@ -97,7 +103,7 @@ def _linear(
     synapse: Synapse[Any], group: Any, arriving: Tensor, v: Tensor, dt: float
 ) -> tuple[Any, Tensor | float, Tensor]:
     """State, conductance g and current at v = 0 of a group: its current is flowing - g v."""
-    if isinstance(synapse, ConductanceSynapse):
+    if isinstance(synapse, ConductanceSynapse) and synapse.solvable:
         group = synapse.advance(group, arriving, dt)
         g = synapse.conductance_of(group, v, dt)
         return group, g, g * synapse.reversal
@@ -121,8 +127,7 @@ def choose(network: Network, wires: Mapping[str, Wires], dt: float) -> Stepper:
 def _may_be_stiff(network: Network) -> bool:
     """Only what is known to stay bounded is judged: gap junctions, and graded release."""
     synapses = [synapse for _, synapse in network.groups()]
-    graded = network.neuron.output == "release"
-    return bool(synapses) and (graded or any(isinstance(s, GapJunction) for s in synapses))
+    return any(isinstance(synapse, GapJunction | GradedSynapse) for synapse in synapses)
 
 
 @torch.no_grad()
@@ -141,8 +146,6 @@ def fastest_rate(
     for key, synapse in network.groups():
         if isinstance(synapse, GapJunction):
             total = total + 2 * synapse.conductance * wires[key].degree()
-        elif neuron.output == "release" and isinstance(synapse, ConductanceSynapse):
-            open_wide = wires[key].deliver((ones,) * wires[key].longest)
-            group = synapse.advance(synapse.init(ones), open_wide, 1.0)
-            total = total + synapse.conductance_of(group, state.v, 1.0)
+        elif isinstance(synapse, GradedSynapse):
+            total = total + synapse.conductance * wires[key].incoming()
     return float((total / membrane.capacitance).max())

@@ -42,6 +42,11 @@ class Wires:
             size=len(connectome),
         )
 
+    def gathered(self) -> Wires:
+        """The same with its weights gathered by delay now, once for all steps and gradients."""
+        _ = self._by_lag
+        return self
+
     @property
     def longest(self) -> int:
         """The longest lag, in steps."""
@@ -56,6 +61,11 @@ class Wires:
         one_way = self.matrix()
         both = one_way + one_way.transpose(-1, -2)
         return torch.diag_embed(both.sum(-1)) - both
+
+    def incoming(self) -> Tensor:
+        """[*B, N] sum of the weights onto each cell."""
+        none = self.weight.new_zeros(*self.weight.shape[:-1], self.size)
+        return none.index_add(-1, self.post, self.weight)
 
     def degree(self) -> Tensor:
         """[*B, N] sum of the weights at each cell, of connections without direction."""
