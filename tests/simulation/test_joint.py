@@ -1,5 +1,6 @@
 """The linear solve of all voltages, and the semi-implicit step made of it."""
 
+import itertools
 import math
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_the_solver_without_a_matrix_agrees(monkeypatch):
 
 
 def test_its_gradients_are_those_of_the_solution():
-    made, (d, b) = wires(), system(3)
+    made, (d, b) = wires(), system()
     weight = made.weight.clone().requires_grad_()
     inputs = (d.requires_grad_(), weight, b.requires_grad_())
 
@@ -95,23 +96,26 @@ def last_voltage(network: am.Network, dt: float, *, implicit: bool) -> torch.Ten
 
 @pytest.mark.parametrize("implicit", [False, True])
 def test_steps_converge_with_first_order(implicit):
+    """Halving dt halves what halving it changes; both ways of stepping go to one limit."""
     network = graded()
-    exact = last_voltage(network, 0.0078125, implicit=not implicit)
-    sizes = (1.0, 0.5, 0.25)
-    errors = [(last_voltage(network, dt, implicit=implicit) - exact).abs().max() for dt in sizes]
-    slope = np.polyfit(np.log(sizes), np.log([float(e) for e in errors]), 1)[0]
-    assert slope == pytest.approx(1.0, abs=0.25)
+    v = [last_voltage(network, dt, implicit=implicit) for dt in (1.0, 0.5, 0.25, 0.125)]
+    changes = [float((fine - coarse).abs().max()) for coarse, fine in itertools.pairwise(v)]
+    orders = -np.diff(np.log2(changes))
+    assert orders == pytest.approx(np.ones(2), abs=0.1)
+    coarse, fine = (last_voltage(network, dt, implicit=not implicit) for dt in (0.25, 0.125))
+    limits = 2 * v[-1] - v[-2], 2 * fine - coarse
+    assert float((limits[0] - limits[1]).abs().max()) < 0.1 * changes[-1]
 
 
 def test_large_steps_reach_the_same_steady_state():
     network = graded()
     steady = []
-    for dt, time in ((10.0, 60_000.0), (100.0, 60_000.0)):
+    for dt, time in ((20.0, 20_000.0), (100.0, 20_000.0)):
         current = torch.zeros(round(time / dt), CELLS, dtype=torch.float64)
         current[:, :3] = 1.0
         with torch.no_grad():
             steady.append(am.simulate(network, current, dt=dt, record=("v",)).v[-1])
-    torch.testing.assert_close(*steady, rtol=0, atol=1e-6)
+    torch.testing.assert_close(*steady, rtol=0, atol=1e-5)
 
 
 def test_the_network_decides_by_its_own_conductances():
@@ -125,7 +129,7 @@ def test_a_run_of_steps_is_differentiable_in_weights_parameters_and_stimulus():
     network = graded()
     network.neuron = dynamics.Graded(g_leak=torch.nn.Parameter(torch.ones(CELLS)))
     scale = torch.ones(CELLS, dtype=torch.float64)
-    current = torch.zeros(7, CELLS, dtype=torch.float64)
+    current = torch.zeros(3, CELLS, dtype=torch.float64)
     current[:, :3] = 1.0
 
     def released(weight, scale, current):
