@@ -339,7 +339,7 @@ def _positive(what: str, value: float) -> float:
 
 def _places(positions: ArrayLike) -> NDArray[np.float64]:
     try:
-        place = np.array(positions, dtype=np.float64)
+        place = torch.as_tensor(positions, dtype=torch.float64).numpy().copy()
     except (ValueError, TypeError):
         raise ValueError("positions must be numbers of shape [N, 3] in um.") from None
     if place.ndim != 2 or place.shape[1] != 3 or not len(place):

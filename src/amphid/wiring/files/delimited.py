@@ -3,7 +3,10 @@
 Written are ``pre,post,kind,synapses,sign,delay`` by name of cell, and beside it, in
 ``<stem>.cells.csv``, ``name,kind,class,transmitter,x,y,z``. Read are both, or the edge list alone:
 the cells then come in order of first appearance. What headers and rows may look like stands in
-`amphid.wiring.files.words`. Text is UTF-8 and names are kept to the letter.
+`amphid.wiring.files.words`. Text is UTF-8.
+
+In files that we did not write, which is seen from the headers, semicolons and blanks may stand for
+the commas, and blanks around a name do not count.
 
 A file whose first header is empty and whose other headers repeat its first column is an adjacency
 matrix of chemical synapses, row pre, column post.
@@ -14,7 +17,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -73,7 +76,7 @@ def _connection_lines(connectome: Connectome, delimiter: str) -> Iterator[str]:
     signs = np.array(["0", "1", "-1"], dtype=object)  # a negative index counts from the end
     yield delimiter.join(HEADER) + "\n"
     for start in range(0, len(wires), _CHUNK):
-        part = wires.take(slice(start, start + _CHUNK))  # type: ignore[arg-type]
+        part = wires.take(np.arange(start, min(start + _CHUNK, len(wires))))
         columns = (name[part.pre], name[part.post], kinds[part.kind], number_texts(part.synapses))
         rows = zip(*columns, signs[part.sign], number_texts(part.delay), strict=True)
         yield from (delimiter.join(row) + "\n" for row in rows)
@@ -100,30 +103,36 @@ def _table(path: Path) -> Iterator[tuple[list[str], Iterator[_Numbered]]]:
     """The header of a table and its rows, each with the number of the line it ends on."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first, second = file.readline(), file.readline()
+            mark = _delimiter(first) or _delimiter(second) or " "
             reader = csv.reader(
-                chain([first], file),
-                delimiter=_delimiter(first),
-                strict=True,
-                skipinitialspace=True,
+                chain([first, second], file), delimiter=mark, strict=True, skipinitialspace=True
             )
             header = next(reader, [])
+            if len(header) < 2:
+                header = first.split()  # some tables have blanks in the first line and tabs below
             if not header:
                 raise ValueError("the file is empty: expected a line of headers.")
-            if tuple(header) in (HEADER, CELLS_HEADER):
+            if not first.endswith(("\n", "\r")):
+                raise ValueError("the file is cut short, or has nothing but a line of headers.")
+            ours = tuple(header) in (HEADER, CELLS_HEADER)
+            if ours:
                 _check_end(path)
-            yield header, _rows(reader, len(header))
+            yield header, _rows(reader, len(header), strip=not ours)
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8 text: save it as CSV in UTF-8.") from None
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}.") from None
 
 
-def _delimiter(line: str) -> str:
-    return max(",\t;", key=lambda mark: len(next(csv.reader([line], delimiter=mark), [])))
+def _delimiter(line: str) -> str | None:
+    """The mark that splits the line into most fields, None when none splits it."""
+    fields = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in ",\t;"}
+    best = max(fields, key=fields.__getitem__)
+    return best if fields[best] > 1 else None
 
 
-def _rows(reader: Any, width: int) -> Iterator[_Numbered]:
+def _rows(reader: Any, width: int, *, strip: bool) -> Iterator[_Numbered]:
     for row in reader:
         if not any(row):
             continue
@@ -131,7 +140,7 @@ def _rows(reader: Any, width: int) -> Iterator[_Numbered]:
             raise ValueError(
                 f"line {reader.line_num} has {len(row)} fields, the header has {width}."
             )
-        yield reader.line_num, row
+        yield reader.line_num, [field.strip() for field in row] if strip else row
 
 
 def _check_end(path: Path) -> None:
@@ -197,5 +206,6 @@ def _read_matrix(header: list[str], rows: Iterator[_Numbered], name: str) -> Con
     return from_matrix(names, matrix, name=name)
 
 
+@lru_cache(maxsize=1 << 16)
 def _entry(text: str) -> float:
     return words.weight(text) if text else 0.0

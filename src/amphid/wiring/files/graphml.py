@@ -11,7 +11,6 @@ a node may carry its name as data, and an undirected edge without a kind is elec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,10 +56,9 @@ def write(connectome: Connectome, path: Path) -> None:
 
 
 def _graph_lines(connectome: Connectome) -> Iterator[str]:
-    references = json.dumps(list(connectome.references), ensure_ascii=False)
-    about = {"amphid_format": str(heading.FORMAT), "name": connectome.name}
-    for name, text in {**about, "references": references}.items():
-        yield _data("graph", name, text) + "\n"
+    yield _data("graph", "amphid_format", str(heading.FORMAT)) + "\n"
+    yield _data("graph", "name", connectome.name) + "\n"
+    yield _data("graph", "references", heading.references_to_json(connectome)) + "\n"
 
 
 def _node_lines(cells: Cells) -> Iterator[str]:
@@ -172,13 +170,16 @@ class _Graph:
         """What the elements amount to."""
         if self.directed is None:
             raise ValueError("the file is XML, but holds no GraphML graph.")
-        if "amphid_format" in self.about:
+        ours = "amphid_format" in self.about
+        if ours:
             heading.check_format(self.about["amphid_format"])
         return Connectome(
             self._cells(),
             connections(self._rows()),
-            name=self.about.get("name", stem),
-            references=heading.references_from_json(self.about.get("references", "[]")),
+            name=self.about.get("name", "" if ours else stem),
+            references=heading.references_from_json(self.about["references"])
+            if ours and "references" in self.about
+            else (),
         )
 
     def _cells(self) -> Cells:

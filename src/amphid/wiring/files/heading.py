@@ -41,6 +41,11 @@ def from_json(text: str | bytes) -> dict[str, Any]:
     return heading | {"name": name, "references": _texts(heading.get("references", []))}
 
 
+def references_to_json(connectome: Connectome) -> str:
+    """The references alone, likewise."""
+    return json.dumps(list(connectome.references))
+
+
 def references_from_json(text: str) -> tuple[str, ...]:
     """The references written as a JSON list."""
     return _texts(_parsed(text))

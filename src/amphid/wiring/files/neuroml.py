@@ -87,7 +87,8 @@ def _network(nml: Any, connectome: Connectome, identity: str) -> Any:
 def _network_properties(connectome: Connectome) -> Iterator[tuple[str, str]]:
     yield "amphid_format", str(heading.FORMAT)
     yield "name", connectome.name
-    yield from (("reference", text) for text in connectome.references)
+    if connectome.references:
+        yield "references", heading.references_to_json(connectome)
     wires = connectome.connections
     for number in np.flatnonzero(wires.electrical & ~np.isnan(wires.delay)):
         yield f"delay_of_connection_{number}", number_text(wires.delay[number])
@@ -106,7 +107,7 @@ def _populations(nml: Any, cells: Cells, ids: list[str]) -> Iterator[Any]:
             "neurotransmitter": cells.transmitter[number],
             UNKNOWN_COORDINATES: " ".join(unknown),
         }
-        location = nml.Location(*np.nan_to_num(position, nan=0.0, posinf=np.inf, neginf=-np.inf))
+        location = nml.Location(*np.nan_to_num(position))
         location.gds_format_float = _as_float
         yield nml.Population(
             id=identity,
@@ -157,7 +158,7 @@ def _projection(nml: Any, network: Any, which: int, identity: str, ends: dict[st
 
 # libNeuroML writes 15 decimals, which loses small numbers: these keep every number as it is.
 def _as_float(value: float, input_name: str = "") -> str:
-    return number_text(np.float64(value)).replace("inf", "INF")
+    return number_text(np.float64(value))
 
 
 def _as_float32(value: float, input_name: str = "") -> str:

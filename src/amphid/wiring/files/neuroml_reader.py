@@ -5,8 +5,8 @@ projections, electrical and continuous projections and single synaptic connectio
 there is none. Kind, class and transmitter come from the properties ``type``, ``class`` and
 ``neurotransmitter`` of a population, the positions from its instances. An electrical connection
 listed from both sides, as c302 does, is taken once. A synapse is inhibitory or excitatory when its
-id has "inh" or "exc" in it, or its weight is negative. A document must hold one network; files that
-it includes are not looked at.
+id has "inh" or "exc" in it, or its weight is negative, and electrical when its id has "elec" or
+"gap" in it. A document must hold one network; files that it includes are not looked at.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _connectome(network: Any, stem: str) -> Connectome:
         cells,
         connections(rows),
         name=about.get("name", "") if ours else stem,
-        references=tuple(value for tag, value in tags if ours and tag == "reference"),
+        references=heading.references_from_json(about.get("references", "[]")) if ours else (),
     )
 
 
@@ -141,14 +141,16 @@ class _Wire(NamedTuple):
 def _wires(network: Any, places: _Places) -> Iterator[_Wire]:
     for owner in network.projections:
         for link in (*owner.connections, *owner.connection_wds):
-            yield _wire(places, owner, link, (link.pre_cell_id, link.post_cell_id), owner.synapse)
+            ends = (link.pre_cell_id, link.post_cell_id)
+            yield _wire(places, owner, link, ends, owner.synapse)
     for owner in network.electrical_projections:
         for link in (
             *owner.electrical_connections,
             *owner.electrical_connection_instances,
             *owner.electrical_connection_instance_ws,
         ):
-            yield _wire(places, owner, link, (link.pre_cell, link.post_cell), None)
+            ends = (link.pre_cell, link.post_cell)
+            yield _wire(places, owner, link, ends, link.synapse, electrical=True)
     for owner in network.continuous_projections:
         for link in (
             *owner.continuous_connections,
@@ -162,9 +164,17 @@ def _wires(network: Any, places: _Places) -> Iterator[_Wire]:
 
 
 def _wire(
-    places: _Places, owner: Any, link: Any, ends: tuple[str, str], synapse: str | None
+    places: _Places,
+    owner: Any,
+    link: Any,
+    ends: tuple[str, str],
+    synapse: str,
+    *,
+    electrical: bool = False,
 ) -> _Wire:
-    """The connection of a link; an electrical one has no synapse of its own."""
+    """The connection of a link between two cells given by their paths."""
+    word = synapse.casefold()
+    electrical = electrical or "elec" in word or "gap" in word
     weight = float(getattr(link, "weight", 1.0))
     pre = _place(ends[0], getattr(owner, "presynaptic_population", ""), places)
     post = _place(ends[1], getattr(owner, "postsynaptic_population", ""), places)
@@ -172,9 +182,9 @@ def _wire(
         int(getattr(link, "id", 0)),
         pre,
         post,
-        kind=int(synapse is None),
+        kind=int(electrical),
         weight=abs(weight),
-        sign=-1 if weight < 0 else _sign(synapse or ""),
+        sign=-1 if weight < 0 else 0 if electrical else _sign(word),
         delay=_delay(getattr(link, "delay", _NO_DELAY)),
     )
 
@@ -190,8 +200,7 @@ def _place(text: str, population: str, places: _Places) -> int:
     return found
 
 
-def _sign(synapse: str) -> int:
-    word = synapse.casefold()
+def _sign(word: str) -> int:
     return -1 if "inh" in word else int("exc" in word)
 
 

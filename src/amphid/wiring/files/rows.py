@@ -13,6 +13,8 @@ from amphid.wiring.connectome import Cells, Connections
 from amphid.wiring.files import words
 
 _DTYPES = (np.int32, np.int32, np.uint8, np.float32, np.int8, np.float32)
+# A few junctions of a list from both sides may lack their mirror image, or have another count.
+_MIRRORED_SHARE = 0.9
 _Texts = Mapping[str, Sequence[str]]
 _Where = Callable[[int], str]  # what to call the row of that number in an error
 _Value = TypeVar("_Value")
@@ -46,19 +48,16 @@ def joined(parts: Sequence[Rows]) -> Rows:
 def connections(rows: Rows) -> Connections:
     """The connections that the rows tell, each once."""
     rows = _once(_signed(_sent(rows)))
-    return Connections(
-        rows.pre,
-        rows.post,
-        kind=_single(rows.kind),
-        synapses=_single(rows.weight),
-        sign=_single(rows.sign),
-        delay=_single(rows.delay),
-    )
+    columns = {name: _frozen(column) for name, column in vars(rows).items()}
+    columns["synapses"] = columns.pop("weight")
+    return Connections(**columns)
 
 
-def _single(column: NDArray[Any]) -> NDArray[Any]:
-    """The one value of a column that is one value spread out, so that it stays spread out."""
-    return column[0] if column.size and column.strides == (0,) else column
+def _frozen(column: NDArray[Any]) -> NDArray[Any]:
+    """The column such that it is taken over without a copy."""
+    column = column if column.strides == (0,) else np.ascontiguousarray(column)
+    column.flags.writeable = False
+    return column
 
 
 def _sent(rows: Rows) -> Rows:
@@ -90,16 +89,26 @@ def _once(rows: Rows) -> Rows:
     turned = (rows.kind == 1) & (rows.pre > rows.post)
     if not turned.any():
         return rows
-    between = (rows.kind == 1) & (rows.pre != rows.post)
+    between = np.flatnonzero((rows.kind == 1) & (rows.pre != rows.post))
+    second = np.zeros(len(rows.pre), dtype=bool)
+    second[between[_second_halves(rows, between, turned[between])]] = True
+    mirrored = 2 * second.sum() >= _MIRRORED_SHARE * len(between)
+    return rows._kept(~second) if mirrored else rows
+
+
+def _second_halves(
+    rows: Rows, between: NDArray[Any], turned: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Those rows of `between` that repeat another from the other side, each its own one."""
     pre, post, weight = rows.pre[between], rows.post[between], rows.weight[between]
-    forth = np.lexsort((weight, post, pre))
-    back = np.lexsort((weight, pre, post))
-    mirrored = (
-        np.array_equal(pre[forth], post[back])
-        and np.array_equal(post[forth], pre[back])
-        and np.array_equal(weight[forth], weight[back])
-    )
-    return rows._kept(~turned) if mirrored else rows
+    low, high = np.minimum(pre, post), np.maximum(pre, post)
+    order = np.lexsort((turned, weight, high, low))
+    alike = [np.diff(column[order]) == 0 for column in (low, high, weight)]
+    group = np.append(0, np.cumsum(~np.logical_and.reduce(alike)))
+    forth = np.bincount(group, weights=~turned[order]).astype(np.int64)
+    place = np.arange(len(order)) - np.flatnonzero(np.append(True, np.diff(group)))[group]
+    repeats = turned[order] & (place - forth[group] < forth[group])
+    return order[repeats]
 
 
 def parse_rows(texts: _Texts, find: Callable[[str], int], where: _Where) -> Rows:

@@ -55,7 +55,7 @@ def _connectome(file: Any, stem: str) -> Connectome:
     places = _Places(nodes)
     edges = [_rows(*found, places, ours=ours) for found in _populations(file, "edges")]
     wires = connections(joined(edges))
-    return Connectome(_cells(nodes), wires, name=name, references=references)
+    return Connectome(_cells(nodes, ours=ours), wires, name=name, references=references)
 
 
 def _about(file: Any) -> tuple[str, tuple[str, ...]]:
@@ -71,7 +71,8 @@ def _populations(file: Any, half: str) -> list[tuple[str, Any]]:
     if found is None:
         raise ValueError(
             f"there is no group {half!r}: a connectome in SONATA layout holds nodes and edges, "
-            "both in one file."
+            "both in one file. "
+            "The populations of two files can be copied into one."
         )
     if not len(found):
         raise ValueError(f"the group {half!r} holds no population.")
@@ -117,18 +118,19 @@ def _or(column: _Column | None, default: object, size: int) -> _Column:
     return np.broadcast_to(np.array(default), size) if column is None else column
 
 
-def _cells(nodes: list[_Nodes]) -> Cells:
+def _cells(nodes: list[_Nodes], *, ours: bool) -> Cells:
     texts = {
         column: np.concatenate([_or(part.texts[column], "", len(part)) for part in nodes])
         for column in ("kind", "cell_class", "transmitter")
     }
-    return Cells(_names(nodes), position=np.concatenate([part.position for part in nodes]), **texts)
-
-
-def _names(nodes: list[_Nodes]) -> list[str]:
     given = [name for part in nodes for name in (() if part.name is None else part.name)]
-    if len(set(given)) == sum(map(len, nodes)):
-        return given
+    # Elsewhere a name may be that of a type, which its cells share.
+    usable = ours or len(set(given)) == sum(map(len, nodes))
+    position = np.concatenate([part.position for part in nodes])
+    return Cells(given if usable else _numbered(nodes), position=position, **texts)
+
+
+def _numbered(nodes: list[_Nodes]) -> list[str]:
     if len(nodes) == 1:
         return [str(number) for number in nodes[0].ids.tolist()]
     return [f"{part.population}:{number}" for part in nodes for number in part.ids.tolist()]

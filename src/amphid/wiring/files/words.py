@@ -16,9 +16,10 @@ Two habits of published tables list a connection twice:
 
 * Rows of type R and Rp tell from the receiving cell what the S and Sp rows tell from the sending
   one. They are left out; in a table that has no sending rows they are turned round instead.
-* An electrical junction may be listed from both cells. When every electrical row between two
-  different cells has its mirror image with the same count, each pair is taken once. A list in which
-  any junction stands only once is taken as it stands: one row, one junction.
+* An electrical junction may be listed from both cells. When at least nine in ten of the electrical
+  rows between different cells have their mirror image, with the same count, each such pair is taken
+  once. Any other list is taken as it stands: one row, one junction. (A list of single junctions,
+  in which the order of the two cells is chance, has a few mirrored pairs that are not the same.)
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[\W_]", "", text.casefold())
 
 
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = 3.4028235e38  # as text, the largest float32; it rounds to it and not to infinity
 _KIND_CODES = {_plain(word): 0 for word in CHEMICAL}
 _KIND_CODES |= {_plain(word): 1 for word in ELECTRICAL}
 _KIND_CODES |= {_plain(word): 2 for word in RECEIVED}
@@ -173,6 +174,7 @@ def sign_code(text: str) -> int:
     raise ValueError(f"sign must be +1, -1, 0 or empty, got {text[:40]!r}.")
 
 
+@lru_cache(maxsize=1 << 16)
 def weight(text: str) -> float:
     """A finite number."""
     value = _number("synapses", text)
@@ -181,6 +183,7 @@ def weight(text: str) -> float:
     return value
 
 
+@lru_cache(maxsize=1 << 16)
 def delay(text: str) -> float:
     """A number of ms, not negative; nan where the text is empty."""
     value = _number("delay", text) if text else float("nan")
