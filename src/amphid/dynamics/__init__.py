@@ -19,7 +19,7 @@ from amphid.dynamics.synapses import (
     DoubleExponentialConductance,
     Exponential,
 )
-from amphid.dynamics.terminal import Crossing, SigmoidRelease, Terminal
+from amphid.dynamics.terminal import Crossing, SigmoidRelease, Terminal, TerminalNeuron
 from amphid.dynamics.upstroke import AdEx, Izhikevich
 from amphid.dynamics.wrappers import Mixed, Refractory
 
@@ -65,6 +65,7 @@ __all__ = [
     "Surrogate",
     "Synapse",
     "Terminal",
+    "TerminalNeuron",
     "ThresholdIntegrator",
     "Triangle",
     "graded_synapses",

@@ -97,8 +97,8 @@ class HodgkinHuxley(TerminalNeuron[HodgkinHuxleyState]):
     def cortical(cls, *, capacitance: Value = 100.0, **changes: Any) -> HodgkinHuxley:
         """A cell of the mammalian cortex, so large that it has that capacitance in pF.
 
-        Between about 0.3 and 2.2 uA/cm2 it fires at 10 to 40 Hz; above, it is blocked after one
-        spike.
+        Between 0.5 and 2.1 uA/cm2 it fires at 13 to 42 Hz; from 2.2 on it is blocked after one
+        spike or two.
         Constants: J. Hazelden, code and article on loss landscapes of biological neural networks,
         github.com/meeree/LossLandscapesBNN.
         """
@@ -266,7 +266,7 @@ class FitzHughNagumo(
               \frac{C}{g} \dot w = \phi (x + a - b w)
 
     With the defaults one unit of time is 1 ms, one unit of current 100 pA, rest -65 mV (x = -1.2)
-    and the spike's peak about 10 mV. w is exact at the present voltage; v steps by the exponential
+    and the spike's peak about 15 mV. w is exact at the present voltage; v steps by the exponential
     midpoint rule: from rest, of second order in dt. It starts at its lowest fixed point.
 
     capacitance: C in pF. conductance: g in nS. v_mid, v_scale: mV. a, b, phi: as above. terminal:
