@@ -39,7 +39,7 @@ class Spikes:
     @property
     def time(self) -> Tensor:
         """[K] when: the end of the step in which the cell fired, ms."""
-        return (self.index[0] + 1) * self.dt
+        return (self.index[0] + 1).double() * self.dt
 
     @property
     def cell(self) -> Tensor:

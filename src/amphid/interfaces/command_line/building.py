@@ -1,0 +1,219 @@
+"""From settings to what `simulate` takes: wiring, network, stimulus."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amphid.interfaces.command_line import models
+from amphid.interfaces.command_line.networks import Loaded
+
+if TYPE_CHECKING:
+    import torch
+
+    from amphid.interfaces.command_line.settings import RunSettings, StimulusSection
+    from amphid.simulation import Network, Stimulus
+    from amphid.wiring import Connectome
+
+NOISE_TAU = 10.0  # ms
+LARGEST_RECORDING = 4 << 30  # bytes
+
+
+@dataclass(frozen=True)
+class Built:
+    """What is simulated.
+
+    stimulus: all currents. deliberate: the same without the noise. stimulated: the cells these go
+    into. onset: when the first of them starts, ms.
+    """
+
+    connectome: Connectome
+    network: Network
+    stimulus: Stimulus
+    deliberate: Stimulus
+    stimulated: tuple[str, ...]
+    onset: float
+
+
+def annotated(loaded: Loaded, atlas: str | None) -> Connectome:
+    """The connectome, with what an atlas knows about its cells."""
+    from amphid.wiring import celegans
+
+    return loaded.connectome.annotated(celegans()) if atlas else loaded.connectome
+
+
+def default_signs(connectome: Connectome) -> str:
+    """The sign rule that fits what the connectome knows."""
+    wires = connectome.connections
+    if (wires.sign[wires.chemical] != 0).any():
+        return "file"
+    return "transmitter" if (connectome.cells.transmitter != "").any() else "positive"
+
+
+def worm_hint(connectome: Connectome) -> str:
+    """A way to better signs for a file about the worm that does not name transmitters."""
+    from amphid.wiring import celegans
+
+    worm = set(celegans().cells.name)
+    known = sum(name in worm for name in connectome.cells.name)
+    if not known or 2 * known < len(connectome) or (connectome.cells.transmitter != "").any():
+        return ""
+    return (
+        f"{known} of {len(connectome)} cells are named like cells of the worm: --annotate celegans "
+        "adds their transmitters, and with them signs."
+    )
+
+
+def build(settings: RunSettings, loaded: Loaded) -> Built:
+    """Wiring with signs and without the cells that are killed, equations, and currents."""
+    import torch
+
+    generator = torch.Generator().manual_seed(settings.simulation.seed)
+    connectome = wired(settings, loaded)
+    _check_size(settings, len(connectome))
+    network = equipped(settings, connectome, generator)
+    deliberate = driven(settings, connectome)
+    on = (deliberate.current != 0).nonzero()
+    cells = deliberate.cells[on[:, 1].unique()]
+    return Built(
+        connectome=connectome,
+        network=network,
+        stimulus=_noisy(deliberate, settings, connectome, generator),
+        deliberate=deliberate,
+        stimulated=tuple(connectome.cells.name[cells.numpy()]),
+        onset=float(on[:1, 0].sum()) * deliberate.dt,
+    )
+
+
+def wired(settings: RunSettings, loaded: Loaded) -> Connectome:
+    """The connectome as the settings want it."""
+    told = settings.network
+    connectome = annotated(loaded, told.annotate)
+    if len(connectome.connections):
+        connectome = connectome.signed(models.sign_rule(told.signs, told.inhibitory))
+    return connectome.without(*told.lesion) if told.lesion else connectome
+
+
+def equipped(settings: RunSettings, connectome: Connectome, generator: torch.Generator) -> Network:
+    """The network, on its device."""
+    from amphid.simulation import Network
+
+    told = settings.model
+    network = Network(
+        connectome,
+        neuron=models.neuron(told.neuron, told.parameters, generator),
+        synapse=models.synapses(
+            told.synapse, connectome, chemical=told.chemical, electrical=told.electrical
+        ),
+    )
+    return network.to(settings.simulation.device)
+
+
+def driven(settings: RunSettings, connectome: Connectome) -> Stimulus:
+    """All currents but the noise [T, K]."""
+    from amphid.simulation import pulse
+
+    told, length = settings.stimulus, settings.simulation
+    timing = {"duration": length.duration, "dt": length.dt}
+    total = pulse(connectome, 0, amplitude=0.0, **timing)
+    for one in told.pulse:
+        times = {"start": one.start, "stop": one.stop, **timing}
+        total = total + pulse(connectome, *one.cells, amplitude=one.amplitude, **times)
+    return total + from_file(connectome, told, **timing) if told.file else total
+
+
+def _noisy(
+    stimulus: Stimulus, settings: RunSettings, connectome: Connectome, generator: torch.Generator
+) -> Stimulus:
+    if not settings.stimulus.noise:
+        return stimulus
+    from amphid.simulation import noise
+
+    return stimulus + noise(
+        connectome,
+        "*",
+        deviation=settings.stimulus.noise,
+        tau=NOISE_TAU,
+        duration=settings.simulation.duration,
+        dt=settings.simulation.dt,
+        generator=generator,
+    )
+
+
+def from_file(
+    connectome: Connectome, told: StimulusSection, *, duration: float, dt: float
+) -> Stimulus:
+    """The currents in a table, cut at the duration or followed by none."""
+    import torch
+
+    from amphid.simulation import stimulus_from_file
+
+    stimulus = stimulus_from_file(connectome, Path(told.file or ""), dt=dt)
+    missing = round(duration / dt) - len(stimulus)
+    current = stimulus.current[: len(stimulus) + min(missing, 0)]
+    if missing > 0:
+        current = torch.cat((current, current.new_zeros(missing, current.shape[-1])))
+    return replace(stimulus, current=current.to(torch.get_default_dtype()))
+
+
+def check_pulses(settings: RunSettings) -> None:
+    """Raise ValueError for a pulse that falls outside the run."""
+    end = settings.simulation.duration
+    for one in settings.stimulus.pulse:
+        if one.start >= end:
+            raise ValueError(
+                f"the pulse into {','.join(one.cells)} starts at {one.start:g} ms, but the run "
+                f"ends at {end:g} ms: give an earlier --start or a longer --duration."
+            )
+        if one.stop <= one.start:
+            raise ValueError(
+                f"the pulse into {','.join(one.cells)} stops at {one.stop:g} ms, which is not "
+                f"after its start at {one.start:g} ms."
+            )
+
+
+def described_stimulus(settings: RunSettings) -> str:
+    """The stimulus in words."""
+    told = settings.stimulus
+    parts = [
+        f"{one.amplitude:g} pA into {', '.join(one.cells)} from {one.start:g} to {one.stop:g} ms"
+        for one in told.pulse
+    ]
+    parts += [f"currents of {Path(told.file).name}"] if told.file else []
+    parts += [f"noise of {told.noise:g} pA into every cell"] if told.noise else []
+    return "; ".join(parts) or "none: the network at rest"
+
+
+def described_signs(settings: RunSettings, connectome: Connectome) -> str:
+    """The sign rule in words, and what came of it."""
+    wires, told = connectome.connections, settings.network
+    rule = models.SIGNS[told.signs].format(inhibitory=" and ".join(told.inhibitory))
+    excite = int((wires.chemical & (wires.sign > 0)).sum())
+    inhibit = int((wires.chemical & (wires.sign < 0)).sum())
+    return f"{told.signs}: {rule} ({excite:,} excite, {inhibit:,} inhibit)"
+
+
+def described_model(settings: RunSettings) -> str:
+    """Cells and synapses in words."""
+    told, unit = settings.model, models.SYNAPSES[settings.model.synapse].unit
+    usual = models.parameters_of(told.neuron)
+    changed = "".join(
+        f", {name} {value:g}" for name, value in told.parameters.items() if usual.get(name) != value
+    )
+    return (
+        f"{told.neuron} cells{changed}; {told.synapse} synapses of {told.chemical:g} {unit}, gap "
+        f"junctions of {told.electrical:g} nS"
+    )
+
+
+def _check_size(settings: RunSettings, cells: int) -> None:
+    steps = settings.simulation.duration / settings.simulation.dt
+    fields = [name for name in settings.simulation.record if name != "spike"]
+    size = len(fields) * math.ceil(steps / settings.simulation.every) * cells * 4
+    if size > LARGEST_RECORDING:
+        raise ValueError(
+            f"recording {', '.join(fields)} would take {size / 2**30:.0f} GiB: keep every tenth "
+            "step with --every 10, or spikes only with --record spike."
+        )

@@ -1,0 +1,215 @@
+"""What `amphid simulate` writes and prints."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from amphid.interfaces.command_line import building, output, run_folder, settings
+from amphid.interfaces.command_line.building import Built
+from amphid.interfaces.command_line.options import Told
+from amphid.interfaces.command_line.responders import Responder, responders, share_active, summary
+from amphid.simulation import Recording, simulate
+
+Progress = Callable[[int, int | None], None]
+
+RACING = 100.0  # Hz
+
+ASSUMED_STRENGTHS = (
+    "Strengths of the synapses between spiking cells are chosen so that activity neither dies at "
+    "once nor grows without end; they are not measured in animals."
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that is over."""
+
+    told: Told
+    built: Built
+    recording: Recording
+    seconds: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self.recording.steps // self.recording.every < (
+            len(self.built.stimulus) // self.recording.every
+        )
+
+    @cached_property
+    def unbounded(self) -> float | None:
+        """When, in ms, a recorded variable first was no finite number; None when all are."""
+        times = [
+            float(self.recording.time[int((~good).nonzero()[0])])
+            for value in self.recording.fields.values()
+            if not (good := value.isfinite().flatten(1).all(1)).all()
+        ]
+        return min(times, default=None)
+
+    @cached_property
+    def ranking(self) -> list[Responder]:
+        """All cells, strongest response first."""
+        return responders(self.recording, self.built.onset, self.built.stimulated)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Those made before the run, and a warning when activity ran away in it."""
+        others = [cell for cell in self.ranking if not cell.stimulated]
+        racing = sum((cell.rate or 0.0) > RACING for cell in others)
+        if 4 * racing <= len(others):
+            return self.told.remarks
+        strength = self.told.settings.model.chemical
+        warning = (
+            f"{racing:,} cells fire at more than {RACING:g} Hz: activity runs away, the synapses are "
+            f"too strong for this wiring. Try a --chemical below {strength:g}."
+        )
+        return [*self.told.remarks, warning]
+
+    def data(self) -> dict[str, Any]:
+        """What was run and what came of it, but for the ranking."""
+        told, connectome = self.told.settings, self.built.connectome
+        wires = connectome.connections
+        return {
+            "network": {
+                "source": told.network.source,
+                "cells": len(connectome),
+                "chemical": int(wires.chemical.sum()),
+                "electrical": int(wires.electrical.sum()),
+                "lesion": told.network.lesion,
+            },
+            "signs": building.described_signs(told, connectome),
+            "model": building.described_model(told),
+            "stimulus": building.described_stimulus(told),
+            "duration_ms": self.recording.duration,
+            "dt_ms": told.simulation.dt,
+            "seed": told.simulation.seed,
+            "device": told.simulation.device,
+            "completed": not self.interrupted and self.unbounded is None,
+            "active_share": share_active(self.recording, self.built.onset),
+            "notes": list(self.recording.notes),
+            "remarks": self.remarks,
+            "simulation_seconds": round(self.seconds, 3),
+        }
+
+
+def simulated(built: Built, told: Told, progress: Progress | None) -> Outcome:
+    """Run it. Raises KeyboardInterrupt only when nothing was recorded."""
+    told_how, clock = told.settings.simulation, time.perf_counter()
+    with torch.no_grad():
+        recording = simulate(
+            built.network,
+            built.stimulus,
+            record=told_how.record,
+            every=told_how.every,
+            progress=progress,
+        )
+    if not recording.fields and recording.spikes is None:
+        if recording.steps < len(built.stimulus) and "interrupted" in " ".join(recording.notes):
+            raise KeyboardInterrupt
+        raise ValueError(
+            f"the run has fewer steps than --every {told_how.every}: nothing was recorded."
+        )
+    return Outcome(told, built, recording, time.perf_counter() - clock)
+
+
+def write(folder: Path, outcome: Outcome, circumstances: dict[str, Any], clock: float) -> None:
+    """Fill the run folder: configuration, recording, report, log."""
+    text = settings.toml(outcome.told.settings)
+    (folder / "config.toml").write_text(text, encoding="utf-8")
+    outcome.recording.save(folder / "recording.h5")
+    _write_report(folder / "report.html", outcome, circumstances["argv"])
+    log = circumstances | outcome.data()
+    log["inputs"] = [vars(file) for file in outcome.told.inputs]
+    log["seconds"] = round(time.perf_counter() - clock, 3)
+    run_folder.write_json(folder / "run.json", log)
+
+
+def show(outcome: Outcome, folder: Path, arguments: argparse.Namespace) -> None:
+    """Print what came of it: for a person, for a program, or as JSON."""
+    data, top = outcome.data(), outcome.ranking[: arguments.top]
+    for remark in outcome.remarks:
+        output.remark(f"amphid: {remark}", quiet=arguments.quiet)
+    if arguments.json:
+        cells = [cell.data() for cell in top]
+        output.document({"run": str(folder), **data, "responders": cells})
+        return
+    output.facts(_facts(outcome, data, folder), comment=True)
+    columns, rows = summary(top)
+    if set(columns) > {"cell", "kind", "stimulated"}:
+        output.table(columns, rows, title="strongest responses")
+    else:
+        output.remark("no table: neither v nor spike was recorded.", quiet=arguments.quiet)
+
+
+def verdict(outcome: Outcome, folder: Path) -> int:
+    """The exit code, with a sentence on stderr where the run did not end well."""
+    if outcome.interrupted:
+        done, of = outcome.recording.duration, outcome.built.stimulus.duration
+        print(
+            f"amphid: interrupted after {done:g} of {of:g} ms; what was recorded is in {folder}.",
+            file=sys.stderr,
+        )
+        return 130
+    if outcome.unbounded is not None:
+        print(
+            f"amphid: after {outcome.unbounded:g} ms the run left the finite numbers: take a "
+            f"smaller --dt or weaker synapses. What was recorded is in {folder}.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _facts(outcome: Outcome, data: dict[str, Any], folder: Path) -> dict[str, str]:
+    network, active = data["network"], data["active_share"]
+    wiring = (
+        f"{network['source']}: {network['cells']:,} cells, {network['chemical']:,} chemical and "
+        f"{network['electrical']:,} electrical connections"
+    )
+    lesion = f", without {', '.join(network['lesion'])}" if network["lesion"] else ""
+    length = f"{data['duration_ms']:g} ms in steps of {data['dt_ms']:g} ms"
+    facts = {
+        "network": wiring + lesion,
+        "signs": data["signs"],
+        "model": data["model"],
+        "stimulus": data["stimulus"],
+        "run": f"{length}; {', '.join(data['notes'])}; took {outcome.seconds:.1f} s",
+    }
+    if active is not None:
+        facts["active"] = f"{active:.0%} of the cells fired or moved by more than 1 mV"
+    return facts | {"folder": str(folder)}
+
+
+def _write_report(path: Path, outcome: Outcome, argv: list[str]) -> None:
+    from amphid.interfaces.report import write_report
+
+    data, told = outcome.data(), outcome.told.settings
+    spiking = told.model.neuron != "graded"
+    write_report(
+        path,
+        outcome.recording,
+        outcome.built.connectome,
+        title=f"{Path(told.network.source).name}: {data['stimulus']}",
+        command=shlex.join(argv),
+        facts={
+            "Signs": data["signs"],
+            "Model": data["model"],
+            "Stimulus": data["stimulus"],
+            "Killed": ", ".join(told.network.lesion) or "none",
+            "Seed": str(told.simulation.seed),
+        },
+        stimulated=outcome.built.stimulated,
+        assumptions=[f"Signs are a choice, not data: {data['signs']}."]
+        + ([ASSUMED_STRENGTHS] if spiking else []),
+        stimulus=outcome.built.deliberate if outcome.built.stimulated else None,
+    )

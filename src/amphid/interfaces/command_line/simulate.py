@@ -1,0 +1,164 @@
+"""`amphid simulate`: run a connectome and report who answered."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from amphid.interfaces.command_line import output
+from amphid.interfaces.command_line.models import CELLS, SIGNS, SYNAPSES
+from amphid.interfaces.command_line.parsing import (
+    UsageError,
+    add_global_options,
+    at_least_one,
+    names,
+    not_negative,
+    number,
+    positive,
+)
+
+_DESCRIPTION = """\
+Give the cells of a connectome equations, stimulate some of them, and report who answered.
+A run folder keeps the recording, a report, and a configuration that repeats the run exactly.
+"""
+_EXAMPLES = """\
+examples:
+  amphid simulate celegans --stimulus PLML,PLMR
+  amphid simulate celegans --stimulus ALM:20:100:300 --stimulus PLM:20:800:1000 --lesion AVA
+  amphid simulate worm.csv --annotate celegans --neuron lif --stimulus "ASH*" --duration 500
+  amphid simulate --config runs/2026-01-31_120000_1a2b3c4/config.toml
+"""
+
+
+def add(commands: Any) -> None:
+    """The command and its options."""
+    parser = commands.add_parser(
+        "simulate",
+        usage="amphid simulate NETWORK [options]\n       amphid simulate --config FILE [options]",
+        help="run a connectome and report who answered",
+        description=_DESCRIPTION,
+        epilog=f"{_models()}\n{_EXAMPLES}",
+    )
+    parser.set_defaults(parser=parser, run=run)
+    parser.add_argument(
+        "network", nargs="?", metavar="NETWORK", help="celegans, a data set, or a file"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="start from the config.toml of a run"
+    )
+    _add_stimulus(parser)
+    _add_model(parser)
+    _add_recording(parser)
+    add_global_options(parser, seed="noise and of cells that fire by chance")
+
+
+def _add_stimulus(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("stimulus")
+    group.add_argument(
+        "--stimulus",
+        action="append",
+        metavar="CELLS",
+        help="cells, classes or patterns with commas between them, or CELLS:pA:START:STOP with its "
+        "own numbers, or a table FILE.csv of currents; may be given several times",
+    )
+    group.add_argument("--amplitude", type=number, metavar="pA", help="of a pulse (by model)")
+    group.add_argument("--start", type=not_negative, metavar="ms", help="of a pulse (100)")
+    group.add_argument("--stop", type=positive, metavar="ms", help="of a pulse (600)")
+    group.add_argument(
+        "--noise",
+        type=not_negative,
+        metavar="pA",
+        help="deviation of a current into every cell (0)",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("wiring and equations")
+    group.add_argument(
+        "--signs",
+        choices=SIGNS,
+        metavar="RULE",
+        help=f"which connections inhibit: {', '.join(SIGNS)}",
+    )
+    group.add_argument(
+        "--inhibitory", type=names, metavar="NAMES", help="transmitters that inhibit (GABA)"
+    )
+    group.add_argument(
+        "--annotate",
+        choices=["celegans"],
+        metavar="ATLAS",
+        help="fill in what an atlas knows: celegans",
+    )
+    group.add_argument("--lesion", type=names, metavar="CELLS", help="kill these cells first")
+    group.add_argument(
+        "--neuron", choices=CELLS, metavar="MODEL", help="what a cell does: see below (graded)"
+    )
+    group.add_argument(
+        "--parameter", action="append", metavar="NAME=X", help="a constant of the neuron model"
+    )
+    group.add_argument(
+        "--synapse",
+        choices=SYNAPSES,
+        metavar="MODEL",
+        help="what a connection does: see below (by model)",
+    )
+    group.add_argument(
+        "--chemical",
+        type=positive,
+        metavar="X",
+        help="strength of one synapse, nS (pA where it is a current)",
+    )
+    group.add_argument(
+        "--electrical", type=positive, metavar="nS", help="strength of one gap junction"
+    )
+
+
+def _add_recording(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--duration", type=positive, metavar="ms", help="in all (2000)")
+    group.add_argument("--dt", type=positive, metavar="ms", help="of one step (by model)")
+    group.add_argument(
+        "--record",
+        type=names,
+        metavar="NAMES",
+        help="v, spike, release, ... (v, and spike where cells spike)",
+    )
+    group.add_argument("--every", type=at_least_one, metavar="N", help="steps between samples (1)")
+    group.add_argument("--top", type=at_least_one, default=15, metavar="N", help="cells shown (15)")
+    group.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/DATE_TIME_HASH)")
+
+
+def _models() -> str:
+    """The neuron models, a line each."""
+    lines = ["neuron models, and what a pulse and a step are unless told otherwise:"]
+    lines += [
+        f"  {name:<13} {cell.about:<38} {cell.amplitude:>5g} pA  {cell.dt:g} ms"
+        for name, cell in CELLS.items()
+    ]
+    lines += ["", "synapses:"]
+    lines += [f"  {name:<13} {synapses.about}" for name, synapses in SYNAPSES.items()]
+    return "\n".join([*lines, ""])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate, write the run folder, print who answered; returns the exit code."""
+    from amphid.interfaces.command_line import building, options, results, run_folder
+
+    started, clock = datetime.now().astimezone(), time.perf_counter()
+    if arguments.network is None and arguments.config is None:
+        raise UsageError("NETWORK is missing: celegans, a data set or a file.", "amphid simulate")
+    if arguments.out:
+        run_folder.check_free(arguments.out)
+    told = options.complete(arguments)
+    built = building.build(told.settings, told.loaded)
+    with output.progress("simulating", shown=not (arguments.quiet or arguments.json)) as progress:
+        outcome = results.simulated(built, told, progress)
+    folder = arguments.out or run_folder.default_folder(started, told.settings)
+    circumstances = run_folder.circumstances(arguments.argv, started)
+    with run_folder.whole(folder) as draft:
+        results.write(draft, outcome, circumstances, clock)
+    results.show(outcome, folder, arguments)
+    return results.verdict(outcome, folder)

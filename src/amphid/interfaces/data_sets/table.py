@@ -1,0 +1,194 @@
+"""The data sets, one literal table.
+
+What proves a copy is taken from the commit that an address names: the sha256 of the file, or, where
+only the listing of the commit is known here, the object id that git gives the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from amphid.interfaces.data_sets import reading, worm_web_sim
+from amphid.interfaces.data_sets.data_set import DataSet, RemoteFile
+
+_GITHUB = "https://raw.githubusercontent.com"
+_FLYWIRE = f"{_GITHUB}/philshiu/Drosophila_brain_model/91bdd1e7dcf193f3e7ca5a8933497fcef63b7960"
+_LARVA = (
+    f"{_GITHUB}/brain-networks/larval-drosophila-connectome/"
+    "15e065f5c29f08c96ccd64ea8fe0f51510629009"
+)
+_TYPES = f"{_GITHUB}/murthylab/visual-system-parts-list/0d8574d46627ce7fadd968a3c5d602e837325373"
+_WORM_SIM = f"{_GITHUB}/heyseth/worm-sim/cc13ed8ec7f4174aec76181f9b2bcb6e34a225e1"
+_C302 = f"{_GITHUB}/openworm/c302/9cccbab97fbaa5e682e128b0e819a5fb6c129618"
+
+_FLYWIRE_LICENSE = "FlyWire data: CC BY 4.0, with the FlyWire principles (codex.flywire.ai)"
+_FLYWIRE_CITATION = (
+    "Dorkenwald et al. 2024, Nature 634:124-138, doi 10.1038/s41586-024-07558-y; edge list of Shiu "
+    "et al. 2024, Nature 634:210-219, doi 10.1038/s41586-024-07763-9."
+)
+
+DATA_SETS: dict[str, DataSet] = {
+    data.name: data
+    for data in (
+        DataSet(
+            name="larval-drosophila",
+            folder="larval_drosophila_winding2023",
+            title="brain of a fly larva, complete",
+            cells=2952,
+            connections=110_677,
+            files=(
+                RemoteFile(
+                    "Supplementary-Data-S1.zip",
+                    f"{_LARVA}/Supplementary-Data-S1.zip",
+                    1_107_380,
+                    sha256="8c1f43809ed5d527ba61b154e377cc21da26383a75eda8aab85ce05607a72a4c",
+                ),
+            ),
+            license="not stated: supplementary data of the article, to be cited",
+            citation="Winding et al. 2023, Science 379:eadd9330, doi 10.1126/science.add9330.",
+            read=reading.larval_drosophila,
+        ),
+        DataSet(
+            name="flywire-783",
+            folder="flywire_shiu2024",
+            title="brain of an adult fly, FlyWire version 783",
+            cells=138_639,
+            connections=None,
+            files=(
+                RemoteFile(
+                    "Completeness_783.csv",
+                    f"{_FLYWIRE}/Completeness_783.csv",
+                    3_327_347,
+                    sha256="bbb847a4cc2caaa7a16349722d220c087317b946d148d4d592d94d250617a311",
+                ),
+                RemoteFile(
+                    "Connectivity_783.parquet",
+                    f"{_FLYWIRE}/Connectivity_783.parquet",
+                    git="d386555d1a5f40ebfa1380bcb05b1fab044855fd",
+                ),
+            ),
+            license=_FLYWIRE_LICENSE,
+            citation=_FLYWIRE_CITATION,
+            read=reading.flywire,
+        ),
+        DataSet(
+            name="flywire-630",
+            folder="flywire_shiu2024",
+            title="the same in version 630, that of the published simulations",
+            cells=127_400,
+            connections=None,
+            files=(
+                RemoteFile(
+                    "2023_03_23_completeness_630_final.csv",
+                    f"{_FLYWIRE}/2023_03_23_completeness_630_final.csv",
+                    3_057_611,
+                    sha256="e6b71e17671a9bdb05f55e4bc6774640a1418cb7a05125e0fc994ad40f9bfdfb",
+                ),
+                RemoteFile(
+                    "2023_03_23_connectivity_630_final.parquet",
+                    f"{_FLYWIRE}/2023_03_23_connectivity_630_final.parquet",
+                    git="8b4d9531bc0acbda7c2074ae577e6ac9e2fca166",
+                ),
+            ),
+            license=_FLYWIRE_LICENSE,
+            citation=_FLYWIRE_CITATION,
+            read=reading.flywire,
+        ),
+        DataSet(
+            name="flywire-visual-types",
+            folder="flywire_visual_types",
+            title="visual system of an adult fly, cell type to cell type",
+            cells=742,
+            connections=72_954,
+            files=(
+                RemoteFile(
+                    "type_to_type_connection_and_synapse_counts.csv",
+                    f"{_TYPES}/data/type_to_type_connection_and_synapse_counts.csv",
+                    2_159_275,
+                    sha256="215cf7a65895f9f84768db34052964542f7ebbe986ce9864b7e9ed2976c55e38",
+                ),
+            ),
+            license="Apache-2.0; " + _FLYWIRE_LICENSE,
+            citation="Matsliah et al. 2024, Nature; preprint doi 10.1101/2023.10.12.562119.",
+            read=reading.visual_types,
+        ),
+        DataSet(
+            name="worm-web-sim",
+            folder="worm_web_sim",
+            title="the worm of the web, weights of a threshold integrator",
+            cells=397,
+            connections=3689,
+            files=(
+                RemoteFile(
+                    "constants.js",
+                    f"{_WORM_SIM}/js/constants.js",
+                    44_341,
+                    sha256="6ebbd0b09216186c149e65110e8c86da9f4132f542e283ed6820ace339ab02ba",
+                ),
+                RemoteFile(
+                    "connectome.js",
+                    f"{_WORM_SIM}/js/connectome.js",
+                    22_520,
+                    sha256="d73bbce5260e252ed2e52a02a16a7deff50f9e720527d173c7dc47ae9603054d",
+                ),
+            ),
+            license="MIT, Copyright 2017 Seth Miller",
+            citation="S. Miller, worm-sim; after the GoPiGo connectome of T. Busbice and others.",
+            read=reading.worm_web_sim,
+            extract=worm_web_sim.extract,
+            extracted=worm_web_sim.TABLES,
+        ),
+        DataSet(
+            name="c302",
+            folder="celegans_anatomy",
+            title="the worm as a NeuroML network, with positions",
+            cells=397,
+            connections=3915,
+            files=(
+                RemoteFile(
+                    "c302_C0_Full.net.nml",
+                    f"{_C302}/examples/c302_C0_Full.net.nml",
+                    1_553_157,
+                    sha256="b3143316c646faa753a762c703428d6f6534b49a8eab87947610275dd2e7e78d",
+                ),
+            ),
+            license="MIT",
+            citation="c302: Gleeson et al. 2018, Phil Trans R Soc B 373:20170379, doi "
+            "10.1098/rstb.2017.0379.",
+            read=reading.neuroml,
+        ),
+    )
+}
+
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "flywire-codex": (
+        "codex.flywire.ai/api/download",
+        "needs an account there: save the connections as CSV and name that file",
+    ),
+    "hemibrain": (
+        "neuprint.janelia.org",
+        "needs an account there: save the connections as CSV or Parquet and name that file",
+    ),
+    "celegans-other": (
+        "wormwiring.org",
+        "other tables of the worm, no checksum known here: the Python package cect holds them",
+    ),
+}
+"""Wiring that is not fetched: its address, and why."""
+
+
+def data_set(name: str) -> DataSet:
+    """The data set of that name, or of that folder.
+
+    Raises KeyError, with near names or the way out, when it is none that can be fetched.
+    """
+    by_folder = {data.folder.replace("_", "-"): data for data in reversed(DATA_SETS.values())}
+    typed = name.strip().lower().replace("_", "-")
+    if found := DATA_SETS.get(typed) or by_folder.get(typed):
+        return found
+    if typed in ELSEWHERE:
+        address, reason = ELSEWHERE[typed]
+        raise KeyError(f"{typed} is at {address} and cannot be fetched from here: {reason}.")
+    close = difflib.get_close_matches(typed, [*DATA_SETS, *ELSEWHERE], n=2)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise KeyError(f"There is no data set {name!r}.{hint} There are {', '.join(DATA_SETS)}.")
