@@ -1,22 +1,30 @@
-"""Wiring in, behavior out, and every way of learning in between."""
+"""Wiring in, behavior out, and every way of learning in between.
 
-from amphid import dynamics, simulation, wiring
-from amphid.simulation import (
-    Network,
-    Recording,
-    Stimulus,
-    Torch,
-    batch,
-    noise,
-    poisson,
-    pulse,
-    ramp,
-    simulate,
-    sine,
-    spike_trains,
-    stimulus_from_file,
-)
-from amphid.wiring import Connectome
+Names are looked up in their rooms when they are first used, so that the command line can answer
+`--help` without loading torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amphid import dynamics, measures, models, simulation, studies, wiring
+    from amphid.simulation import (
+        Network,
+        Recording,
+        Stimulus,
+        Torch,
+        batch,
+        noise,
+        poisson,
+        pulse,
+        ramp,
+        simulate,
+        sine,
+        spike_trains,
+        stimulus_from_file,
+    )
+    from amphid.wiring import Connectome
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,6 +35,8 @@ __all__ = [
     "Torch",
     "batch",
     "dynamics",
+    "measures",
+    "models",
     "noise",
     "poisson",
     "pulse",
@@ -36,5 +46,21 @@ __all__ = [
     "sine",
     "spike_trains",
     "stimulus_from_file",
+    "studies",
     "wiring",
 ]
+
+_ROOMS = ("dynamics", "measures", "models", "simulation", "studies", "wiring")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"amphid.{name}")
+    if name in __all__:
+        room = "wiring" if name == "Connectome" else "simulation"
+        return getattr(import_module(f"amphid.{room}"), name)
+    raise AttributeError(f"module 'amphid' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
