@@ -1,7 +1,5 @@
 """Every argument of the connectome replaced by nonsense: a sentence must name it."""
 
-import re
-
 import numpy as np
 import pytest
 

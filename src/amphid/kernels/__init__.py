@@ -1,4 +1,24 @@
-"""Turn a step written in tensors into machine code, and its adjoint with it.
+"""Turn a step written in tensors into machine code.
 
-Nothing stands here yet: the torch engine of `amphid.simulation` runs every `step` as it is written.
+A step is run once on examples while a tape records its operations on them. They are elementwise,
+so the same list, written with scalars, is the body of a loop over cells, which numba compiles.
+numba is imported when the first kernel is made, not before.
 """
+
+from amphid.kernels.kernel import Kernel, compile_step
+from amphid.kernels.machine_code import cache_folder, compile_source
+from amphid.kernels.program import LoopSource, write_loop
+from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace
+
+__all__ = [
+    "Kernel",
+    "LoopSource",
+    "Symbol",
+    "Traced",
+    "UnknownOperation",
+    "cache_folder",
+    "compile_source",
+    "compile_step",
+    "trace",
+    "write_loop",
+]

@@ -15,6 +15,7 @@ from amphid.wiring.celegans import (
     celegans_receptors,
 )
 from amphid.wiring.connectome import KINDS, Cells, Connections, Connectome
+from amphid.wiring.files import read, write
 from amphid.wiring.graph import (
     Degrees,
     components,
@@ -27,6 +28,7 @@ from amphid.wiring.graph import (
     rich_club,
     shortest_path,
 )
+from amphid.wiring.matrix import from_matrix
 from amphid.wiring.signs import (
     ByReceptor,
     ByTransmitter,
@@ -58,15 +60,18 @@ __all__ = [
     "degrees",
     "distance_dependent",
     "fixed_indegree",
+    "from_matrix",
     "graph",
     "hubs",
     "layered",
     "motifs",
     "path_lengths",
     "random",
+    "read",
     "reciprocity",
     "rich_club",
     "shortest_path",
     "shuffled",
     "small_world",
+    "write",
 ]

@@ -48,7 +48,8 @@ def read(path: str | Path) -> Connectome:
     try:
         connectome: Connectome = reader.read(path)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        sentence = " ".join(str(error).split())  # some libraries write several lines
+        raise ValueError(f"{path}: {sentence}") from error
     except (MemoryError, OverflowError):
         raise ValueError(f"{path}: the file declares more than fits in memory.") from None
     return connectome

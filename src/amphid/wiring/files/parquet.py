@@ -70,11 +70,13 @@ def read(path: Path) -> Connectome:
     pyarrow = _pyarrow()
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            columns = words.find_columns(file.schema_arrow.names)
+            flat = [f.name for f in file.schema_arrow if not pyarrow.types.is_nested(f.type)]
+            columns = words.find_columns(flat)
             description = (file.metadata.metadata or {}).get(_KEY.encode())
         texts = [columns[name] for name in ("pre", "post", "kind") if name in columns]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
             table = file.read(columns=list(columns.values()))
+        table.validate(full=True)  # a damaged page can hold numbers past the end of a dictionary
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(
             f"the file is not Parquet, or is damaged or cut short ({error})."

@@ -41,11 +41,11 @@ def write(connectome: Connectome, path: Path) -> None:
     """Write nodes and edges, with the indices that let libsonata look edges up by node."""
     import h5py
 
-    with replaced(path) as (draft,), h5py.File(draft, "w") as file:
+    with replaced(path) as (draft,), h5py.File(draft, "w", libver="v110") as file:
         file.attrs["magic"] = np.uint32(_MAGIC)
         file.attrs["version"] = np.array([0, 1], dtype=np.uint32)
         file.attrs["amphid_format"] = np.uint32(FORMAT)
-        file["amphid"] = to_json(connectome)
+        file["amphid"] = np.bytes_(to_json(connectome))
         _write_nodes(file.create_group(f"nodes/{_NODES}"), connectome.cells)
         _write_edges(file.create_group(f"edges/{_EDGES}"), connectome)
 

@@ -42,7 +42,7 @@ def read(path: Path) -> Connectome:
     except PermissionError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError) as error:
-        reason = str(error).strip("'\"")
+        reason = str(error).strip("'\"")  # h5py raises KeyError with a sentence
         raise ValueError(f"the file is damaged or cut short ({reason}).") from None
 
 
@@ -52,7 +52,7 @@ def _connectome(file: Any, stem: str) -> Connectome:
         heading.check_format(file.attrs["amphid_format"])
     name, references = _about(file) if ours else (stem, ())
     nodes = [_nodes(*found, ours=ours) for found in _populations(file, "nodes")]
-    places = _Places(nodes)
+    places = _Places(nodes, ours=ours)
     edges = [_rows(*found, places, ours=ours) for found in _populations(file, "edges")]
     wires = connections(joined(edges))
     return Connectome(_cells(nodes, ours=ours), wires, name=name, references=references)
@@ -74,9 +74,10 @@ def _populations(file: Any, half: str) -> list[tuple[str, Any]]:
             "both in one file. "
             "The populations of two files can be copied into one."
         )
-    if not len(found):
+    populations = [(name, hdf5.subgroup(found, name)) for name in found]
+    if not populations or any(population is None for _, population in populations):
         raise ValueError(f"the group {half!r} holds no population.")
-    return [(name, hdf5.subgroup(found, name)) for name in found]
+    return populations
 
 
 @dataclass(frozen=True)
@@ -139,18 +140,20 @@ def _numbered(nodes: list[_Nodes]) -> list[str]:
 class _Places:
     """Where in the connectome the nodes of each population stand."""
 
-    def __init__(self, nodes: list[_Nodes]) -> None:
+    def __init__(self, nodes: list[_Nodes], *, ours: bool) -> None:
+        self.alone = ours and len(nodes) == 1
         self.nodes = {part.population: part for part in nodes}
         ends = np.cumsum([len(part) for part in nodes]).tolist()
         self.starts = dict(zip(self.nodes, [0, *ends], strict=False))
 
     def of(self, edges: Any, column: str) -> NDArray[np.int32]:
         """[E] the places of the nodes that a column of `edges` calls by number."""
-        if hdf5.written_length(edges, column) is None:
+        written, numbers = hdf5.written_length(edges, column), hdf5.numbers(edges, column)
+        if written is None or numbers is None:
             raise ValueError(f"{edges.name} lacks {column}.")
-        numbers = hdf5.numbers(edges, column)
-        assert numbers is not None
-        population = edges[column].attrs.get("node_population", next(iter(self.nodes)))
+        population = next(iter(self.nodes))
+        if not self.alone:
+            population = edges[column].attrs.get("node_population", population)
         if isinstance(population, bytes):
             population = population.decode("utf-8", "replace")
         if population not in self.nodes:

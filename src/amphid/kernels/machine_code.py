@@ -1,0 +1,99 @@
+"""Compile generated source to machine code, once for all processes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+HEADER = '''"""Generated from the equations of a model; it may be deleted at any time."""
+
+import math
+
+from numba import njit
+
+{elementary}
+b1 = np.bool_
+inner = njit(error_model="numpy", nogil=True, fastmath={fastmath})
+outer = njit(error_model="numpy", nogil=True, fastmath={fastmath}, cache=True)
+
+for _name in [_name for _name in globals() if _name.rstrip("48").endswith("_f")]:
+    globals()[_name] = inner(globals()[_name])
+
+'''
+
+EXACT = "False"
+LOOSE = "{'contract', 'arcp', 'nsz'}"
+"""What may be rounded otherwise in single precision: a product and a sum at once, and x / 3 as
+x * (1 / 3)."""
+
+
+def compile_source(source: str, *, exact: bool = True) -> ModuleType:
+    """The module of a source whose functions are decorated with @inner or, to be called, @outer.
+
+    Functions of a source that any process has compiled before are read from the cache folder.
+    exact: every operation rounded as it is written; else LOOSE.
+    Raises ModuleNotFoundError, with the way out, where numba is missing.
+    """
+    try:
+        import numba
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "machine code needs numba: pip install numba, or run it by Torch()"
+        ) from None
+    elementary = _elementary()
+    head = HEADER.format(elementary=elementary, fastmath=EXACT if exact else LOOSE)
+    versions = f"{sys.version_info[:2]} {numba.__version__}"
+    return _module(head + source, versions)
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: amphid/kernels in the user's cache folder.
+
+    The environment variable AMPHID_CACHE names another one. Where neither can be written, a folder
+    that lasts as long as the process.
+    """
+    chosen = os.environ.get("AMPHID_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    home = Path(chosen) if chosen else Path.home() / ".cache"
+    folder = home / "amphid" / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="amphid-kernels-"))
+
+
+@cache
+def _module(text: str, versions: str) -> ModuleType:
+    key = hashlib.sha256(f"{versions}\n{text}".encode()).hexdigest()[:24]
+    path = cache_folder() / f"kernel_{key}.py"
+    if not path.exists():
+        _write(path, text)
+    spec = importlib.util.spec_from_file_location(f"amphid_kernel_{key}", path)
+    assert spec is not None and spec.loader is not None  # noqa: PT018  a file ending in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # numba looks the module of a function up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole file or none: other processes may look for it at the same time."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(name, path)
+
+
+@cache
+def _elementary() -> str:
+    """The text of the elementary functions, without its docstring."""
+    text = Path(__file__).with_name("elementary.py").read_text(encoding="utf-8")
+    return text[text.index("from typing") :]

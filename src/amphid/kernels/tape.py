@@ -1,0 +1,222 @@
+"""Record what a function of tensors does, one elementwise operation after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class UnknownOperation(NotImplementedError):
+    """A step does something that cannot be turned into machine code; the message names it."""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A number of the step, one per cell or one for all cells.
+
+    name: in the generated code. dtype: its type. shared: one for all cells. literal: its value,
+    where that stands in the code itself.
+    """
+
+    name: str
+    dtype: torch.dtype
+    shared: bool = False
+    literal: float | int | bool | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: result = function(*operands); an operand is a symbol or a plain number."""
+
+    function: str  # such as "add", as ATen names it
+    overload: str  # such as "Tensor"
+    operands: tuple[Any, ...]
+    options: dict[str, Any]
+    result: Symbol
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A step as a flat list of operations.
+
+    inputs, outputs: symbols in the order of the leaves of what the step takes and gives.
+    constants: tensors that the step reads besides its inputs, by symbol; one value, or one for each
+    cell, with or without axes for a batch.
+    """
+
+    inputs: tuple[Symbol, ...]
+    outputs: tuple[Symbol, ...]
+    operations: tuple[Operation, ...]
+    constants: tuple[tuple[Symbol, Tensor], ...]
+    structure: Any  # of the outputs
+
+    @property
+    def changed(self) -> tuple[bool, ...]:
+        """For each output, whether it is anything but an input handed on."""
+        return tuple(output not in self.inputs for output in self.outputs)
+
+
+def trace(step: Callable[..., Any], *examples: Any) -> Traced:
+    """Run a step once on examples, trees of tensors [*B, N] or of one entry, and record it.
+
+    Values that do not depend on the examples are computed now, once: what a learned time constant
+    decays to in a step is a constant of the code, not work for every cell.
+    Raises UnknownOperation where an operation is not elementwise, draws a random number, or decides
+    by a value.
+    """
+    leaves = [leaf.detach().clone() for leaf in pytree.tree_leaves(examples)]
+    spec = pytree.tree_structure(examples)
+    tape = _Tape(leaves)
+    with torch.no_grad(), tape:
+        result = step(*pytree.tree_unflatten(leaves, spec))
+    found, structure = pytree.tree_flatten(result)
+    outputs = tuple(tape.symbol(leaf) for leaf in found)
+    operations, constants = tuple(tape.operations), tuple(tape.constants)
+    return _needed(Traced(tape.inputs, outputs, operations, constants, structure))
+
+
+class _Tape(TorchDispatchMode):
+    """Keeps every operation on a tensor that stems from the inputs; all else is a constant."""
+
+    def __init__(self, leaves: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[Operation] = []
+        self.constants: list[tuple[Symbol, Tensor]] = []
+        self.shape = torch.broadcast_shapes(*(leaf.shape for leaf in leaves)) or torch.Size((1,))
+        self.known: dict[int, Symbol] = {}
+        self.alive: list[Tensor] = []  # so that no identity is used twice
+        self.literals: set[int] = set()
+        self.inputs = tuple(self._input(k, leaf) for k, leaf in enumerate(leaves))
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise a second of imports for the sake of a compiler that is not used
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        tensors = [a for a in pytree.tree_leaves((args, kwargs)) if isinstance(a, Tensor)]
+        name = func.overloadpacket.__name__
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise UnknownOperation(
+                f"a step draws random numbers by {func}, which cannot be repeated in machine code. "
+                "Keep a key for each cell in the state, as EscapeRate does."
+            )
+        if any(id(tensor) in self.known for tensor in tensors):
+            self._record(name, func, args, kwargs, result)
+        elif all(id(tensor) in self.literals for tensor in tensors) and isinstance(result, Tensor):
+            self.alive.append(result)
+            self.literals.add(id(result))
+        return result
+
+    def symbol(self, value: Any) -> Any:
+        """The symbol of a tensor; a plain number stays what it is."""
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) not in self.known:
+            self._hold(value)
+        return self.known[id(value)]
+
+    def _input(self, place: int, leaf: Tensor) -> Symbol:
+        shared = leaf.numel() == 1 and self.shape.numel() > 1
+        return self._know(leaf, Symbol(f"x{place}", leaf.dtype, shared))
+
+    def _know(self, tensor: Tensor, symbol: Symbol) -> Symbol:
+        self.alive.append(tensor)
+        self.known[id(tensor)] = symbol
+        return symbol
+
+    def _hold(self, tensor: Tensor) -> None:
+        """Make a tensor that does not depend on the inputs a literal or a constant."""
+        if id(tensor) in self.literals and tensor.numel() == 1:
+            self._know(tensor, Symbol("", tensor.dtype, shared=True, literal=tensor.item()))
+            return
+        if tensor.shape[-1:] not in ((), (1,), self.shape[-1:]):
+            raise UnknownOperation(
+                f"a step of cells of shape {list(self.shape)} reads a tensor of shape "
+                f"{list(tensor.shape)}; only one value, or one for each cell, can be read."
+            )
+        symbol = Symbol(f"c{len(self.constants)}", tensor.dtype, shared=tensor.numel() == 1)
+        self.constants.append((self._know(tensor, symbol), tensor.detach()))
+
+    def _record(self, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if name in FILLING:
+            value = result.flatten()[0].item()
+            self._know(result, Symbol("", result.dtype, shared=True, literal=value))
+            return
+        if not isinstance(result, Tensor) or id(result) in self.known or name in DECIDING:
+            raise UnknownOperation(_unknown(func))
+        if name in MOVING or result.shape[-1:] not in ((), (1,), self.shape[-1:]):
+            raise UnknownOperation(_unknown(func))
+        operands = tuple(self.symbol(value) for value in args)
+        options = {key: self.symbol(value) for key, value in kwargs.items()}
+        before = [o for o in (*operands, *options.values()) if isinstance(o, Symbol)]
+        shared = all(symbol.shared for symbol in before)
+        if name in SAME and before[0].dtype == result.dtype:
+            self._know(result, before[0])
+            return
+        symbol = Symbol(f"t{len(self.operations)}", result.dtype, shared)
+        overload = func._overloadname
+        self.operations.append(Operation(name, overload, operands, options, symbol))
+        self._know(result, symbol)
+
+
+FILLING = {
+    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
+}  # fmt: skip
+"""Operations that read nothing but the shape of a tensor."""
+
+SAME = {"detach", "alias", "clone", "expand", "lift_fresh_copy", "lift_fresh", "_to_copy", "view"}
+"""Operations that hand on every value as it is."""
+
+DECIDING = {"_local_scalar_dense", "is_nonzero", "equal"}
+"""Operations that take a value out of a tensor."""
+
+
+MOVING = {
+    "index_select", "index", "gather", "roll", "flip", "cat", "stack", "select", "slice", "sum",
+}  # fmt: skip
+"""Operations in which cells read other cells, which the shape of the result may not show."""
+
+
+def _unknown(func: Any) -> str:
+    name = str(func)
+    if func.overloadpacket.__name__ in DECIDING:
+        return (
+            "a step decides by the value of a tensor (an `if`, or float() of one), which cannot be "
+            f"turned into machine code ({name}). Use torch.where, or run it by Torch()."
+        )
+    return (
+        f"a step uses {name}, which is not among the elementwise operations that can be turned "
+        "into machine code. Write it with those, or run it by Torch()."
+    )
+
+
+def unknown(operation: Operation) -> UnknownOperation:
+    """The error for an operation that no expression is known for."""
+    return UnknownOperation(
+        f"a step uses aten.{operation.function}.{operation.overload}, which is not among the "
+        "elementwise operations that can be turned into machine code. Write it with those, or run "
+        "it by Torch()."
+    )
+
+
+def _needed(traced: Traced) -> Traced:
+    """The same without operations and constants that no output depends on."""
+    needed = {id(symbol) for symbol in traced.outputs}
+    kept: list[Operation] = []
+    for operation in reversed(traced.operations):
+        if id(operation.result) in needed:
+            kept.append(operation)
+            read = (*operation.operands, *operation.options.values())
+            needed |= {id(symbol) for symbol in read}
+    constants = tuple(pair for pair in traced.constants if id(pair[0]) in needed)
+    return Traced(traced.inputs, traced.outputs, tuple(kept[::-1]), constants, traced.structure)
