@@ -24,7 +24,7 @@ def refusal(path) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".graphml", ".nml", ".parquet"])
-@settings(max_examples=int(__import__("os").environ.get("N", "15")), deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_a_file_cut_short_anywhere_is_refused(suffix, small, tmp_path_factory, data):
     path = write(small, tmp_path_factory.mktemp("files") / f"c{suffix}")
@@ -34,7 +34,7 @@ def test_a_file_cut_short_anywhere_is_refused(suffix, small, tmp_path_factory, d
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
-@settings(max_examples=int(__import__("os").environ.get("N", "15")), deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_a_text_table_cut_short_is_refused_or_has_whole_rows_missing(
     suffix, small, tmp_path_factory, data
@@ -52,7 +52,7 @@ def test_a_text_table_cut_short_is_refused_or_has_whole_rows_missing(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(max_examples=int(__import__("os").environ.get("N", "15")), deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     junk=st.binary(max_size=99) | st.just(PNG) | st.just(b"") | st.text(max_size=50).map(str.encode)
 )
@@ -64,7 +64,7 @@ def test_a_file_of_another_kind_is_refused(suffix, tmp_path_factory, junk):
 
 # Not HDF5: the library itself can be led astray by a damaged heap.
 @pytest.mark.parametrize("suffix", [".csv", ".graphml", ".nml", ".parquet"])
-@settings(max_examples=int(__import__("os").environ.get("N", "15")), deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_a_file_with_bytes_changed_is_read_or_refused(suffix, small, tmp_path_factory, data):
     path = write(small, tmp_path_factory.mktemp("files") / f"c{suffix}")

@@ -17,7 +17,7 @@ KEEP_THE_NAME = [suffix for suffix in SUFFIXES if suffix not in (".csv", ".tsv")
 
 
 @pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix != ".hdf5"])
-@settings(max_examples=int(__import__("os").environ.get("N", "15")), deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_every_format_keeps_every_cell_and_connection_in_order(
     suffix, connectomes, tmp_path_factory, data

@@ -72,9 +72,13 @@ def build(settings: RunSettings, loaded: Loaded) -> Built:
 
     generator = torch.Generator().manual_seed(settings.simulation.seed)
     connectome = wired(settings, loaded)
+    if not len(connectome):
+        raise ValueError(f"{loaded.source} has no cells left to simulate.")
     _check_size(settings, len(connectome))
     network = equipped(settings, connectome, generator)
     deliberate = driven(settings, connectome)
+    if not deliberate.current.isfinite().all():
+        raise ValueError("the currents together are too large for single precision.")
     on = (deliberate.current != 0).nonzero()
     cells = deliberate.cells[on[:, 1].unique()]
     return Built(

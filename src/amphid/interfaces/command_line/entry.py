@@ -20,7 +20,7 @@ OK, FAILED, BAD_INPUT, MISSING_EXTRA, INTERRUPTED = 0, 1, 2, 3, 130
 _DESCRIPTION = """\
 Wiring in, behavior out: nervous systems simulated, trained and measured.
 
-  amphid simulate celegans --stimulus PLML,PLMR    touch the worm's tail
+  amphid simulate celegans --stimulate PLML,PLMR   touch the worm's tail
   amphid connectome list                           the wiring there is
   amphid study list                                the claims that can be run
 """

@@ -139,19 +139,27 @@ def _stimulus(
     _override(section, typed, "noise")
     common = {"amplitude": typed.amplitude, "start": typed.start, "stop": typed.stop}
     common = {name: value for name, value in common.items() if value is not None}
-    if typed.stimulus:
+    if typed.stimulate:
         default = {"amplitude": models.CELLS[neuron].amplitude, "start": START, "stop": STOP}
-        tables = [text for text in typed.stimulus if text.lower().endswith(".csv")]
-        if len(tables) > 1:
-            raise ValueError(f"one table of currents can be given, got {', '.join(tables)}.")
-        pulses = [_pulse(text, default | common) for text in typed.stimulus if text not in tables]
-        section |= {"pulse": pulses, "file": next(iter(tables), None), "sha256": None}
-        folder = Path()
+        section["pulse"] = [_pulse(text, default | common) for text in typed.stimulate]
     else:
         section["pulse"] = [{**pulse, **common} for pulse in section.get("pulse", [])]
+    return _table(section, typed, folder)
+
+
+def _table(section: Section, typed: argparse.Namespace, folder: Path) -> Input | None:
+    """The table of currents, typed or configured."""
+    if typed.stimulus:
+        section |= {"file": str(typed.stimulus), "sha256": None}
+        folder = Path()
     if not section.get("file"):
         return None
-    table = Input.of(folder / Path(section["file"]).expanduser())
+    path = folder / Path(section["file"]).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no table of currents {str(path)!r}. Cells by name are given with --stimulate."
+        )
+    table = Input.of(path)
     _check_unchanged(table.path, section.get("sha256"), table.sha256)
     section |= {"file": table.path, "sha256": table.sha256}
     return table
@@ -170,16 +178,18 @@ def _duration(
 
 
 def _pulse(text: str, default: Section) -> Section:
-    """CELLS[:pA[:START[:STOP]]]."""
+    """CELLS[:pA[:START[:STOP]]]; what is left empty is the default."""
     cells, *numbers = text.split(":")
     if len(numbers) > 3:
-        raise ValueError(f"--stimulus is CELLS:pA:START:STOP at the longest, got {text!r}.")
+        raise ValueError(f"--stimulate is CELLS:pA:START:STOP at the longest, got {text!r}.")
+    if cells.lower().endswith(".csv"):
+        raise ValueError(f"a table of currents is given with --stimulus {cells}.")
     try:
-        values = [number(value) for value in numbers]
-        named = dict(zip(("amplitude", "start", "stop"), values, strict=False))
-        return {"cells": names(cells), **default, **named}
+        named = zip(("amplitude", "start", "stop"), numbers, strict=False)
+        values = {name: number(value) for name, value in named if value.strip()}
+        return {"cells": names(cells), **default, **values}
     except argparse.ArgumentTypeError as error:
-        raise ValueError(f"--stimulus {text!r}: {error}.") from None
+        raise ValueError(f"--stimulate {text!r}: {error}.") from None
 
 
 def _parameter(text: str) -> tuple[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def share_active(run: Recording, onset: float) -> float | None:
     """Share of the cells that fired or moved by more than 1 mV; None where neither was recorded."""
     from amphid.measures import active
 
-    if run.spikes is None and not _sampled_after(run, onset):
-        return None
-    return float(active(run, onset))
+    if _sampled_after(run, onset):
+        return float(active(run, onset))
+    return None if run.spikes is None else float(active(replace(run, fields={}), onset))
 
 
 def summary(cells: list[Responder]) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -91,7 +91,7 @@ def _spikes(run: Recording) -> tuple[list[float | None], list[float | None]] | N
     for cell, time in zip(run.spikes.cell.tolist(), run.spikes.time.tolist(), strict=True):
         if first[cell] is None:
             first[cell] = time
-    return rate(run).tolist(), first
+    return [round(hertz, 6) for hertz in rate(run).tolist()], first
 
 
 def _sampled_after(run: Recording, onset: float) -> bool:

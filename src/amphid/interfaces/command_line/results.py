@@ -70,8 +70,8 @@ class Outcome:
             return self.told.remarks
         strength = self.told.settings.model.chemical
         warning = (
-            f"{racing:,} cells fire at more than {RACING:g} Hz: activity runs away, the synapses are "
-            f"too strong for this wiring. Try a --chemical below {strength:g}."
+            f"{racing:,} cells fire at more than {RACING:g} Hz: activity runs away, the synapses "
+            f"are too strong for this wiring. Try a --chemical below {strength:g}."
         )
         return [*self.told.remarks, warning]
 
@@ -105,14 +105,20 @@ class Outcome:
 def simulated(built: Built, told: Told, progress: Progress | None) -> Outcome:
     """Run it. Raises KeyboardInterrupt only when nothing was recorded."""
     told_how, clock = told.settings.simulation, time.perf_counter()
-    with torch.no_grad():
-        recording = simulate(
-            built.network,
-            built.stimulus,
-            record=told_how.record,
-            every=told_how.every,
-            progress=progress,
-        )
+    try:
+        with torch.no_grad():
+            recording = simulate(
+                built.network,
+                built.stimulus,
+                record=told_how.record,
+                every=told_how.every,
+                progress=progress,
+            )
+    except torch.linalg.LinAlgError:
+        raise RuntimeError(
+            "no finite voltages solve the network: take a smaller --dt, a weaker stimulus or weaker "
+            "synapses."
+        ) from None
     if not recording.fields and recording.spikes is None:
         if recording.steps < len(built.stimulus) and "interrupted" in " ".join(recording.notes):
             raise KeyboardInterrupt
@@ -127,7 +133,8 @@ def write(folder: Path, outcome: Outcome, circumstances: dict[str, Any], clock: 
     text = settings.toml(outcome.told.settings)
     (folder / "config.toml").write_text(text, encoding="utf-8")
     outcome.recording.save(folder / "recording.h5")
-    _write_report(folder / "report.html", outcome, circumstances["argv"])
+    if len(outcome.recording.time) > 1:  # a page of a single sample has nothing to draw
+        _write_report(folder / "report.html", outcome, circumstances["argv"])
     log = circumstances | outcome.data()
     log["inputs"] = [vars(file) for file in outcome.told.inputs]
     log["seconds"] = round(time.perf_counter() - clock, 3)
@@ -138,7 +145,7 @@ def show(outcome: Outcome, folder: Path, arguments: argparse.Namespace) -> None:
     """Print what came of it: for a person, for a program, or as JSON."""
     data, top = outcome.data(), outcome.ranking[: arguments.top]
     for remark in outcome.remarks:
-        output.remark(f"amphid: {remark}", quiet=arguments.quiet)
+        output.remark(f"amphid: {remark}", quiet=arguments.quiet or arguments.json)
     if arguments.json:
         cells = [cell.data() for cell in top]
         output.document({"run": str(folder), **data, "responders": cells})
@@ -187,7 +194,8 @@ def _facts(outcome: Outcome, data: dict[str, Any], folder: Path) -> dict[str, st
     }
     if active is not None:
         facts["active"] = f"{active:.0%} of the cells fired or moved by more than 1 mV"
-    return facts | {"folder": str(folder)}
+    report = folder / "report.html"
+    return facts | {"folder": str(folder)} | ({"report": str(report)} if report.is_file() else {})
 
 
 def _write_report(path: Path, outcome: Outcome, argv: list[str]) -> None:
@@ -195,6 +203,8 @@ def _write_report(path: Path, outcome: Outcome, argv: list[str]) -> None:
 
     data, told = outcome.data(), outcome.told.settings
     spiking = told.model.neuron != "graded"
+    sampled = bool((outcome.recording.time > outcome.built.onset).any())
+    shown_from_onset = bool(outcome.built.stimulated) and sampled
     write_report(
         path,
         outcome.recording,
@@ -211,5 +221,5 @@ def _write_report(path: Path, outcome: Outcome, argv: list[str]) -> None:
         stimulated=outcome.built.stimulated,
         assumptions=[f"Signs are a choice, not data: {data['signs']}."]
         + ([ASSUMED_STRENGTHS] if spiking else []),
-        stimulus=outcome.built.deliberate if outcome.built.stimulated else None,
+        stimulus=outcome.built.deliberate if shown_from_onset else None,
     )

@@ -26,9 +26,9 @@ A run folder keeps the recording, a report, and a configuration that repeats the
 """
 _EXAMPLES = """\
 examples:
-  amphid simulate celegans --stimulus PLML,PLMR
-  amphid simulate celegans --stimulus ALM:20:100:300 --stimulus PLM:20:800:1000 --lesion AVA
-  amphid simulate worm.csv --annotate celegans --neuron lif --stimulus "ASH*" --duration 500
+  amphid simulate celegans --stimulate PLML,PLMR
+  amphid simulate celegans --stimulate ALM:20:100:300 --stimulate PLM:20:800:1000 --lesion AVA
+  amphid simulate worm.csv --annotate celegans --neuron lif --stimulate "ASH*" --duration 500
   amphid simulate --config runs/2026-01-31_120000_1a2b3c4/config.toml
 """
 
@@ -58,11 +58,17 @@ def add(commands: Any) -> None:
 def _add_stimulus(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("stimulus")
     group.add_argument(
-        "--stimulus",
+        "--stimulate",
         action="append",
         metavar="CELLS",
-        help="cells, classes or patterns with commas between them, or CELLS:pA:START:STOP with its "
-        "own numbers, or a table FILE.csv of currents; may be given several times",
+        help="a pulse into cells, classes or patterns with commas between them, or "
+        "CELLS:pA:START:STOP with its own numbers; may be given several times",
+    )
+    group.add_argument(
+        "--stimulus",
+        type=Path,
+        metavar="FILE",
+        help="a CSV table of currents: time in ms, then one column in pA for each cell",
     )
     group.add_argument("--amplitude", type=number, metavar="pA", help="of a pulse (by model)")
     group.add_argument("--start", type=not_negative, metavar="ms", help="of a pulse (100)")

@@ -76,7 +76,10 @@ def write(connectome: Connectome, path: str | Path) -> Path:
         raise FileNotFoundError(
             f"{path} cannot be written: there is no folder {path.parent}. Create it first."
         )
-    writer.write(connectome, path)
+    try:
+        writer.write(connectome, path)
+    except OSError as error:
+        raise type(error)(f"{path} cannot be written: {error.strerror or error}.") from error
     return path
 
 

@@ -28,10 +28,10 @@ from amphid.wiring.connectome import KINDS, Cells, Connectome
 from amphid.wiring.files import words
 from amphid.wiring.files.drafts import replaced
 from amphid.wiring.files.rows import (
-    appearing,
+    Appearing,
+    Listed,
     connections,
     joined,
-    listed,
     parse_cells,
     parse_rows,
     parsed,
@@ -41,7 +41,7 @@ from amphid.wiring.matrix import from_matrix
 
 HEADER = ("pre", "post", "kind", "synapses", "sign", "delay")
 CELLS_HEADER = ("name", "kind", "class", "transmitter", "x", "y", "z")
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12
 _Numbered = tuple[int, list[str]]  # a row and the number of its line
 
 
@@ -157,12 +157,11 @@ def _read_edges(
     header: list[str], rows: Iterator[_Numbered], cells: Cells | None, path: Path
 ) -> Connectome:
     columns = words.find_columns(header)
-    index: dict[str, int] = {}
     beside = f"{cells_path(path).name} (without that file the cells are those of the connections)"
-    find = appearing(index) if cells is None else listed(list(cells.name), beside)
+    index = Appearing() if cells is None else Listed(cells.name, beside)
     parts = []
     while part := list(islice(rows, _CHUNK)):
-        parts.append(parse_rows(_texts(header, part, columns), find, partial(_line, part)))
+        parts.append(parse_rows(_texts(header, part, columns), index, partial(_line, part)))
     wires = connections(joined(parts))
     return Connectome(Cells(list(index)) if cells is None else cells, wires, name=path.stem)
 

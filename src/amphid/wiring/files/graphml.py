@@ -23,7 +23,7 @@ from amphid.wiring.connectome import KINDS, Cells, Connectome
 from amphid.wiring.files import heading, words
 from amphid.wiring.files.drafts import replaced
 from amphid.wiring.files.prolog import refuse_doctype
-from amphid.wiring.files.rows import Rows, connections, listed, parse_cells, parse_rows
+from amphid.wiring.files.rows import Listed, Rows, connections, parse_cells, parse_rows
 from amphid.wiring.files.words import number_texts
 
 _NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
@@ -203,7 +203,7 @@ class _Graph:
             "sign": [data.get(found["sign"], "") for _, _, data in self.edges],
             "delay": [data.get(found["delay"], "") for _, _, data in self.edges],
         }
-        return parse_rows(texts, listed(list(self.nodes), "the nodes"), self._edge_label)
+        return parse_rows(texts, Listed(self.nodes, "the nodes"), self._edge_label)
 
     def _edge_label(self, number: int) -> str:
         source, target, _ = self.edges[number]

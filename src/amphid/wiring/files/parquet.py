@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from amphid.wiring.connectome import KINDS, Cells, Connectome
 from amphid.wiring.files import heading, words
 from amphid.wiring.files.drafts import replaced
-from amphid.wiring.files.rows import Rows, connections, listed
+from amphid.wiring.files.rows import Appearing, Listed, Rows, connections
 
 _KEY = "amphid"
 
@@ -87,8 +87,8 @@ def read(path: Path) -> Connectome:
         return Connectome(cells, connections(_rows(given, pre, post)), name=path.stem)
     about = heading.from_json(description)
     cells = _cells_from_json(about.get("cells"))
-    find = listed(list(cells.name), "the metadata of the file")
-    pre, post = (_translated(given[end], find, np.int32) for end in ("pre", "post"))
+    index = Listed(cells.name, "the metadata of the file")
+    pre, post = (_translated(given[end], index.__getitem__, np.int32) for end in ("pre", "post"))
     wires = connections(_rows(given, pre, post))
     return Connectome(cells, wires, name=about["name"], references=about["references"])
 
@@ -104,11 +104,8 @@ def _cells_from_json(found: Any) -> Cells:
 
 def _appearing_ends(pre: Any, post: Any) -> tuple[Cells, NDArray[np.int32], NDArray[np.int32]]:
     """The cells in order of first appearance, row by row, and which of them the rows join."""
-    index: dict[str, int] = {}
-    ends = [
-        _translated(column, lambda name: index.setdefault(name, len(index)), np.int32)
-        for column in (pre, post)
-    ]
+    index = Appearing()
+    ends = [_translated(column, index.__getitem__, np.int32) for column in (pre, post)]
     used, first, place = np.unique(
         np.stack(ends, axis=1).ravel(), return_index=True, return_inverse=True
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -111,21 +111,21 @@ def _second_halves(
     return order[repeats]
 
 
-def parse_rows(texts: _Texts, find: Callable[[str], int], where: _Where) -> Rows:
-    """The rows written as texts: "pre" and "post", looked up by `find`, and any other columns."""
+def parse_rows(texts: _Texts, cells: Appearing | Listed, where: _Where) -> Rows:
+    """The rows written as texts: "pre" and "post", which are among `cells`, and other columns."""
     size = len(texts["pre"])
     # Alternating, so that cells numbered as they appear are numbered row by row.
     ends = [name for pair in zip(texts["pre"], texts["post"], strict=True) for name in pair]
-    places = parsed(find, ends, lambda number: where(number // 2))
-    cells = np.array(places, dtype=np.int32).reshape(size, 2)
+    numbers = parsed(cells.__getitem__, ends, lambda number: where(number // 2))
+    places = np.array(numbers, dtype=np.int32).reshape(size, 2)
 
     def column(name: str, parse: Callable[[str], _Value], default: _Value) -> list[_Value]:
         given = texts.get(name)
         return [default] * size if given is None else parsed(parse, given, where)
 
     return Rows(
-        pre=cells[:, 0],
-        post=cells[:, 1],
+        pre=places[:, 0],
+        post=places[:, 1],
         kind=np.array(column("kind", words.kind_code, 0), dtype=np.uint8),
         weight=np.array(column("synapses", words.weight, 1.0), dtype=np.float32),
         sign=np.array(column("sign", words.sign_code, 0), dtype=np.int8),
@@ -150,7 +150,7 @@ def parse_cells(texts: _Texts, where: _Where) -> Cells:
 def parsed(parse: Callable[[str], _Value], texts: Sequence[str], where: _Where) -> list[_Value]:
     """All texts parsed; the error of the first that cannot be says where it stands."""
     try:
-        return [parse(text) for text in texts]
+        return list(map(parse, texts))
     except ValueError:
         for number, text in enumerate(texts):
             try:
@@ -160,25 +160,22 @@ def parsed(parse: Callable[[str], _Value], texts: Sequence[str], where: _Where) 
         raise
 
 
-def appearing(index: dict[str, int]) -> Callable[[str], int]:
-    """Numbers cells in order of appearance, in `index`."""
+class Appearing(dict[str, int]):
+    """Numbers cells in the order in which they are looked up first."""
 
-    def find(name: str) -> int:
+    def __missing__(self, name: str) -> int:
         if not name:
             raise ValueError("the name of a cell is empty.")
-        return index.setdefault(name, len(index))
+        self[name] = number = len(self)
+        return number
 
-    return find
 
+class Listed(dict[str, int]):
+    """The numbers of cells that are known; where: the list that they are known from."""
 
-def listed(names: Sequence[str], where: str) -> Callable[[str], int]:
-    """Looks cells up among those that are known."""
-    index = {name: number for number, name in enumerate(names)}
+    def __init__(self, names: Iterable[str], where: str) -> None:
+        super().__init__((name, number) for number, name in enumerate(names))
+        self.where = where
 
-    def find(name: str) -> int:
-        try:
-            return index[name]
-        except KeyError:
-            raise ValueError(f"the cell {name[:40]!r} is not listed in {where}.") from None
-
-    return find
+    def __missing__(self, name: str) -> int:
+        raise ValueError(f"the cell {name[:40]!r} is not listed in {self.where}.")
