@@ -1,5 +1,6 @@
 """Step a network through time and keep what was asked."""
 
+from amphid.simulation.compiled import Compiled
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Engine, Task, Torch, simulate
@@ -16,6 +17,7 @@ from amphid.simulation.stimulus import (
 )
 
 __all__ = [
+    "Compiled",
     "Engine",
     "Network",
     "NetworkState",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.stepping import Explicit, Joint, Stepper, choose
 from amphid.simulation.stimulus import Stimulus
+from amphid.simulation.wires import Wires
 
 LONG = 256  # steps; longer differentiable runs are checkpointed unless told otherwise
 
@@ -30,17 +32,31 @@ class Engine(Protocol):
 class Task:
     """What an engine is asked to do; made by `simulate`, already checked.
 
-    network, current [T, *B, N] in pA, dt in ms, names of the variables to record, steps between
-    samples, the state to start from and who hears of the progress (steps done, steps in all).
+    network, stimulus [T, *B, K] in pA into K cells (all of them, in order, when cells is None), dt
+    in ms, names of the variables to record, steps between samples, the state to start from and who
+    hears of the progress (steps done, steps in all).
     """
 
     network: Network
-    current: Tensor
+    stimulus: Tensor
+    cells: Tensor | None
     dt: float
     record: tuple[str, ...]
     every: int
     state: NetworkState | None
     progress: Callable[[int, int], None] | None
+
+    @property
+    def steps(self) -> int:
+        """How many steps to take."""
+        return len(self.stimulus)
+
+    @cached_property
+    def current(self) -> Tensor:
+        """The current into every cell [T, *B, N] in pA."""
+        if self.cells is None:
+            return self.stimulus
+        return Stimulus(self.stimulus, self.cells, len(self.network.connectome), self.dt).dense()
 
 
 def simulate(
@@ -61,7 +77,8 @@ def simulate(
     record: "spike", variables of the cells ("v"), or of a group of synapses ("excitatory.g"). What
         the cells give out when None. every: steps between samples; spikes are always kept all.
     state: where to start, such as `recording.state`; the network's rest when None.
-    engine: `Torch()` when None. progress: called with the steps done and the steps in all.
+    engine: `Torch()` when None; `Compiled()` is faster and gives no gradients.
+    progress: called with the steps done and the steps in all.
 
     The recording is differentiable while torch records gradients and a parameter or the stimulus
     asks for them; under `torch.no_grad()` it is faster and lighter. Interrupted by Ctrl-C it
@@ -70,11 +87,11 @@ def simulate(
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}.")
-    current, dt = _current(network, stimulus, dt)
+    current, cells, dt = _current(network, stimulus, dt)
     names = (network.neuron.output,) if record is None else _names(record)
     if not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a number of steps, at least 1, got {every!r}.")
-    task = Task(network, current, dt, names, every, state, progress)
+    task = Task(network, current, cells, dt, names, every, state, progress)
     return (engine or Torch()).run(task)
 
 
@@ -117,7 +134,7 @@ class Torch:
                     state, kept = run(state, chunk)
                 keeper.keep(kept, len(chunk))
         except KeyboardInterrupt:
-            note += f"; interrupted after {keeper.done} of {len(task.current)} steps"
+            note += f"; interrupted after {keeper.done} of {task.steps} steps"
         return keeper.recording(state, note)
 
     def _stepper(self, network: Network, wires: Any, dt: float) -> Stepper:
@@ -152,7 +169,7 @@ class _Segment:
             state = self.stepper(state, external)
             for name, values in kept.items():
                 if name == "spike" or step % self.keeper.task.every == 0:
-                    values.append(self.keeper.read(state, name))
+                    values.append(read_variable(self.keeper.task, state, name))
         return state, kept
 
 
@@ -165,22 +182,6 @@ class _Keeper:
         self.events: list[Tensor] = []
         self.shape: tuple[int, ...] = ()
 
-    def read(self, state: NetworkState, name: str) -> Tensor:
-        """A variable of the cells, of a group of synapses, or the spikes."""
-        if name == "spike":
-            return self._spikes(state)
-        group, _, field = name.rpartition(".")
-        if not group:
-            return self.task.network.neuron.read(state.neuron, field)
-        if group not in state.synapses:
-            known = ", ".join(state.synapses) or "none"
-            raise KeyError(f"record asks for {name!r}, but the groups of synapses are: {known}.")
-        if field not in getattr(state.synapses[group], "_fields", ()):
-            known = ", ".join(getattr(state.synapses[group], "_fields", ())) or "none"
-            raise KeyError(f"record asks for {name!r}; the variables of {group} are: {known}.")
-        value: Tensor = getattr(state.synapses[group], field)
-        return value
-
     def keep(self, kept: dict[str, list[Tensor]], steps: int) -> None:
         """Take over what a segment kept."""
         for name, values in kept.items():
@@ -191,7 +192,7 @@ class _Keeper:
                 self.samples[name] += values
         self.done += steps
         if self.task.progress:
-            self.task.progress(self.done, len(self.task.current))
+            self.task.progress(self.done, self.task.steps)
 
     def recording(self, state: NetworkState, note: str) -> Recording:
         """The recording of all that was kept."""
@@ -206,14 +207,6 @@ class _Keeper:
             state=state,
         )
 
-    def _spikes(self, state: NetworkState) -> Tensor:
-        if self.task.network.neuron.output != "spike":
-            raise KeyError(
-                f"record asks for 'spike', but these cells give out "
-                f"{self.task.network.neuron.output!r} instead. Record that, or 'v'."
-            )
-        return state.given
-
     def _keep_events(self, values: list[Tensor]) -> None:
         if values:
             events = torch.stack(values).nonzero().T
@@ -227,28 +220,70 @@ class _Keeper:
         return Spikes(torch.cat(self.events, 1), (self.done, *self.shape), self.task.dt)
 
 
+def first_state(task: Task, like: Tensor, wires: Mapping[str, Wires]) -> NetworkState:
+    """The state to start from, for cells shaped as `like` [*B, N]; rest unless one was given.
+
+    Raises ValueError for the state of another network.
+    """
+    if task.state is None:
+        return task.network.init(like, wires)
+    if set(task.state.past) != set(task.network.synapses):
+        raise ValueError("state belongs to another network: it has other groups of synapses.")
+    return task.state
+
+
+def read_variable(task: Task, state: NetworkState, name: str) -> Tensor:
+    """A variable of the cells, of a group of synapses, or the spikes [*B, N].
+
+    Raises KeyError naming what there is.
+    """
+    output = task.network.neuron.output
+    if name == "spike":
+        if output != "spike":
+            raise KeyError(
+                f"record asks for 'spike', but these cells give out {output!r} instead. Record "
+                "that, or 'v'."
+            )
+        return state.given
+    group, _, field = name.rpartition(".")
+    if not group:
+        return task.network.neuron.read(state.neuron, field)
+    if group not in state.synapses:
+        known = ", ".join(state.synapses) or "none"
+        raise KeyError(f"record asks for {name!r}, but the groups of synapses are: {known}.")
+    if field not in getattr(state.synapses[group], "_fields", ()):
+        known = ", ".join(getattr(state.synapses[group], "_fields", ())) or "none"
+        raise KeyError(f"record asks for {name!r}; the variables of {group} are: {known}.")
+    value: Tensor = getattr(state.synapses[group], field)
+    return value
+
+
 def _current(
     network: Network, stimulus: Stimulus | Tensor, dt: float | None
-) -> tuple[Tensor, float]:
-    """The current [T, *B, N] in the network's type and on its device, and dt."""
-    cells = len(network.connectome)
+) -> tuple[Tensor, Tensor | None, float]:
+    """The current [T, *B, K] in the network's type and on its device, into which cells, and dt."""
+    driven = None
+    size = len(network.connectome)
     if isinstance(stimulus, Stimulus):
         if dt is not None and not math.isclose(dt, stimulus.dt):
             raise ValueError(
                 f"dt must be that of the stimulus: it was made for dt={stimulus.dt:g} ms, "
                 f"simulate was given dt={dt!r}."
             )
-        dt, stimulus = stimulus.dt, stimulus.to(network.weight).dense()
+        stimulus = stimulus.to(network.weight)
+        dt, size, driven, stimulus = stimulus.dt, stimulus.size, stimulus.cells, stimulus.current
     if not isinstance(stimulus, Tensor):
         raise TypeError(f"stimulus must be a Stimulus or a tensor, got {type(stimulus).__name__}.")
-    if stimulus.dim() < 2 or stimulus.shape[-1] != cells or not len(stimulus):
+    cells = stimulus.shape[-1] if driven is None and stimulus.dim() else size
+    if stimulus.dim() < 2 or cells != len(network.connectome) or not len(stimulus):
         raise ValueError(
-            f"stimulus must be [T, *B, N] and end in one entry per cell: the network has {cells} "
-            f"cells, stimulus has shape {list(stimulus.shape)}."
+            "stimulus must be [T, *B, N] and end in one entry per cell: the network has "
+            f"{len(network.connectome)} cells, stimulus has shape "
+            f"{[*stimulus.shape[:-1], cells]}."
         )
     if dt is None or not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
         raise ValueError(f"dt must be a positive number of ms per step, got {dt!r}.")
-    return stimulus.to(network.weight), float(dt)
+    return stimulus.to(network.weight), driven, float(dt)
 
 
 def _names(record: Sequence[str]) -> tuple[str, ...]:

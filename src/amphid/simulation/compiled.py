@@ -1,0 +1,169 @@
+"""The compiled engine: the whole time loop in machine code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from amphid.simulation.compiled_edges import Array
+from amphid.simulation.compiled_program import Program
+from amphid.simulation.recording import Recording, Spikes
+from amphid.simulation.simulate import Task, Torch
+from amphid.simulation.stepping import Explicit, choose
+from amphid.simulation.wires import Wires
+
+PATIENCE = 0.1  # seconds between two reports of progress
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The compiled engine: `step` traced once, the time loop in machine code.
+
+    It steps as the torch engine does where that takes explicit steps, in the type of the network's
+    weights; spikes are the same. What it records carries no gradient. Machine code is kept in a
+    cache folder, so that the same network starts at once in another process. A network whose
+    voltages must be solved together is run by the torch engine, and the notes say so.
+
+    threads: how many trials of a batch are stepped side by side; as many as there are processors
+        when None.
+    Raises UnknownOperation, naming it, for cells or synapses that do what cannot be compiled, and
+    ModuleNotFoundError where numba is missing.
+    """
+
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and not (isinstance(self.threads, int) and self.threads > 0):
+            raise ValueError(
+                f"threads must be a number of threads, at least 1, or None for one per processor; "
+                f"got {self.threads!r}."
+            )
+
+    @torch.no_grad()
+    def run(self, task: Task) -> Recording:
+        """The recording of a task."""
+        network = task.network
+        if network.weight.device.type != "cpu":
+            raise ValueError(
+                f"the compiled engine runs on the processor, but the network is on "
+                f"{network.weight.device}: use network.cpu(), or engine=Torch()."
+            )
+        edges = {group: network.weights_of(group) for group in network.edges}
+        wires = {
+            group: Wires.of(network.connectome, network.edges[group], weight, task.dt)
+            for group, weight in edges.items()
+        }
+        stepper = choose(network, wires, task.dt)
+        if not isinstance(stepper, Explicit):
+            return _handed_over(task)
+        return _Run(Program(task, wires), self.threads or torch.get_num_threads()).all_steps()
+
+
+def _handed_over(task: Task) -> Recording:
+    """The recording of the torch engine, which says who made it."""
+    recording = Torch().run(task)
+    note = "not compiled: the voltages of this network must be solved together"
+    return replace(recording, notes=(*recording.notes, note))
+
+
+class _Run:
+    """One run of a program, in pieces that take about as long as one is willing to wait."""
+
+    def __init__(self, program: Program, threads: int) -> None:
+        self.program, self.task = program, program.task
+        self.trials = range(program.trials)
+        self.done = 0
+        self.events: list[tuple[Array, Array, Array]] = []  # step, trial, cell
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 < len(self.trials) else None
+
+    def all_steps(self) -> Recording:
+        """Run to the end, or as far as one lets it."""
+        steps, note = self.task.steps, self.program.note
+        piece = 16
+        try:
+            while self.done < steps:
+                began = time.perf_counter()
+                with _unbroken():
+                    self._go_to(min(self.done + self.program.longest_piece(piece), steps))
+                if time.perf_counter() - began < PATIENCE / 2:
+                    piece *= 2
+                elif time.perf_counter() - began > PATIENCE * 2 and piece > 1:
+                    piece //= 2
+                if self.task.progress:
+                    self.task.progress(self.done, steps)
+        except KeyboardInterrupt:
+            note += f"; interrupted after {self.done} of {steps} steps"
+        finally:
+            if self.pool:
+                self.pool.shutdown()
+        return self._recording(note)
+
+    def _go_to(self, end: int) -> None:
+        """Bring every trial to the same step."""
+        walk = self.pool.map if self.pool else map
+        results = walk(lambda trial: self._trial(trial, end), self.trials)
+        for trial, found in zip(self.trials, results, strict=True):
+            for step, cell in found:
+                self.events.append((step, np.full(len(step), trial), cell))
+        self.done = end
+        self.program.sample(end)
+
+    def _trial(self, trial: int, end: int) -> list[tuple[Array, Array]]:
+        """Bring one trial to a step; its spikes, by step and cell."""
+        found = []
+        counters = self.program.counters[trial]
+        while counters[0] < end:
+            self.program.step(trial, end - int(counters[0]))
+            found.append(self.program.spikes(trial))
+        return found
+
+    def _recording(self, note: str) -> Recording:
+        task, program = self.task, self.program
+        kept = self.done // task.every
+        fields = {name: values[:kept] for name, values in program.fields().items() if kept}
+        return Recording(
+            cells=task.network.connectome.cells,
+            dt=task.dt,
+            every=task.every,
+            fields=fields,
+            events=self._spikes() if "spike" in task.record else None,
+            notes=(note,),
+            state=program.state(self.done),
+        )
+
+    def _spikes(self) -> Spikes:
+        batch = self.program.batch
+        step, trial, cell = (
+            np.concatenate([np.zeros(0, np.int64), *(piece[k] for piece in self.events)])
+            for k in range(3)
+        )
+        order = np.lexsort((trial, step)) if len(self.trials) > 1 else slice(None)
+        places = np.unravel_index(trial[order], batch) if batch else ()
+        index = np.stack((step[order], *places, cell[order]))
+        shape = (self.done, *batch, len(self.task.network.connectome))
+        return Spikes(torch.from_numpy(index), shape, self.task.dt)
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Hold an interruption back until all trials stand at the same step."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[Any] = []
+    usual = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if asked:
+        raise KeyboardInterrupt

@@ -1,0 +1,103 @@
+"""Connections as machine code reads them: the targets of each cell in a row, and what is under way.
+
+What is released travels through a ring of rows [L, N], one for each step to come: a signal with
+lag l that leaves in step t is added to row t + l - 1, which is read, then cleared, in that step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amphid.simulation.wires import Wires
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PerTrial:
+    """An array for each trial, kept once where trials share it.
+
+    rows: [draws, ...]. which: [trials] the row of each trial.
+    """
+
+    rows: Array
+    which: Array
+
+    @staticmethod
+    def of(tensor: Tensor, batch: torch.Size, *, axes: int = 1) -> PerTrial:
+        """A tensor [*C, ...], *C broadcasting to the batch, whose last axes belong to a trial."""
+        tensor = tensor.detach()
+        lead, own = tensor.shape[:-axes], tensor.shape[-axes:]
+        draws = torch.arange(lead.numel()).reshape(lead)
+        return PerTrial(
+            np.ascontiguousarray(tensor.reshape(lead.numel(), *own).numpy()),
+            draws.expand(batch).reshape(-1).numpy(),
+        )
+
+    def __getitem__(self, trial: int) -> Array:
+        row: Array = self.rows[self.which[trial]]
+        return row
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Connections of a group, ordered by the cell they come from.
+
+    start: [N + 1] where the row of each cell begins. place: [K] the cell that a signal goes to, or,
+    where lags differ, the entry of the ring counted from the row of this step. weight: [K], or [1]
+    where all are the same. lag: that of all connections, or None where they differ.
+    """
+
+    start: Array
+    place: Array
+    weight: PerTrial
+    lag: int | None
+    longest: int
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all connections of a trial have the same weight."""
+        return self.weight.rows.shape[1] == 1 < len(self.place)
+
+    @staticmethod
+    def of(wires: Wires, batch: torch.Size) -> Rows:
+        """The connections of a group of synapses."""
+        pre, post, lag = wires.pre.numpy(), wires.post.numpy(), wires.lag
+        weight = PerTrial.of(wires.weight, batch)
+        rows = weight.rows
+        if np.any(pre[1:] < pre[:-1]):
+            order = np.argsort(pre, kind="stable")
+            post, lag, rows = post[order], lag[order], rows[:, order]
+        start = np.zeros(wires.size + 1, dtype=np.int64)
+        np.cumsum(np.bincount(pre, minlength=wires.size), out=start[1:])
+        only = int(lag[0]) if len(lag) and bool((lag == lag[0]).all()) else None
+        place = post if only else (lag - 1) * wires.size + post
+        small = wires.size * wires.longest < 2**32
+        if len(lag) and bool((rows == rows[:, :1]).all()):
+            rows = rows[:, :1]
+        kept = PerTrial(np.ascontiguousarray(rows), weight.which)
+        return Rows(
+            start, place.astype(np.uint32 if small else np.uint64), kept, only, wires.longest
+        )
+
+
+def under_way(wires: Wires, past: tuple[Tensor, ...], batch: torch.Size) -> Array:
+    """The ring [trials, L, N] filled with what was released before the first step."""
+    lag, pre, post = wires.lag, wires.pre.numpy(), wires.post.numpy()
+    ring = np.zeros((batch.numel(), wires.longest, wires.size), past[0].numpy().dtype)
+    weight = PerTrial.of(wires.weight, batch)
+    for age, released in enumerate(past[:-1]):
+        late = np.flatnonzero(lag >= age + 2)
+        given = PerTrial.of(released, batch)
+        for trial in range(len(ring)):
+            sent = given[trial][pre[late]]
+            if sent.any():
+                carried = sent * weight[trial][late]
+                np.add.at(ring[trial], (lag[late] - 2 - age, post[late]), carried)
+    return ring

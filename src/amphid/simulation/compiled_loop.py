@@ -1,0 +1,195 @@
+"""The source of the time loop of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from amphid.simulation.compiled_edges import Rows
+
+# whole arrays are never assigned: compiling that takes numba longer than all the rest
+TOOLS = '''
+@inner
+def given_out(values, fired):
+    """Cells with a value that is not zero; a block without a bit set is passed over at once."""
+    bits = values.view(BITS)
+    count = 0
+    for first in range(0, len(values), 128):
+        block = bits[first : first + 128]
+        found = BITS(0)
+        for k in range(len(block)):
+            found |= block[k]
+        if found != 0:
+            for k in range(len(block)):
+                if values[first + k] != 0:
+                    fired[count] = first + k
+                    count += 1
+    return count
+
+
+@inner
+def clear(values):
+    for k in range(len(values)):
+        values[k] = 0
+
+
+@inner
+def copy(values, to):
+    for k in range(len(values)):
+        to[k] = values[k]
+
+
+@inner
+def gather(cells, everywhere, here):
+    for k in range(len(cells)):
+        here[k] = everywhere[cells[k]]
+
+
+@inner
+def scatter(cells, here, everywhere):
+    for k in range(len(cells)):
+        everywhere[cells[k]] = here[k]
+
+
+@inner
+def drive(cells, current, external):
+    for k in range(len(cells)):
+        external[cells[k]] = 0
+    for k in range(len(cells)):
+        external[cells[k]] += current[k]
+
+
+@inner
+def junctions(v, pre, post, weight, arriving):
+    for k in range(len(pre)):
+        flow = weight[k] * (v[pre[k]] - v[post[k]])
+        arriving[post[k]] += flow
+        arriving[pre[k]] -= flow
+
+
+@inner
+def deliver(count, fired, values, start, place, weight, arriving):
+    for k in range(count):
+        value = values[fired[k]]
+        for edge in range(start[fired[k]], start[fired[k] + 1]):
+            arriving[place[edge]] += value * weight[edge]
+
+
+@inner
+def deliver_uniform(count, fired, values, start, place, weight, arriving):
+    for k in range(count):
+        value = values[fired[k]] * weight[0]
+        for edge in range(start[fired[k]], start[fired[k] + 1]):
+            arriving[place[edge]] += value
+
+
+@inner
+def deliver_delayed(count, fired, values, start, place, weight, ring, row):
+    size = np.uint64(ring.size)
+    entries = ring.reshape(ring.size)
+    base = np.uint64(row * ring.shape[1])
+    for k in range(count):
+        value = values[fired[k]]
+        for edge in range(start[fired[k]], start[fired[k] + 1]):
+            entry = base + np.uint64(place[edge])
+            entry = entry - size if entry >= size else entry
+            entries[entry] += value * weight[edge]
+
+
+@inner
+def deliver_delayed_uniform(count, fired, values, start, place, weight, ring, row):
+    size = np.uint64(ring.size)
+    entries = ring.reshape(ring.size)
+    base = np.uint64(row * ring.shape[1])
+    for k in range(count):
+        value = values[fired[k]] * weight[0]
+        for edge in range(start[fired[k]], start[fired[k] + 1]):
+            entry = base + np.uint64(place[edge])
+            entry = entry - size if entry >= size else entry
+            entries[entry] += value
+'''
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the loop needs to know of a group of synapses.
+
+    release: the call that lets go what cells release, or "" where that is what they give out.
+    rows: its chemical connections; None for gap junctions.
+    """
+
+    name: str
+    release: str
+    rows: Rows | None
+
+
+def write_time_loop(
+    groups: Sequence[Group],
+    cells: Iterable[str],
+    *,
+    v: str,
+    driven: bool,
+    events: bool,
+    samples: str,
+    arguments: Sequence[str],
+) -> str:
+    """Source of `run(counters, steps, every, n, *arguments)`, which takes `steps` steps at most.
+
+    counters: of steps done, spikes kept and cells that gave out something in the last step.
+
+    cells: the calls that step the cells. v: the name of the voltages. driven: whether currents go
+    to some cells only. events: whether to keep spikes. samples: the call that keeps variables.
+    """
+    body = []
+    if events:
+        body += ["if counters[1] + n > len(EVENT_STEP):", "    return"]
+    body.append("t = counters[0]")
+    for group in groups:
+        body += _arrivals(group, v)
+    body.append("drive(DRIVEN, STIMULUS[t], EXTERNAL)" if driven else "EXTERNAL = STIMULUS[t]")
+    for call in cells:
+        body += call.splitlines()
+    body += [f"clear(ARRIVING_{group.name})" for group in groups]
+    body.append("counters[2] = given_out(GIVEN, FIRED)")
+    if events:
+        body += _events()
+    if samples:
+        body += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1", f"    {samples}"]
+    body.append("counters[0] = t + 1")
+    head = f"def run({', '.join(('counters', 'steps', 'every', 'n', *arguments))}):"
+    lines = [head, "    for k in range(steps):", *(f"        {line}" for line in body)]
+    return "\n".join(["", "", "@outer", *lines, ""])
+
+
+def _arrivals(group: Group, v: str) -> list[str]:
+    """What a group lets go, keeps of it, and delivers in this step."""
+    name = group.name
+    if group.rows is None:
+        wires = f"PRE_{name}, POST_{name}, WEIGHT_{name}"
+        return [f"ARRIVING_{name} = RING_{name}[0]", f"junctions({v}, {wires}, ARRIVING_{name})"]
+    longest, lag = group.rows.longest, group.rows.lag
+    released, fired, count = "GIVEN", "FIRED", "counters[2]"
+    lines = []
+    if group.release:
+        released, fired, count = f"RELEASED_{name}", f"FIRED_{name}", f"count_{name}"
+        lines = [group.release, f"{count} = given_out({released}, {fired})"]
+    lines += [
+        f"if steps - k <= {longest}:",
+        f"    copy({released}, PAST_{name}[t % {longest}])",
+        f"ARRIVING_{name} = RING_{name}[t % {longest}]",
+    ]
+    given = f"{count}, {fired}, {released}, START_{name}, PLACE_{name}, WEIGHT_{name}"
+    uniform = "_uniform" if group.rows.uniform else ""
+    if lag is None:
+        to = f"RING_{name}, t % {longest}"
+        return [*lines, f"deliver_delayed{uniform}({given}, {to})"]
+    return [*lines, f"deliver{uniform}({given}, RING_{name}[(t + {lag - 1}) % {longest}])"]
+
+
+def _events() -> list[str]:
+    return [
+        "for k_event in range(counters[2]):",
+        "    EVENT_STEP[counters[1] + k_event] = t",
+        "    EVENT_CELL[counters[1] + k_event] = FIRED[k_event]",
+        "counters[1] += counters[2]",
+    ]

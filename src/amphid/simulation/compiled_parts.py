@@ -1,0 +1,160 @@
+"""The steps of a network, traced: which loops over cells its time loop calls, on which arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from amphid.dynamics import Mixed
+from amphid.kernels import Symbol, Traced, UnknownOperation, trace, write_loop
+from amphid.simulation.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A loop over cells and the arrays that it is called with.
+
+    text: its source. call: the source of the call. constants: what the call reads besides the
+    state, by name.
+    """
+
+    text: str
+    call: str
+    constants: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A state of one trial, each tensor under the name of its array."""
+
+    tree: Any
+    names: Any  # the same tree, of names
+
+    @staticmethod
+    def of(tree: Any, prefix: str) -> State:
+        """Name every tensor of a tree."""
+        leaves, structure = pytree.tree_flatten(tree)
+        names = [f"{prefix}{place}" for place in range(len(leaves))]
+        return State(tree, pytree.tree_unflatten(names, structure))
+
+    def named(self) -> dict[str, Tensor]:
+        """Its tensors by name."""
+        return dict(zip(pytree.tree_leaves(self.names), pytree.tree_leaves(self.tree), strict=True))
+
+    def name_of(self, tensor: Tensor) -> str:
+        """The name of a tensor that is one of its own."""
+        for name, own in self.named().items():
+            if own is tensor:
+                return name
+        raise UnknownOperation(
+            "a state computes its membrane potential instead of keeping it, which the compiled "
+            "engine cannot read. Run it by Torch()."
+        )
+
+
+def part(
+    name: str, step: Callable[..., Any], given: Sequence[State], results: Sequence[Any], size: str
+) -> Part:
+    """The loop of a step from states to results, trees of names of the arrays to write.
+
+    size: the name of the number of cells.
+    """
+    traced = trace(step, *(state.tree for state in given))
+    read = [leaf for state in given for leaf in pytree.tree_leaves(state.names)]
+    write = pytree.tree_leaves(list(results))
+    by_name = dict(zip(read, traced.inputs, strict=True))
+    _check_results(name, traced, write, by_name)
+    into = {place: read.index(to) for place, to in enumerate(write) if to in read}
+    loop = write_loop(traced, name, into=into)
+    constants = {f"{name.upper()}_{symbol.name}": held for symbol, held in traced.constants}
+    arrays = [*read, *constants, *(write[place] for place in loop.outputs)]
+    return Part(f"@inner\n{loop.text}\n", f"{name}({', '.join((size, *arrays))})", constants)
+
+
+def _check_results(
+    name: str, traced: Traced, write: Sequence[str], by_name: Mapping[str, Symbol]
+) -> None:
+    if len(write) != len(traced.outputs):
+        raise UnknownOperation(
+            f"the {name} of this network gives {len(traced.outputs)} tensors where its state has "
+            f"{len(write)}: a step must give a state like the one it was given."
+        )
+    for to, given in zip(write, traced.outputs, strict=True):
+        if to in by_name and by_name[to].dtype != given.dtype:
+            raise UnknownOperation(
+                f"the {name} of this network turns a state in {by_name[to].dtype} into one in "
+                f"{given.dtype}. Bring the network, its values and the state to one type, as "
+                "network.double() does, or run it by Torch()."
+            )
+
+
+def passes_on(step: Callable[..., Any], state: State, output: Tensor) -> bool:
+    """Whether a release lets go what the cells give out, as it is, and keeps its state."""
+    traced = trace(step, state.tree, output)
+    expected: list[Symbol] = [*traced.inputs]
+    return list(traced.outputs) == expected
+
+
+def cells(
+    network: Network, neuron: State, groups: dict[str, State], like: Tensor, dt: float
+) -> list[Part]:
+    """All cells under what arrives: currents of the synapses, then the neurons' own step."""
+    synapses = [synapse for _, synapse in network.groups()]
+    states = list(groups.values())
+    arriving = [State(like.clone(), f"ARRIVING_{group}") for group in groups]
+
+    def currents(v: Tensor, groups: Any, arriving: Any, external: Tensor) -> tuple[Any, Tensor]:
+        after, current = [], external
+        for synapse, group, came in zip(synapses, groups, arriving, strict=True):
+            group, flowing = synapse.step(group, came, v, dt)
+            after.append(group)
+            current = current + flowing
+        return after, current
+
+    trees = [state.tree for state in states], [state.tree for state in arriving]
+    names = [state.names for state in states], [state.names for state in arriving]
+    around = [State(*pair) for pair in zip(trees, names, strict=True)]
+    external = State(like.clone(), "EXTERNAL")
+    if isinstance(network.neuron, Mixed):
+        v = State(neuron.tree.v, neuron.names.v)
+        given = [v, *around, external]
+        first = part("synapses", currents, given, [names[0], "CURRENT"], "n")
+        return [first, *_mixed(network.neuron, neuron, like, dt)]
+
+    def step(state: Any, groups: Any, arriving: Any, external: Tensor) -> tuple[Any, Any]:
+        groups, current = currents(state.v, groups, arriving, external)
+        return groups, network.neuron.step(state, current, dt)
+
+    given = [neuron, *around, external]
+    return [part("cells", step, given, [names[0], neuron.names, "GIVEN"], "n")]
+
+
+def _mixed(neuron: Mixed, state: State, like: Tensor, dt: float) -> list[Part]:
+    """Each part of a mixture gathers the currents of its cells and puts back what they did."""
+    made = []
+    pieces = zip(neuron._parts(), neuron._cells(), state.tree.parts, state.names.parts, strict=True)
+    for number, (kind, own, tree, names) in enumerate(pieces):
+        piece = State(tree, names)
+        current = State(like[..., : len(own)].clone(), f"CURRENT_{number}")
+        results = [names, f"GIVEN_{number}"]
+        loop = part(
+            f"part_{number}",
+            lambda s, i, kind=kind: kind.step(s, i, dt),
+            [piece, current],
+            results,
+            f"n_{number}",
+        )
+        where, v = f"CELLS_{number}", piece.name_of(tree.v)
+        call = (
+            f"n_{number} = len({where})\n"
+            f"gather({where}, CURRENT, CURRENT_{number})\n"
+            f"{loop.call}\n"
+            f"scatter({where}, GIVEN_{number}, GIVEN)\n"
+            f"scatter({where}, {v}, {state.names.v})"
+        )
+        made.append(Part(loop.text, call, loop.constants))
+    return made

@@ -1,0 +1,304 @@
+"""A task made ready for machine code: its loop, compiled, and the arrays that the loop works on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from amphid.dynamics import Mixed
+from amphid.kernels import UnknownOperation, compile_source
+from amphid.simulation.compiled_edges import Array, PerTrial, Rows, under_way
+from amphid.simulation.compiled_loop import TOOLS, Group, write_time_loop
+from amphid.simulation.compiled_parts import Part, State, cells, part, passes_on
+from amphid.simulation.network import NetworkState
+from amphid.simulation.simulate import Task, first_state, read_variable
+from amphid.simulation.wires import Wires
+
+ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
+
+
+class Program:
+    """The time loop of a task, with an array of each kind for every trial."""
+
+    def __init__(self, task: Task, wires: dict[str, Wires]) -> None:
+        self.task, self.wires = task, wires
+        self.network, self.size = task.network, len(task.network.connectome)
+        lead = torch.broadcast_shapes(task.stimulus.shape[1:-1], task.network.weight.shape[:-1])
+        like = task.network.weight.new_zeros(*lead, self.size)
+        self._start(first_state(task, like, wires))
+        self._trace()
+        self._settle_batch()
+        self._lay_out()
+        self._compile()
+        kind = "double" if self.dtype is torch.float64 else "single"
+        self.note = f"compiled engine, explicit steps, {kind} precision"
+
+    def step(self, trial: int, steps: int) -> None:
+        """Take steps with one trial: all of them, or fewer where there is no room for spikes."""
+        arrays = [self.arrays[name][trial] for name in self.order]
+        self._run(self.counters[trial], steps, self.task.every, self.size, *arrays)
+
+    def spikes(self, trial: int) -> tuple[Array, Array]:
+        """Steps and cells of the spikes since the last call."""
+        count = int(self.counters[trial][1])
+        self.counters[trial][1] = 0
+        if not self.events:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        kept = (self.arrays[name][trial][:count] for name in ("EVENT_STEP", "EVENT_CELL"))
+        step, cell = (values.astype(np.int64) for values in kept)
+        return step, cell
+
+    def longest_piece(self, steps: int) -> int:
+        """How many steps can be taken at once: to the next sample where the loop cannot sample."""
+        if not self.by_hand:
+            return steps
+        every = self.task.every
+        return every - int(self.counters[0][0]) % every
+
+    def sample(self, done: int) -> None:
+        """Keep the variables that the loop cannot keep by itself."""
+        if self.by_hand and done % self.task.every == 0:
+            state = self.state(done)
+            for name, values in self.by_hand.items():
+                read = read_variable(self.task, state, name)
+                values[done // self.task.every - 1] = read.expand(values.shape[1:])
+
+    def fields(self) -> dict[str, Tensor]:
+        """What was sampled [T', *B, N], by name."""
+        found = {}
+        for name in self.sampled:
+            if name in self.by_hand:
+                found[name] = self.by_hand[name]
+            else:
+                values = torch.from_numpy(self.samples[name].rows).movedim(1, 0)
+                found[name] = values.reshape(len(values), *self.batch, values.shape[-1])
+        return found
+
+    def state(self, done: int) -> NetworkState:
+        """The state of all trials after that many steps."""
+
+        def shaped(values: Array) -> Tensor:
+            return torch.from_numpy(values.copy()).reshape(*self.batch, *values.shape[1:])
+
+        def filled(names: Any) -> Any:
+            return pytree.tree_map(lambda name: shaped(self.arrays[name].rows), names)
+
+        past = dict(self.first.past)
+        for group in self.rows:
+            rows, longest = self.arrays[f"PAST_{group}"].rows, self.rows[group].longest
+            past[group] = tuple(
+                shaped(rows[:, (done - 1 - age) % longest]) for age in range(longest)
+            )
+        neuron, given = filled(self.neuron.names), shaped(self.arrays["GIVEN"].rows)
+        if isinstance(self.network.neuron, Mixed):
+            neuron = neuron._replace(output=given)
+        groups = {group: filled(state.names) for group, state in self.groups.items()}
+        return NetworkState(neuron, given, groups, past)
+
+    def _start(self, state: NetworkState) -> None:
+        """The state to start from, and one trial of it as an example."""
+        self.first, self.dtype = state, self.network.weight.dtype
+        leaves = pytree.tree_leaves((state.neuron, state.synapses, state.given))
+        other = {leaf.dtype for leaf in leaves if leaf.is_floating_point()} - {self.dtype}
+        if other:
+            raise ValueError(
+                f"the state to start from is in {other.pop()}, the network in {self.dtype}: start "
+                "from a state of the same type, such as network.rest(dt)."
+            )
+
+        def alone(tensor: Tensor) -> Tensor:
+            return tensor.detach().reshape(-1, tensor.shape[-1])[0].clone()
+
+        example = pytree.tree_map(alone, (state.neuron, state.synapses, state.given))
+        self.neuron = State.of(example[0], "NEURON_")
+        self.groups = {key: State.of(tree, f"{key.upper()}_") for key, tree in example[1].items()}
+        self.like = example[2]
+
+    def _trace(self) -> None:
+        """The loops over cells, and what they are called with."""
+        dt = self.task.dt
+        self.parts = cells(self.network, self.neuron, self.groups, self.like, dt)
+        self.releases: dict[str, Part] = {}
+        for key, synapse in self.network.groups():
+            state, given = self.groups[key], State(self.like.clone(), "GIVEN")
+
+            def release(state: Any, output: Tensor, synapse: Any = synapse) -> Any:
+                return synapse.release(state, output, dt)
+
+            if key != "electrical" and not passes_on(release, state, given.tree):
+                results = [state.names, f"RELEASED_{key}"]
+                self.releases[key] = part(f"release_{key}", release, [state, given], results, "n")
+        for name in self.task.record:  # one that is not there is an error before anything runs
+            read_variable(self.task, self.first, name)
+        self.sampled = [name for name in self.task.record if name != "spike"]
+        self.events = "spike" in self.task.record
+        self.reading = self._reading() if self.sampled else Part("", "", {})
+
+    def _reading(self) -> Part | None:
+        """The loop that keeps variables, or None where one of them takes more than one cell."""
+
+        def read(neuron: Any, *groups: Any) -> list[Tensor]:
+            synapses = dict(zip(self.groups, groups, strict=True))
+            state = NetworkState(neuron, self.like, synapses, {})
+            return [read_variable(self.task, state, name) for name in self.sampled]
+
+        results = [f"SAMPLE_{number}[row]" for number in range(len(self.sampled))]
+        neuron = self.neuron
+        if isinstance(self.network.neuron, Mixed):
+            if not all(name == "v" or "." in name for name in self.sampled):
+                return None
+            alone = (
+                whole._replace(parts=(), output=whole.v) for whole in (neuron.tree, neuron.names)
+            )
+            neuron = State(*alone)
+        try:
+            return part("sample", read, [neuron, *self.groups.values()], results, "n")
+        except UnknownOperation:
+            return None
+
+    def _settle_batch(self) -> None:
+        """The trials there are: those of the stimulus, the weights, the state and the values."""
+        everything = [*self.parts, *self.releases.values(), self.reading or Part("", "", {})]
+        self.constants = {name: c for loop in everything for name, c in loop.constants.items()}
+        first = pytree.tree_leaves((self.first.neuron, self.first.synapses, self.first.given))
+        leads = [tensor.shape[:-1] for tensor in (*first, *self.constants.values())]
+        leads += [self.task.stimulus.shape[1:-1], self.network.weight.shape[:-1]]
+        self.batch = torch.broadcast_shapes(*leads)
+        self.trials = self.batch.numel()
+        self.counters = np.zeros((self.trials, 3), dtype=np.int64)
+
+    def _lay_out(self) -> None:
+        """All arrays by name, in the order in which the loop takes them."""
+        self.arrays: dict[str, PerTrial] = {}
+        self.rows: dict[str, Rows] = {}
+        for state, held in (
+            (self.neuron, self.first.neuron),
+            *((self.groups[key], self.first.synapses[key]) for key in self.groups),
+        ):
+            names = pytree.tree_leaves(state.names)
+            for name, tensor in zip(names, pytree.tree_leaves(held), strict=True):
+                self._own(name, tensor)
+        self._own("GIVEN", self.first.given)
+        self._scratch("FIRED", np.int64)
+        for key in self.groups:
+            self._lay_out_group(key)
+        for name, tensor in self.constants.items():
+            self._constant(name, tensor)
+        self._lay_out_stimulus()
+        self._lay_out_mixture()
+        self._lay_out_record()
+        for trial in range(self.trials):
+            given, fired = self.arrays["GIVEN"][trial], self.arrays["FIRED"][trial]
+            found = np.flatnonzero(given)
+            fired[: len(found)], self.counters[trial][2] = found, len(found)
+
+    def _lay_out_group(self, key: str) -> None:
+        wires = self.wires[key]
+        if key == "electrical":
+            self._shared(f"PRE_{key}", wires.pre.numpy().astype(np.uint32))
+            self._shared(f"POST_{key}", wires.post.numpy().astype(np.uint32))
+            self.arrays[f"WEIGHT_{key}"] = PerTrial.of(wires.weight, self.batch)
+            self._scratch(f"RING_{key}", self._type, 1)
+            return
+        rows = self.rows[key] = Rows.of(wires, self.batch)
+        past = self.first.past[key]
+        self._shared(f"START_{key}", rows.start)
+        self._shared(f"PLACE_{key}", rows.place)
+        self.arrays[f"WEIGHT_{key}"] = rows.weight
+        self._each(f"RING_{key}", under_way(wires, past, self.batch))
+        held = [tensor.detach().expand(*self.batch, self.size) for tensor in past]
+        kept = torch.stack(held, -2).flip(-2).reshape(self.trials, rows.longest, self.size)
+        self._each(f"PAST_{key}", kept.numpy().copy())
+        if key in self.releases:
+            self._scratch(f"RELEASED_{key}", self._type)
+            self._scratch(f"FIRED_{key}", np.int64)
+
+    def _lay_out_stimulus(self) -> None:
+        self.arrays["STIMULUS"] = PerTrial.of(self.task.stimulus.movedim(0, -2), self.batch, axes=2)
+        if self.task.cells is not None:
+            self._shared("DRIVEN", self.task.cells.numpy().astype(np.uint32))
+            self._scratch("EXTERNAL", self._type)
+
+    def _lay_out_mixture(self) -> None:
+        if isinstance(self.network.neuron, Mixed):
+            self._scratch("CURRENT", self._type)
+            for number, own in enumerate(self.network.neuron._cells()):
+                self._shared(f"CELLS_{number}", own.numpy().astype(np.uint32))
+                for name in ("CURRENT", "GIVEN"):
+                    values = np.zeros((self.trials, len(own)), self._type)
+                    self._each(f"{name}_{number}", values)
+
+    def _lay_out_record(self) -> None:
+        kept = self.task.steps // self.task.every
+        self.samples: dict[str, PerTrial] = {}
+        self.by_hand: dict[str, Tensor] = {}
+        for number, name in enumerate(self.sampled):
+            if self.reading is None:
+                shape = (kept, *self.batch, self.size)
+                self.by_hand[name] = torch.zeros(shape, dtype=self.dtype)
+            else:
+                self._each(f"SAMPLE_{number}", np.zeros((self.trials, kept, self.size), self._type))
+                self.samples[name] = self.arrays[f"SAMPLE_{number}"]
+        if self.events:
+            room = max(2 * self.size, ROOM // self.trials)
+            for name in ("EVENT_STEP", "EVENT_CELL"):
+                self._each(name, np.zeros((self.trials, room), dtype=np.int64))
+
+    def _compile(self) -> None:
+        groups = [
+            Group(key, self.releases[key].call if key in self.releases else "", self.rows.get(key))
+            for key in self.groups
+        ]
+        self.order = list(self.arrays)
+        mixed = isinstance(self.network.neuron, Mixed)
+        neuron = self.neuron
+        loop = write_time_loop(
+            groups,
+            [loop.call for loop in self.parts],
+            v=neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
+            driven=self.task.cells is not None,
+            events=self.events,
+            samples=self.reading.call if self.reading else "",
+            arguments=self.order,
+        )
+        loops = [*self.parts, *self.releases.values(), *([self.reading] if self.reading else [])]
+        bits = "\n\nBITS = np.int64\n" if self.dtype is torch.float64 else "\n\nBITS = np.int32\n"
+        source = "\n".join((bits, TOOLS, *(made.text for made in loops), loop))
+        exact = self.dtype is torch.float64
+        self._run = compile_source(source, exact=exact).run
+
+    @property
+    def _type(self) -> Any:
+        return np.float64 if self.dtype is torch.float64 else np.float32
+
+    def _own(self, name: str, tensor: Tensor) -> None:
+        """An array of a state, which the loop changes: one for each trial."""
+        wide = tensor.detach().expand(*self.batch, tensor.shape[-1])
+        self._each(name, wide.reshape(self.trials, -1).clone().numpy())
+
+    def _constant(self, name: str, tensor: Tensor) -> None:
+        if tensor.numel() == 1:
+            self._shared(name, tensor.reshape(1).numpy())
+            return
+        cells = self._cells_of(name)
+        self.arrays[name] = PerTrial.of(tensor.expand(*tensor.shape[:-1], cells), self.batch)
+
+    def _cells_of(self, name: str) -> int:
+        """How many cells a loop steps, by the name of one of its constants."""
+        if not name.startswith("PART_"):
+            return self.size
+        number = int(name.split("_")[1])
+        return len(self.network.neuron._cells()[number])  # type: ignore[operator]
+
+    def _shared(self, name: str, values: Array) -> None:
+        self.arrays[name] = PerTrial(values[None], np.zeros(self.trials, dtype=np.int64))
+
+    def _each(self, name: str, values: Array) -> None:
+        self.arrays[name] = PerTrial(np.ascontiguousarray(values), np.arange(self.trials))
+
+    def _scratch(self, name: str, kind: Any, *rows: int) -> None:
+        self._each(name, np.zeros((self.trials, *rows, self.size), dtype=kind))

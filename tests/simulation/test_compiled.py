@@ -1,0 +1,397 @@
+"""The compiled engine gives the spikes of the torch engine, however cells and runs are cut."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import amphid as am
+from amphid import dynamics
+from amphid.dynamics import (
+    ALIF,
+    LIF,
+    NMDA,
+    AdEx,
+    Alpha,
+    AlphaConductance,
+    BinaryThreshold,
+    Conductance,
+    Delta,
+    DoubleExponential,
+    DoubleExponentialConductance,
+    EscapeRate,
+    Exponential,
+    FitzHughNagumo,
+    GapJunction,
+    Graded,
+    GradedSynapse,
+    HodgkinHuxley,
+    Izhikevich,
+    LeakyIntegrator,
+    Mixed,
+    MorrisLecar,
+    Neuron,
+    Refractory,
+    ShortTerm,
+    SigmoidRelease,
+    Synapse,
+    ThresholdIntegrator,
+)
+from amphid.kernels import UnknownOperation
+from amphid.simulation import Compiled, Stimulus
+from amphid.wiring import Cells, Connections, Connectome
+
+pytest.importorskip("numba", reason="numba is not installed")
+
+CELLS, EDGES, STEPS, DT = 71, 499, 397, 0.5
+TORCH = am.Torch(implicit=False)
+
+
+def each(value: float) -> Tensor:
+    return value * torch.linspace(0.9, 1.1, CELLS, dtype=torch.float64)
+
+
+def learned(value: float) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(value, dtype=torch.float64))
+
+
+# each with the mean current that makes it fire or release, in pA
+NEURONS: dict[str, tuple[Any, float]] = {
+    "LIF": (LIF, 150.0),
+    "LIF per cell": (lambda: LIF(tau=each(20.0), resistance=learned(0.1)), 150.0),
+    "ThresholdIntegrator": (ThresholdIntegrator, 90.0),
+    "LeakyIntegrator": (LeakyIntegrator, 100.0),
+    "ALIF": (ALIF, 180.0),
+    "Izhikevich": (Izhikevich, 150.0),
+    "AdEx": (AdEx, 900.0),
+    "HodgkinHuxley": (HodgkinHuxley, 900.0),
+    "HodgkinHuxley.cortical": (HodgkinHuxley.cortical, 150.0),
+    "HodgkinHuxley releasing": (lambda: HodgkinHuxley(terminal=SigmoidRelease()), 900.0),
+    "MorrisLecar": (MorrisLecar, 130.0),
+    "FitzHughNagumo": (FitzHughNagumo, 60.0),
+    "Graded": (Graded, 0.5),
+    "BinaryThreshold": (lambda: BinaryThreshold(v_threshold=150.0), 130.0),
+    "EscapeRate": (lambda: EscapeRate(generator=torch.Generator().manual_seed(7)), 130.0),
+    "Refractory": (lambda: Refractory(LIF(), period=4.0), 180.0),
+    "Refractory per cell": (lambda: Refractory(AdEx(), period=each(4.0)), 900.0),
+    "Mixed": (
+        lambda: Mixed({"n1*": Refractory(LIF()), "n2*": EscapeRate(
+            generator=torch.Generator().manual_seed(5)), "*": ALIF()}),
+        180.0,
+    ),
+    "Mixed with release": (lambda: Mixed({"n1*": Graded(capacitance=200.0), "*": LIF()}), 180.0),
+}  # fmt: skip
+
+SYNAPSES: dict[str, Any] = {
+    "Delta": lambda: Delta(charge=200.0),
+    "Exponential": lambda: Exponential(tau=5.0, amplitude=30.0),
+    "Exponential per cell": lambda: Exponential(tau=each(5.0), amplitude=learned(30.0)),
+    "Alpha": lambda: Alpha(tau=3.0, amplitude=20.0),
+    "DoubleExponential": lambda: DoubleExponential(rise=0.5, decay=4.0, amplitude=30.0),
+    "Conductance": lambda: Conductance(tau=5.0, conductance=0.7, reversal=0.0),
+    "AlphaConductance": lambda: AlphaConductance(tau=3.0, conductance=0.3, reversal=0.0),
+    "DoubleExponentialConductance": lambda: DoubleExponentialConductance(
+        rise=0.5, decay=4.0, conductance=0.3, reversal=0.0
+    ),
+    "NMDA": lambda: NMDA(conductance=0.5, decay=50.0),
+    "ShortTerm": lambda: ShortTerm(
+        Conductance(tau=5.0, conductance=1.5, reversal=0.0),
+        use=each(0.4), facilitation=50.0, recovery=120.0,
+    ),
+    "ShortTerm of a current": lambda: ShortTerm(
+        Exponential(tau=5.0, amplitude=60.0), use=0.4, recovery=learned(120.0)
+    ),
+}  # fmt: skip
+
+
+def drawn(seed: int = 0, *, delays: bool = True, junctions: float = 0.2) -> Connectome:
+    """A random connectome; connections of both kinds, delays of 0 to 5 steps."""
+    rng = np.random.default_rng(seed)
+    kind = (rng.random(EDGES) < junctions).astype(int)
+    delay = np.where(kind == 0, rng.integers(0, 6, EDGES) * DT, np.nan) if delays else np.nan
+    return Connectome(
+        Cells([f"n{i}" for i in range(CELLS)]),
+        Connections(
+            rng.integers(0, CELLS, EDGES),
+            rng.integers(0, CELLS, EDGES),
+            kind=kind,
+            synapses=rng.integers(1, 7, EDGES),
+            sign=np.where(kind == 0, rng.choice([-1, 1, 1], EDGES), 0),
+            delay=delay,
+        ),
+    )
+
+
+def network(
+    neuron: Neuron[Any], synapse: Synapse[Any] | None = None, wired: Connectome | None = None,
+    **given: Any,
+) -> am.Network:  # fmt: skip
+    """Cells with chemical synapses that suit them, and gap junctions."""
+    if synapse is None and neuron.output == "release":
+        synapse = GradedSynapse(conductance=0.01, reversal=0.0)
+    if neuron.output == "v" and wired is None:
+        wired = drawn(junctions=1.0)
+    synapse = synapse or Exponential(tau=5.0, amplitude=20.0)
+    groups = {"chemical": synapse} if neuron.output != "v" else {}
+    if isinstance(synapse, dynamics.ConductanceSynapse) or getattr(synapse, "solvable", False):
+        groups = {"excitatory": synapse, "inhibitory": synapse}
+    groups["electrical"] = GapJunction(conductance=0.02)
+    wired = drawn() if wired is None else wired
+    return am.Network(wired, neuron=neuron, synapse=groups, **given).double()
+
+
+def drive(mean: float, *batch: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(STEPS, *batch, CELLS, generator=generator, dtype=torch.float64)
+    return mean * (1 + 0.5 * noise + torch.linspace(0, 0.7, CELLS, dtype=torch.float64))
+
+
+def both(net: am.Network, current: Any, **given: Any) -> tuple[am.Recording, am.Recording]:
+    """The recordings of the torch engine and of the compiled one."""
+    given = {"dt": DT, "state": net.rest(DT)} | given
+    with torch.no_grad():
+        return (
+            am.simulate(net, current, engine=TORCH, **given),
+            am.simulate(net, current, engine=Compiled(), **given),
+        )
+
+
+def same(ours: am.Recording, theirs: am.Recording, bound: float = 1e-9) -> None:
+    """The same spikes, fields to rounding, and a state to go on from."""
+    if theirs.events is not None:
+        assert len(theirs.events) > 50
+        assert torch.equal(ours.spikes.index, theirs.spikes.index)
+        assert ours.spikes.shape == theirs.spikes.shape
+    assert ours.fields.keys() == theirs.fields.keys()
+    for name, field in theirs.fields.items():
+        torch.testing.assert_close(ours.fields[name], field, rtol=bound, atol=bound)
+    torch.testing.assert_close(ours.state, theirs.state, rtol=bound, atol=bound)
+
+
+def concrete(kind: type) -> set[type]:
+    below = {leaf for child in kind.__subclasses__() for leaf in concrete(child) | {child}}
+    own = {leaf for leaf in below if leaf.__module__.startswith("amphid.")}
+    return {leaf for leaf in own if not inspect.isabstract(leaf)}
+
+
+def test_the_lists_hold_every_neuron_and_synapse() -> None:
+    assert {type(make()) for make, _ in NEURONS.values()} == concrete(Neuron)
+    made = {type(make()) for make in SYNAPSES.values()}
+    assert made == concrete(Synapse) - {GapJunction, GradedSynapse}
+
+
+@pytest.mark.parametrize(("make", "mean"), NEURONS.values(), ids=NEURONS.keys())
+def test_every_neuron_fires_the_spikes_of_the_torch_engine(make: Any, mean: float) -> None:
+    net, dt = network(make()), 0.05  # at which explicit steps will do
+    spikes = ["spike"] if net.neuron.output == "spike" else []
+    given = {"record": ["v", net.neuron.output, *spikes], "dt": dt, "state": net.rest(dt)}
+    theirs, ours = both(net, drive(3 * mean), **given)
+    assert ours.notes == ("compiled engine, explicit steps, double precision",)
+    assert float(theirs.v.std()) > 0
+    same(ours, theirs)
+
+
+@pytest.mark.parametrize("make", SYNAPSES.values(), ids=SYNAPSES.keys())
+@pytest.mark.parametrize("delays", [False, True])
+def test_every_synapse_carries_the_spikes_of_the_torch_engine(make: Any, delays: bool) -> None:
+    net = network(LIF(), make(), drawn(delays=delays))
+    theirs, ours = both(net, drive(130.0), record=["v", "spike"])
+    same(ours, theirs)
+
+
+@pytest.mark.parametrize("every", [1, 3, 500])
+def test_sampled_variables_of_cells_and_synapses_are_those_of_the_torch_engine(every: int) -> None:
+    synapse = Conductance(tau=5.0, conductance=0.7, reversal=0.0)
+    net = network(Refractory(ALIF()), synapse)
+    names = ["v", "threshold", "held", "excitatory.g", "inhibitory.s", "spike"]
+    same(*both(net, drive(200.0), record=names, every=every)[::-1])
+
+
+def test_variables_of_mixed_cells_are_sampled() -> None:
+    net = network(NEURONS["Mixed with release"][0]())
+    names = ["v", "release", "output", "chemical.s"]
+    same(*both(net, drive(180.0), record=names, every=7)[::-1])
+
+
+def test_a_network_without_connections_runs() -> None:
+    wired = Connectome(Cells([f"n{i}" for i in range(CELLS)]), Connections())
+    net = am.Network(wired, neuron=LIF(), synapse=Delta(charge=1.0)).double()
+    same(*both(net, drive(150.0))[::-1])
+    same(*both(am.Network(wired, neuron=LIF()).double(), drive(150.0))[::-1])
+
+
+def test_one_cell_alone_runs() -> None:
+    wired = Connectome(Cells(["only"]), Connections([0], [0], sign=[-1]))
+    net = am.Network(wired, neuron=LIF(), synapse=Delta(charge=9.0)).double()
+    same(*both(net, drive(400.0)[:, :1], record=["v"])[::-1])
+
+
+def test_equal_weights_and_lags_are_carried_alike() -> None:
+    for delays in (False, True):
+        wired = drawn(delays=delays, junctions=0.0)
+        net = network(LIF(), wired=wired, weight=torch.full((EDGES,), 2.0))
+        same(*both(net, drive(150.0))[::-1])
+
+
+def test_a_stimulus_of_some_cells_is_that_of_all() -> None:
+    cells = torch.tensor([5, 2, 70, 2])  # one of them twice
+    stimulus = Stimulus(drive(700.0)[:, :4], cells, CELLS, DT)
+    net = network(LIF())
+    theirs, ours = both(net, stimulus, dt=None, record=["v", "spike"])
+    same(ours, theirs)
+    same(both(net, stimulus.dense(), record=["v", "spike"])[1], theirs)
+
+
+def test_a_batch_of_stimuli_weights_and_values_runs_trial_by_trial() -> None:
+    values = torch.linspace(0.09, 0.13, 3, dtype=torch.float64)[:, None]
+    weight = torch.rand(3, EDGES, generator=torch.Generator().manual_seed(2)) * 6
+    for net in (
+        network(LIF(resistance=values)),
+        network(LIF(), weight=weight),
+        network(LIF(resistance=values, tau=each(20.0)), weight=weight),
+    ):
+        for current in (drive(150.0), drive(150.0, 3), drive(150.0, 2, 1)):
+            theirs, ours = both(net, current, record=["v", "spike"], state=None)
+            same(ours, theirs)
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_the_number_of_threads_changes_nothing(threads: int | None) -> None:
+    net, current = network(LIF()), drive(150.0, 5)
+    with torch.no_grad():
+        theirs = am.simulate(net, current, dt=DT, engine=TORCH, record=["v", "spike"])
+        engine = Compiled(threads=threads)
+        same(am.simulate(net, current, dt=DT, engine=engine, record=["v", "spike"]), theirs)
+
+
+def test_a_run_goes_on_from_the_state_of_either_engine() -> None:
+    net, current = network(LIF(), SYNAPSES["ShortTerm"]()), drive(150.0)
+    with torch.no_grad():
+        whole = am.simulate(net, current, dt=DT, engine=TORCH, record=["v"])
+        for first, second in ((TORCH, Compiled()), (Compiled(), TORCH), (Compiled(), Compiled())):
+            parts, state, pieces = [], None, current.split([3, 200, 194])
+            for engine, piece in zip((first, second, first), pieces, strict=True):
+                run = am.simulate(net, piece, dt=DT, engine=engine, state=state, record=["v"])
+                parts, state = [*parts, run.v], run.state
+            torch.testing.assert_close(torch.cat(parts), whole.v, rtol=1e-10, atol=1e-10)
+            torch.testing.assert_close(state, whole.state, rtol=1e-10, atol=1e-10)
+
+
+def test_the_state_that_a_run_starts_from_is_left_alone() -> None:
+    net = network(LIF())
+    state = net.rest(DT)
+    before = state.v.clone()
+    with torch.no_grad():
+        am.simulate(net, drive(150.0), dt=DT, engine=Compiled(), state=state)
+    assert torch.equal(state.v, before)
+
+
+def test_the_order_of_cells_changes_nothing() -> None:
+    wired, current = drawn(), drive(150.0)
+    order = np.random.default_rng(3).permutation(CELLS)
+    plain = both(network(LIF(), wired=wired), current)[1]
+    turned = both(network(LIF(), wired=wired.subset(*order)), current[:, order])[1]
+    assert torch.equal(turned.spike, plain.spike[:, order])
+
+
+def test_more_spikes_than_there_is_room_for_are_all_kept(monkeypatch: Any) -> None:
+    monkeypatch.setattr("amphid.simulation.compiled_program.ROOM", 1)
+    theirs, ours = both(network(LIF()), drive(900.0, 2), state=None)
+    assert len(theirs.spikes) > 4 * CELLS
+    same(ours, theirs)
+
+
+def test_single_precision_fires_about_the_same_spikes() -> None:
+    net, current = network(LIF()), drive(150.0)
+    exact = both(net, current)[1]
+    single = both(net.float(), current.float(), state=None)[1]
+    assert single.notes == ("compiled engine, explicit steps, single precision",)
+    assert single.state.v.dtype == torch.float32
+    assert abs(len(single.spikes) / len(exact.spikes) - 1) < 0.02
+    assert float((single.spike != exact.spike).sum()) < 0.05 * len(exact.spikes)
+
+
+def test_an_interrupted_run_returns_what_was_run() -> None:
+    def stop(done: int, steps: int) -> None:
+        if done >= 40:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    net, current = network(LIF()), drive(150.0, 2)
+    given = {"dt": DT, "engine": Compiled(), "record": ["v", "spike"]}
+    with torch.no_grad():
+        whole = am.simulate(net, current, **given)
+        part = am.simulate(net, current, progress=stop, **given)
+    assert 40 <= part.steps < STEPS
+    assert f"interrupted after {part.steps} of {STEPS} steps" in part.notes[0]
+    assert torch.equal(part.v, whole.v[: part.steps])
+    assert torch.equal(part.spike, whole.spike[: part.steps])
+
+
+def test_progress_is_told_to_the_end() -> None:
+    told: list[tuple[int, int]] = []
+    with torch.no_grad():
+        am.simulate(
+            network(LIF()), drive(150.0), dt=DT, engine=Compiled(),
+            progress=lambda done, steps: told.append((done, steps)),
+        )  # fmt: skip
+    assert told[-1] == (STEPS, STEPS)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+def test_voltages_that_must_be_solved_together_are_left_to_the_torch_engine() -> None:
+    wired = drawn(delays=False)
+    groups = dynamics.graded_synapses()
+    net = am.Network(wired, neuron=Graded(), synapse=groups).double()
+    with torch.no_grad():
+        theirs = am.simulate(net, drive(0.5), dt=DT, record=["v"])
+        ours = am.simulate(net, drive(0.5), dt=DT, record=["v"], engine=Compiled())
+    assert "torch engine" in ours.notes[0]
+    assert "not compiled" in ours.notes[-1]
+    torch.testing.assert_close(ours.v, theirs.v)
+
+
+class Counting(Neuron[dynamics.integrate_and_fire.LIFState]):
+    """A neuron that reads other cells."""
+
+    def init(self, like: Tensor) -> Any:
+        return dynamics.integrate_and_fire.LIFState(torch.zeros_like(like))
+
+    def step(self, state: Any, current: Tensor, dt: float) -> Any:
+        return state, (state.v + current.cumsum(-1) > 0).to(state.v)
+
+
+def test_a_neuron_that_cannot_be_compiled_is_refused_by_the_name_of_what_it_does() -> None:
+    with pytest.raises(UnknownOperation, match=r"aten.cumsum.*Torch\(\)"):
+        both(network(Counting()), drive(1.0))
+
+
+def test_values_of_two_types_are_refused() -> None:
+    single = network(LIF()).float().rest(DT)
+    with pytest.raises(ValueError, match=r"in torch.float32, the network in torch.float64"):
+        am.simulate(network(LIF()), drive(1.0), dt=DT, state=single, engine=Compiled())
+    net = network(LIF()).float()
+    net.neuron.tau = each(20.0)
+    with pytest.raises(UnknownOperation, match=r"torch.float32 into one in torch.float64"):
+        am.simulate(net, drive(1.0), dt=DT, engine=Compiled())
+
+
+@pytest.mark.parametrize("engine", [TORCH, Compiled()])
+def test_variables_that_are_not_there_are_named_alike(engine: Any) -> None:
+    for name, told in (("w", "has no variable"), ("chemical.x", "variables of chemical are")):
+        with pytest.raises(KeyError, match=told):
+            am.simulate(network(LIF()), drive(1.0), dt=DT, engine=engine, record=[name])
+    with pytest.raises(KeyError, match="give out 'release' instead"):
+        am.simulate(network(Graded()), drive(1.0), dt=0.05, engine=engine, record=["spike"])
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5])
+def test_a_number_of_threads_that_makes_no_sense_is_refused(threads: Any) -> None:
+    with pytest.raises(ValueError, match="threads must be a number of threads"):
+        Compiled(threads=threads)
