@@ -53,12 +53,14 @@ def test_the_list_says_what_is_here_and_what_is_not(amphid, types) -> None:
     listed = {row["name"]: row for row in amphid("connectome", "list", "--json").document}
     assert listed["celegans"]["here"] == "shipped"
     assert listed["celegans"]["cells"] == len(celegans())
-    assert listed["two-types"]["here"] == "to be fetched"
+    assert listed["two-types"]["here"] == "no"
     assert listed["hemibrain"]["here"] == "no"
     amphid("connectome", "fetch", "two-types")
     listed = {row["name"]: row for row in amphid("connectome", "list", "--json").document}
     assert listed["two-types"]["here"] == "cache"
-    assert amphid("connectome", "list").out.startswith("name\tcells\tconnections\there\t")
+    shown = amphid("connectome", "list")
+    assert shown.out.startswith("name\tcells\tconnections\there\twhat\ncelegans\t397\t5871\t")
+    assert "not fetched: hemibrain, at neuprint.janelia.org" in shown.err
 
 
 def test_info_counts_what_the_file_holds(amphid, ring) -> None:

@@ -31,7 +31,7 @@ def test_the_strongest_responders_come_first_and_the_signs_are_told(amphid, ring
     assert any("signs\ttransmitter: GABA inhibits" in line for line in comments)
     assert any("4 excite, 1 inhibit" in line for line in comments)
     header, first, *_ = (line for line in shown.out.splitlines() if not line.startswith("#"))
-    assert header.split("\t") == ["cell", "kind", "change (mV)", "after (ms)", "stimulated"]
+    assert header.split("\t") == ["cell", "kind", "change (mV)", "after (ms)", "driven"]
     assert first.split("\t")[0] == "A"
     assert first.endswith("yes")
 
@@ -317,7 +317,7 @@ def test_signs_of_the_file_stay_and_only_unknown_ones_are_filled_in(amphid, tmp_
     assert "1 excite, 2 inhibit" in told["signs"]
     flies = ("--signs", "transmitter", "--inhibitory", "GABA,acetylcholine")
     told = amphid("simulate", "signed.h5", *flies, "--duration", "5", "--json").document
-    assert told["signs"].startswith("transmitter: GABA and acetylcholine inhibits")
+    assert told["signs"].startswith("transmitter: GABA and acetylcholine inhibit,")
     assert "0 excite, 3 inhibit" in told["signs"]
 
 
@@ -370,6 +370,15 @@ def test_activity_that_runs_away_is_told(amphid, ring) -> None:
     told = amphid("simulate", ring, *words, "--duration", "100", "--json").document
     assert "activity runs away" in told["remarks"][0]
     assert "--chemical below 500" in told["remarks"][0]
+
+
+def test_few_cells_are_stepped_by_one_thread_unless_told_otherwise(
+    amphid, ring, monkeypatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    amphid("simulate", ring, "--out", "one", *SHORT)
+    amphid("simulate", ring, "--threads", "2", "--out", "two", *SHORT)
+    assert (stored("one")["threads"], stored("two")["threads"]) == (1, 2)
 
 
 def test_git_state_is_that_of_the_folder(tmp_path: Path) -> None:

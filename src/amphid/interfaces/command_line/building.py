@@ -193,7 +193,9 @@ def described_stimulus(settings: RunSettings) -> str:
 def described_signs(settings: RunSettings, connectome: Connectome) -> str:
     """The sign rule in words, and what came of it."""
     wires, told = connectome.connections, settings.network
-    rule = models.SIGNS[told.signs].format(inhibitory=" and ".join(told.inhibitory))
+    verb = "inhibits" if len(told.inhibitory) == 1 else "inhibit"
+    inhibitory = f"{' and '.join(told.inhibitory)} {verb}"
+    rule = models.SIGNS[told.signs].format(inhibitory=inhibitory)
     excite = int((wires.chemical & (wires.sign > 0)).sum())
     inhibit = int((wires.chemical & (wires.sign < 0)).sum())
     return f"{told.signs}: {rule} ({excite:,} excite, {inhibit:,} inhibit)"

@@ -119,8 +119,13 @@ def run_list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.document(rows)
         return 0
-    columns = ("name", "cells", "connections", "here", "what", "source")
-    output.table(columns, [[row[column] for column in columns] for row in rows])
+    columns = ("name", "cells", "connections", "here", "what")
+    named = [row for row in rows if row["cells"] is not None]
+    output.table(columns, [[row[column] for column in columns] for row in named])
+    for row in rows:
+        if row not in named:
+            where = f"{row['name']}, at {row['source']}: {row['what']}"
+            output.remark(f"not fetched: {where}", quiet=arguments.quiet)
     return 0
 
 

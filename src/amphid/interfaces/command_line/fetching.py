@@ -43,7 +43,12 @@ def show_list(arguments: argparse.Namespace) -> int:
         for data in DATA_SETS.values()
         for file in data.files
     ]
-    output.table(("name", "file", "bytes", "checked against", "address"), rows)
+    if output.on_terminal():
+        for name, file, size, proof, address in rows:
+            length = f", {size:,} bytes" if size else ""
+            print(f"{name}: {file}{length}\n  {address}\n  {proof}")
+    else:
+        output.table(("name", "file", "bytes", "checked against", "address"), rows)
     for name, (address, reason) in ELSEWHERE.items():
         output.remark(f"not fetched: {name}, at {address}: {reason}", quiet=arguments.quiet)
     return 0

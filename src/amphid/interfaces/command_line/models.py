@@ -221,7 +221,7 @@ def sign_rule(name: str, inhibitory: Sequence[str]) -> Callable[[Connectome], ND
 
 
 SIGNS: Mapping[str, str] = {
-    "transmitter": "{inhibitory} inhibits, every other transmitter and an unknown one excite",
+    "transmitter": "{inhibitory}, every other transmitter and an unknown one excite",
     "receptor": "the receptors of the cell behind decide, elsewhere the transmitter",
     "positive": "every chemical connection excites",
     "file": "as in the file; where it has none, by transmitter",

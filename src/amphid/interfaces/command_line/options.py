@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from amphid.interfaces.command_line.settings import RunSettings
 from amphid.simulation import stimulus_from_file
 
 START, STOP, DURATION = 100.0, 600.0, 2000.0  # ms, unless told otherwise
+SMALL = 1000  # cells
 
 Section = dict[str, Any]
 
@@ -45,6 +47,7 @@ def complete(typed: argparse.Namespace) -> Told:
     loaded = _network(sections["network"], typed, folder, remarks)
     _model(sections["model"], typed)
     _simulation(sections["simulation"], sections["model"]["neuron"], typed)
+    _machine(sections["simulation"], typed, len(loaded.connectome))
     table = _stimulus(sections["stimulus"], sections["model"]["neuron"], typed, folder)
     _duration(sections, typed, table, loaded)
     where = str(typed.config or "")
@@ -125,11 +128,17 @@ def _simulation(section: Section, neuron: str, typed: argparse.Namespace) -> Non
     _override(section, typed, "dt", "record", "every")
     section.setdefault("dt", models.CELLS[neuron].dt)
     section.setdefault("record", ["v"] if neuron == "graded" else ["v", "spike"])
-    for name in ("seed", "device"):
-        if name in typed.typed:
-            section[name] = getattr(typed, name)
-    device = section.setdefault("device", "cpu")
-    section["threads"] = ready(device, typed.threads or section.get("threads"))
+    if "seed" in typed.typed:
+        section["seed"] = typed.seed
+
+
+def _machine(section: Section, typed: argparse.Namespace, cells: int) -> None:
+    """Device and threads; steps of a small network are too short to be shared out."""
+    if "device" in typed.typed:
+        section["device"] = typed.device
+    free = 1 if cells <= SMALL and "OMP_NUM_THREADS" not in os.environ else None
+    threads = typed.threads or section.get("threads") or free
+    section["threads"] = ready(section.setdefault("device", "cpu"), threads)
 
 
 def _stimulus(
@@ -157,7 +166,7 @@ def _table(section: Section, typed: argparse.Namespace, folder: Path) -> Input |
     path = folder / Path(section["file"]).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no table of currents {str(path)!r}. Cells by name are given with --stimulate."
+            f"There is no table of currents {str(path)!r}. Names of cells go with --stimulate."
         )
     table = Input.of(path)
     _check_unchanged(table.path, section.get("sha256"), table.sha256)

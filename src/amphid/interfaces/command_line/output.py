@@ -31,7 +31,8 @@ def table(columns: Sequence[str], rows: Rows, *, title: str = "") -> None:
     for number, column in enumerate(columns):
         values = [row[number] for row in rows]
         figures = all(isinstance(value, (int, float)) or value is None for value in values)
-        drawn.add_column(column, justify="right" if figures and values else "left")
+        justify: Any = "right" if figures and values else "left"
+        drawn.add_column(column, justify=justify, no_wrap=not number, overflow="fold")
     for row in rows:
         drawn.add_row(*(escape(_plain(value)) for value in row))
     Console().print(drawn)

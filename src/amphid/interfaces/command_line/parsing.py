@@ -95,7 +95,11 @@ def add_global_options(parser: argparse.ArgumentParser, *, seed: str = "") -> No
         "--device", default=absent, metavar="NAME", help="cpu, cuda, cuda:1, ... (cpu)"
     )
     group.add_argument(
-        "--threads", type=at_least_one, default=absent, metavar="N", help="of the processor (all)"
+        "--threads",
+        type=at_least_one,
+        default=absent,
+        metavar="N",
+        help="of the processor (all; 1 for few cells)",
     )
     group.add_argument(
         "--json", action="store_true", default=absent, help="one JSON document on stdout"

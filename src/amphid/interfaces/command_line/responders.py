@@ -64,10 +64,10 @@ def summary(cells: list[Responder]) -> tuple[list[str], list[tuple[Any, ...]]]:
         "cell": [cell.cell for cell in cells],
         "kind": [cell.kind for cell in cells],
         "rate (Hz)": [cell.rate for cell in cells],
-        "first spike (ms)": [cell.first_spike for cell in cells],
+        "first (ms)": [cell.first_spike for cell in cells],
         "change (mV)": [_rounded(cell.change) for cell in cells],
         "after (ms)": [cell.after for cell in cells],
-        "stimulated": ["yes" if cell.stimulated else "" for cell in cells],
+        "driven": ["yes" if cell.stimulated else "" for cell in cells],
     }
     there = {name: values for name, values in columns.items() if any(v is not None for v in values)}
     rows: list[tuple[Any, ...]] = list(zip(*there.values(), strict=True))

@@ -114,10 +114,10 @@ def simulated(built: Built, told: Told, progress: Progress | None) -> Outcome:
                 every=told_how.every,
                 progress=progress,
             )
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         raise RuntimeError(
-            "no finite voltages solve the network: take a smaller --dt, a weaker stimulus or weaker "
-            "synapses."
+            "no finite voltages solve the network: take a smaller --dt, a weaker stimulus or "
+            "weaker synapses."
         ) from None
     if not recording.fields and recording.spikes is None:
         if recording.steps < len(built.stimulus) and "interrupted" in " ".join(recording.notes):
@@ -152,7 +152,7 @@ def show(outcome: Outcome, folder: Path, arguments: argparse.Namespace) -> None:
         return
     output.facts(_facts(outcome, data, folder), comment=True)
     columns, rows = summary(top)
-    if set(columns) > {"cell", "kind", "stimulated"}:
+    if set(columns) > {"cell", "kind", "driven"}:
         output.table(columns, rows, title="strongest responses")
     else:
         output.remark("no table: neither v nor spike was recorded.", quiet=arguments.quiet)

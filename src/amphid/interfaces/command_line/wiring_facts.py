@@ -23,7 +23,7 @@ def known() -> list[dict[str, Any]]:
             "cells": len(worm),
             "connections": len(worm.connections),
             "here": "shipped",
-            "what": "the adult hermaphrodite worm, neurons and body wall muscles",
+            "what": "worm, neurons and body wall muscles",
             "source": "Cook et al. 2019, doi 10.1038/s41586-019-1352-7",
             "citation": worm.references,
         }
@@ -37,7 +37,7 @@ def known() -> list[dict[str, Any]]:
 
 def _known(data: DataSet) -> dict[str, Any]:
     folder = data.here()
-    place = next((name for name, path in data.places().items() if path == folder), "to be fetched")
+    place = next((name for name, path in data.places().items() if path == folder), "no")
     return {
         "name": data.name,
         "cells": data.cells,

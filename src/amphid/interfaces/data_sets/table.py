@@ -33,7 +33,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="larval-drosophila",
             folder="larval_drosophila_winding2023",
-            title="brain of a fly larva, complete",
+            title="fly larva, whole brain",
             cells=2952,
             connections=110_677,
             files=(
@@ -51,7 +51,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="flywire-783",
             folder="flywire_shiu2024",
-            title="brain of an adult fly, FlyWire version 783",
+            title="adult fly, brain, FlyWire version 783",
             cells=138_639,
             connections=None,
             files=(
@@ -74,7 +74,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="flywire-630",
             folder="flywire_shiu2024",
-            title="the same in version 630, that of the published simulations",
+            title="the same, version 630",
             cells=127_400,
             connections=None,
             files=(
@@ -97,7 +97,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="flywire-visual-types",
             folder="flywire_visual_types",
-            title="visual system of an adult fly, cell type to cell type",
+            title="adult fly, visual system by cell type",
             cells=742,
             connections=72_954,
             files=(
@@ -115,7 +115,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="worm-web-sim",
             folder="worm_web_sim",
-            title="the worm of the web, weights of a threshold integrator",
+            title="worm of the web, signed weights",
             cells=397,
             connections=3689,
             files=(
@@ -141,7 +141,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="c302",
             folder="celegans_anatomy",
-            title="the worm as a NeuroML network, with positions",
+            title="worm, NeuroML network of c302",
             cells=397,
             connections=3915,
             files=(
