@@ -158,3 +158,10 @@ def test_two_cells_relax_with_the_rate_of_their_junction():
     wanted = [40.0 / (1 + 2 * 0.3 * 0.5 / 2.0) ** step for step in range(1, 6)]
     assert left == pytest.approx(wanted, rel=1e-6)
     assert math.isclose(left[0], 40 / 1.15, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+def test_what_is_not_finite_has_no_solution(bad):
+    made, (d, b) = wires(), system(3)
+    b[1, 2] = bad
+    assert JointSolver(made, 0.7).solve(d, b, torch.zeros_like(b)).isnan().all()

@@ -19,8 +19,9 @@ from numba import njit
 
 {elementary}
 b1 = np.bool_
-inner = njit(error_model="numpy", nogil=True, fastmath={fastmath})
-outer = njit(error_model="numpy", nogil=True, fastmath={fastmath}, cache=True)
+options = {{"error_model": "numpy", "nogil": True, "fastmath": {fastmath}}}
+inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+outer = njit(cache=True, **options)
 
 for _name in [_name for _name in globals() if _name.rstrip("48").endswith("_f")]:
     globals()[_name] = inner(globals()[_name])

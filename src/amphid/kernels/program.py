@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amphid.kernels.expressions import expression, written
@@ -14,8 +14,8 @@ class LoopSource:
     """Source of a function that steps all cells once.
 
     text: `def name(n, *inputs, *constants, *outputs)`, all one-dimensional arrays of n entries, or
-    of one entry where the symbol is shared. An output may be the same array as an input.
-    outputs: which results of the step it writes.
+    of one entry where the symbol is shared. No two of them may overlap.
+    outputs: which results of the step it writes to arrays of their own.
     """
 
     name: str
@@ -23,26 +23,31 @@ class LoopSource:
     outputs: tuple[int, ...]
 
 
-def write_loop(traced: Traced, name: str, *, write: Sequence[bool] | None = None) -> LoopSource:
-    """The loop of a traced step; `write` says which of its outputs to write, all when None.
+def write_loop(traced: Traced, name: str, *, into: Mapping[int, int] | None = None) -> LoopSource:
+    """The loop of a traced step.
 
+    into: for results that replace an input, the place of either; a result that is that input is
+    not written at all. An array that is read and written must be one argument: given twice, it
+    would look like two that overlap, which keeps a loop from being vectorized.
     Raises UnknownOperation.
     """
-    write = [True] * len(traced.outputs) if write is None else write
-    chosen = tuple(place for place, wanted in enumerate(write) if wanted)
+    into = into or {}
     arrays = (*traced.inputs, *(symbol for symbol, _ in traced.constants))
     lines: dict[bool, list[str]] = {True: [], False: []}  # of what all cells share, of each cell
     for symbol in arrays:
-        place = "0" if symbol.shared else "i"
-        lines[symbol.shared].append(f"{symbol.name} = {symbol.name.upper()}[{place}]")
+        entry = "0" if symbol.shared else "i"
+        lines[symbol.shared].append(f"{symbol.name} = {symbol.name.upper()}[{entry}]")
     for operation in traced.operations:
         result = operation.result
         lines[result.shared].append(f"{result.name} = {expression(operation)}")
-    results = [f"Y{output}" for output in chosen]
-    for name_of, output in zip(results, chosen, strict=True):
-        symbol = traced.outputs[output]
-        lines[False].append(f"{name_of}[i] = {written(symbol, symbol.dtype)}")
-    arguments = ", ".join(["n", *(symbol.name.upper() for symbol in arrays), *results])
+    for place, symbol in enumerate(traced.outputs):
+        target = traced.inputs[into[place]] if place in into else None
+        if symbol != target:
+            array = target.name.upper() if target else f"Y{place}"
+            lines[False].append(f"{array}[i] = {written(symbol, symbol.dtype)}")
+    outputs = tuple(place for place in range(len(traced.outputs)) if place not in into)
+    own = [f"Y{place}" for place in outputs]
+    arguments = ", ".join(["n", *(symbol.name.upper() for symbol in arrays), *own])
     text = [f"def {name}({arguments}):", *(f"    {line}" for line in lines[True])]
     text += ["    for i in range(n):", *(f"        {line}" for line in lines[False] or ["pass"])]
-    return LoopSource(name, "\n".join(text) + "\n", chosen)
+    return LoopSource(name, "\n".join(text) + "\n", outputs)

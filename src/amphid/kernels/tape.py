@@ -56,11 +56,6 @@ class Traced:
     constants: tuple[tuple[Symbol, Tensor], ...]
     structure: Any  # of the outputs
 
-    @property
-    def changed(self) -> tuple[bool, ...]:
-        """For each output, whether it is anything but an input handed on."""
-        return tuple(output not in self.inputs for output in self.outputs)
-
 
 def trace(step: Callable[..., Any], *examples: Any) -> Traced:
     """Run a step once on examples, trees of tensors [*B, N] or of one entry, and record it.

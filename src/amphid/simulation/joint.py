@@ -45,7 +45,9 @@ class JointSolver:
 
     @torch.no_grad()
     def conjugate_gradients(self, d: Tensor, b: Tensor, guess: Tensor) -> Tensor:
-        """v [*B, N] to a relative residual of the tolerance."""
+        """v [*B, N] to a relative residual of the tolerance; nan where d or b are not finite."""
+        if not (torch.isfinite(d).all() and torch.isfinite(b).all()):
+            return torch.full_like(b, torch.nan)
         if self.laplacian is None:
             v = self._iterate(d, b, guess.clone(), DIAGONAL_ITERATIONS)
             if v is None:

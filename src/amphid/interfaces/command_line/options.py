@@ -56,6 +56,14 @@ def complete(typed: argparse.Namespace) -> Told:
     return Told(settings, loaded, (*loaded.inputs, *([table] if table else [])), remarks)
 
 
+def threads_for(cells: int) -> int | None:
+    """One for small networks, whose steps are too short to be shared out; None leaves it to torch.
+
+    OMP_NUM_THREADS has the last word.
+    """
+    return 1 if cells <= SMALL and "OMP_NUM_THREADS" not in os.environ else None
+
+
 def ready(device: str, threads: int | None) -> int:
     """Make ready what a run is done with; returns the threads.
 
@@ -133,11 +141,10 @@ def _simulation(section: Section, neuron: str, typed: argparse.Namespace) -> Non
 
 
 def _machine(section: Section, typed: argparse.Namespace, cells: int) -> None:
-    """Device and threads; steps of a small network are too short to be shared out."""
+    """Device and threads."""
     if "device" in typed.typed:
         section["device"] = typed.device
-    free = 1 if cells <= SMALL and "OMP_NUM_THREADS" not in os.environ else None
-    threads = typed.threads or section.get("threads") or free
+    threads = typed.threads or section.get("threads") or threads_for(cells)
     section["threads"] = ready(section.setdefault("device", "cpu"), threads)
 
 

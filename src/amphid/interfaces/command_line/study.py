@@ -17,6 +17,8 @@ from amphid.interfaces.command_line.parsing import add_global_options, choices
 if TYPE_CHECKING:
     from amphid.studies import Report, Study
 
+WORM = 397  # cells; the studies there are run on networks of this size
+
 _EXAMPLES = """\
 The exit code is 0 whether or not the claim holds: a claim that does not reproduce is a result.
 
@@ -72,10 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measured(study: Study, arguments: argparse.Namespace) -> Report:
-    from amphid.interfaces.command_line.options import ready
+    from amphid.interfaces.command_line.options import ready, threads_for
     from amphid.studies import Settings
 
-    ready(arguments.device, arguments.threads)
+    ready(arguments.device, arguments.threads or threads_for(WORM))
     shown = not (arguments.quiet or arguments.json)
     with output.progress(study.name, shown=shown) as advance:
         progress = (lambda _, done, of: advance(done, of)) if advance else None
