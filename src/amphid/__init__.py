@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from amphid import dynamics, measures, models, simulation, studies, wiring
     from amphid.simulation import (
+        Compiled,
         Network,
         Recording,
         Stimulus,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Compiled",
     "Connectome",
     "Network",
     "Recording",

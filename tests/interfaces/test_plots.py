@@ -147,9 +147,12 @@ def test_a_matrix_without_signs_or_kinds_is_a_plain_one(ax):
     np.testing.assert_array_equal(image.get_array(), small.matrix())
 
 
-def test_plots_draw_on_the_current_axes_and_return_them(ax):
+def test_plots_draw_on_the_current_axes_but_never_over_a_picture(ax):
     assert plots.raster(recording(5)) is ax
-    assert plots.traces(recording(5)) is ax
+    second = plots.traces(recording(5))
+    assert second.figure is not ax.figure
+    assert plots.traces(recording(5), ax=ax) is ax
+    second.figure.clear()
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ from amphid.dynamics import (
 )
 from amphid.kernels import UnknownOperation
 from amphid.simulation import Compiled, Stimulus
+from amphid.simulation.compiled_edges import _order
 from amphid.wiring import Cells, Connections, Connectome
 
 pytest.importorskip("numba", reason="numba is not installed")
@@ -395,3 +396,9 @@ def test_variables_that_are_not_there_are_named_alike(engine: Any) -> None:
 def test_a_number_of_threads_that_makes_no_sense_is_refused(threads: Any) -> None:
     with pytest.raises(ValueError, match="threads must be a number of threads"):
         Compiled(threads=threads)
+
+
+@pytest.mark.parametrize("largest", [7, 70_000, 2**40])
+def test_connections_are_ordered_as_sorting_would(largest: int) -> None:
+    cells = np.random.default_rng(1).integers(0, largest, 997)
+    assert np.array_equal(_order(cells), np.argsort(cells, kind="stable"))

@@ -133,7 +133,9 @@ def run_v(network, current, state, implicit):
 
 def test_dale_keeps_the_sign_whatever_the_weight_becomes():
     wired = drawn()
-    network = spiking(wired, weight=torch.randn(EDGES, dtype=torch.float64))
+    network = spiking(wired)
+    with torch.no_grad():
+        network.weight.normal_(generator=torch.Generator().manual_seed(0))
     chemical = wired.connections.chemical
     sign = torch.from_numpy(wired.connections.sign[chemical].astype(float))
     assert ((network.weights_of("chemical") * sign) >= 0).all()
@@ -209,6 +211,9 @@ JUNCTION = dynamics.GapJunction(conductance=1.0)
         ((LATE_GAP, {"synapse": {"electrical": JUNCTION}}), "has no delay"),
         ((SIGNED, {"synapse": CURRENT, "weight": torch.ones(2)}), "weight must be a tensor"),
         ((SIGNED, {"synapse": CURRENT, "weight": 3.0}), "weight must be a tensor"),
+        ((SIGNED, {"synapse": CURRENT, "weight": -torch.ones(1)}), "must not be negative"),
+        ((SIGNED, {"synapse": dynamics.Exponential}), "must be a Synapse"),
+        ((SIGNED, {"neuron": dynamics.LIF(tau=torch.ones(3)), "synapse": CURRENT}), "LIF: tau"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused_in_a_sentence(given, named):

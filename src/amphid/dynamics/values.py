@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,10 @@ class Equation(nn.Module):
             lowest = float(held.min()) if held.numel() else 1.0
             if not lowest > 0:
                 raise ValueError(f"{type(self).__name__}: {name} must be positive, got {lowest:g}.")
+
+    def values(self) -> Iterator[tuple[str, Any]]:
+        """What it was given, by name."""
+        return ((name, getattr(self, name)) for name in self._values)
 
     def extra_repr(self) -> str:
         """The values by name; a tensor shows its shape, a learned one says so."""

@@ -157,7 +157,11 @@ def _axes(ax: Axes | None) -> Axes:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError:
         raise ModuleNotFoundError("plots need matplotlib: pip install 'amphid[plot]'") from None
-    return plt.gca() if ax is None else ax
+    if ax is not None:
+        return ax
+    # the current axes while they are empty; never on top of another picture
+    fresh = plt.get_fignums() and not plt.gca().has_data()
+    return plt.gca() if fresh else plt.figure().gca()
 
 
 def _open(ax: Axes) -> Axes:

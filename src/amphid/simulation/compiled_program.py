@@ -246,7 +246,7 @@ class Program:
         if self.events:
             room = max(2 * self.size, ROOM // self.trials)
             for name in ("EVENT_STEP", "EVENT_CELL"):
-                self._each(name, np.zeros((self.trials, room), dtype=np.int64))
+                self._each(name, np.zeros((self.trials, room), dtype=np.int32))
 
     def _compile(self) -> None:
         groups = [

@@ -100,8 +100,9 @@ class JointSolver:
 
 
 def direct(d: Tensor, laplacian: Tensor, b: Tensor) -> Tensor:
-    """v [*B, N] by one factorization of every matrix."""
-    return torch.linalg.solve(torch.diag_embed(d) + laplacian, b)
+    """v [*B, N] by one Cholesky factorization of every matrix."""
+    factor = torch.linalg.cholesky(torch.diag_embed(d) + laplacian)
+    return torch.cholesky_solve(b.expand(factor.shape[:-1]).unsqueeze(-1), factor).squeeze(-1)
 
 
 class _Solve(torch.autograd.Function):

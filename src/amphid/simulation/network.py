@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Neuron, Synapse
+from amphid.dynamics.values import Equation
 from amphid.simulation.rest import resting_voltage
 from amphid.simulation.wires import Wires
 from amphid.wiring import Connectome
@@ -63,11 +64,15 @@ class Network(nn.Module):
         dale: bool = True,
     ) -> None:
         super().__init__()
-        groups = {"chemical": synapse} if isinstance(synapse, Synapse) else dict(synapse or {})
+        one = isinstance(synapse, Synapse | type)
+        given: Any = {"chemical": synapse} if one else synapse
+        groups: dict[str, Synapse[Any]] = dict(given or {})
         _check_parts(neuron, groups)
         self.connectome, self.dale = connectome, dale
         self.neuron: Neuron[Any] = neuron.bound(connectome.select, len(connectome))
         _check_signals(self.neuron, groups)
+        for part in (self.neuron, *groups.values()):
+            _check_sizes(part, len(connectome))
         self.synapses = nn.ModuleDict(groups)
         self.edges: dict[str, NDArray[np.int64]] = _edges_by_group(connectome, groups)
         sign = torch.from_numpy(connectome.connections.sign.astype(np.int8))
@@ -137,6 +142,11 @@ class Network(nn.Module):
                 f"weight must be a tensor [*B, E] with one entry for each of {len(wires)} "
                 f"connections, got {got}."
             )
+        if self.dale and not torch.all(weight >= 0):
+            raise ValueError(
+                "weight must not be negative, nor nan, while dale=True: the connectome's signs "
+                "hold. Give magnitudes, or dale=False and signed weights."
+            )
         if isinstance(weight, nn.Parameter):
             self.weight = weight
         else:
@@ -156,6 +166,15 @@ def _check_parts(neuron: object, groups: Mapping[str, object]) -> None:
             "synapse gives both 'chemical' and 'excitatory' or 'inhibitory': a connection must "
             "fall in one group. Drop 'chemical', or the other two."
         )
+
+
+def _check_sizes(part: Equation, cells: int) -> None:
+    for name, value in part.values():
+        if isinstance(value, Tensor) and value.dim() and value.shape[-1] not in (1, cells):
+            raise ValueError(
+                f"{type(part).__name__}: {name} must have one entry, or one for each of {cells} "
+                f"cells; got shape {list(value.shape)}."
+            )
 
 
 def _check_signals(neuron: Neuron[Any], groups: Mapping[str, Synapse[Any]]) -> None:

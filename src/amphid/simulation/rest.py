@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import GapJunction, GradedSynapse, MembraneNeuron
 from amphid.dynamics.values import Value
+from amphid.simulation.joint import direct
 from amphid.simulation.wires import Wires
 
 
@@ -38,4 +39,4 @@ def resting_voltage(
             total, drive = total + g, drive + g * synapse.reversal
     if gap is None:
         return drive / total
-    return torch.linalg.solve(torch.diag_embed(total) + gap, drive)
+    return direct(total, gap, drive)

@@ -218,10 +218,13 @@ def spike_trains(
     return Stimulus(current, torch.from_numpy(cells), len(connectome), dt)
 
 
-def stimulus_from_file(connectome: Connectome, path: str | Path, *, dt: float) -> Stimulus:
+def stimulus_from_file(
+    connectome: Connectome, path: str | Path, *, dt: float, duration: float | None = None
+) -> Stimulus:
     """Currents from a CSV table: a column `time` in ms, evenly spaced, then one per cell, in pA.
 
-    Between its times the current is interpolated linearly. Raises ValueError naming the line of a
+    Between its times the current is interpolated linearly. duration: ms; the table is cut there, or
+    followed by no current; as long as the table when None. Raises ValueError naming the line of a
     bad number, KeyError with near names for a column that is no cell.
     """
     header, rows = _table(Path(path))
@@ -240,6 +243,10 @@ def stimulus_from_file(connectome: Connectome, path: str | Path, *, dt: float) -
     share = (place - before).clamp(0, 1)[:, None]
     current = table[before, 1:] * (1 - share) + table[after, 1:] * share
     cells = torch.tensor([connectome.index(name.strip()) for name in header[1:]])
+    current = current.to(torch.get_default_dtype())
+    if duration is not None:
+        steps = len(_time(duration, dt))
+        current = torch.cat((current, current.new_zeros(steps, len(cells))))[:steps]
     return Stimulus(current, cells, len(connectome), dt)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from amphid.interfaces.command_line.networks import Loaded
 if TYPE_CHECKING:
     import torch
 
-    from amphid.interfaces.command_line.settings import RunSettings, StimulusSection
+    from amphid.interfaces.command_line.settings import RunSettings
     from amphid.simulation import Network, Stimulus
     from amphid.wiring import Connectome
 
@@ -117,7 +117,7 @@ def equipped(settings: RunSettings, connectome: Connectome, generator: torch.Gen
 
 def driven(settings: RunSettings, connectome: Connectome) -> Stimulus:
     """All currents but the noise [T, K]."""
-    from amphid.simulation import pulse
+    from amphid.simulation import pulse, stimulus_from_file
 
     told, length = settings.stimulus, settings.simulation
     timing = {"duration": length.duration, "dt": length.dt}
@@ -125,7 +125,7 @@ def driven(settings: RunSettings, connectome: Connectome) -> Stimulus:
     for one in told.pulse:
         times = {"start": one.start, "stop": one.stop, **timing}
         total = total + pulse(connectome, *one.cells, amplitude=one.amplitude, **times)
-    return total + from_file(connectome, told, **timing) if told.file else total
+    return total + stimulus_from_file(connectome, told.file, **timing) if told.file else total
 
 
 def _noisy(
@@ -144,22 +144,6 @@ def _noisy(
         dt=settings.simulation.dt,
         generator=generator,
     )
-
-
-def from_file(
-    connectome: Connectome, told: StimulusSection, *, duration: float, dt: float
-) -> Stimulus:
-    """The currents in a table, cut at the duration or followed by none."""
-    import torch
-
-    from amphid.simulation import stimulus_from_file
-
-    stimulus = stimulus_from_file(connectome, Path(told.file or ""), dt=dt)
-    missing = round(duration / dt) - len(stimulus)
-    current = stimulus.current[: len(stimulus) + min(missing, 0)]
-    if missing > 0:
-        current = torch.cat((current, current.new_zeros(missing, current.shape[-1])))
-    return replace(stimulus, current=current.to(torch.get_default_dtype()))
 
 
 def check_pulses(settings: RunSettings) -> None:

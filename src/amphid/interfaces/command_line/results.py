@@ -18,6 +18,7 @@ from amphid.interfaces.command_line import building, output, run_folder, setting
 from amphid.interfaces.command_line.building import Built
 from amphid.interfaces.command_line.options import Told
 from amphid.interfaces.command_line.responders import Responder, responders, share_active, summary
+from amphid.interfaces.command_line.script import python_of
 from amphid.simulation import Recording, simulate
 
 Progress = Callable[[int, int | None], None]
@@ -211,6 +212,7 @@ def _write_report(path: Path, outcome: Outcome, argv: list[str]) -> None:
         outcome.built.connectome,
         title=f"{Path(told.network.source).name}: {data['stimulus']}",
         command=shlex.join(argv),
+        python=python_of(told),
         facts={
             "Signs": data["signs"],
             "Model": data["model"],

@@ -1,0 +1,100 @@
+"""The networks of engines.py in Brian 2's C++ standalone mode; runs in an environment of its own.
+
+    python engines_brian2.py NETWORK.npz FOLDER
+
+Builds and compiles, tells the CPU seconds that took, then runs once for every line it is given and
+tells the CPU seconds of the simulation loop and the spikes, as lines of JSON.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+from brian2 import (
+    Network,
+    NeuronGroup,
+    SpikeMonitor,
+    Synapses,
+    defaultclock,
+    device,
+    ms,
+    mV,
+    set_device,
+)
+
+
+def cpu_seconds():
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def coba(given):
+    """Conductances in units of the leak: 6 nS and 67 nS over 10 nS."""
+    cells = NeuronGroup(
+        len(given["v"]),
+        """dv/dt = (ge*(0*mV - v) + gi*(-80*mV - v) - v - 40*mV)/(20*ms) : volt (unless refractory)
+           dge/dt = -ge / (5*ms) : 1
+           dgi/dt = -gi / (10*ms) : 1""",
+        threshold="v > -50*mV",
+        reset="v = -60*mV",
+        refractory=5 * ms,
+        method="exponential_euler",
+    )
+    return [
+        cells,
+        connected(cells, given, 1, "ge += 0.6"),
+        connected(cells, given, -1, "gi += 6.7"),
+    ]
+
+
+def brunel(given):
+    """Pulses of 0.1 and -0.5 mV, and a drive for each cell."""
+    cells = NeuronGroup(
+        len(given["v"]),
+        """dv/dt = (drive - v) / (20*ms) : volt (unless refractory)
+           drive : volt (constant)""",
+        threshold="v > 20*mV",
+        reset="v = 10*mV",
+        refractory=2 * ms,
+        method="exact",
+    )
+    cells.drive = given["drive"] * mV
+    on_pre = "v += {} * mV * int(not_refractory)"
+    return [
+        cells,
+        connected(cells, given, 1, on_pre.format("0.1"), delay=1.5 * ms),
+        connected(cells, given, -1, on_pre.format("(-0.5)"), delay=1.5 * ms),
+    ]
+
+
+def connected(cells, given, sign, on_pre, **delay):
+    chosen = np.flatnonzero(given["sign"] == sign)
+    # by the cell they come from, as Brian 2 lays them out when it draws them itself
+    chosen = chosen[np.lexsort((given["post"][chosen], given["pre"][chosen]))]
+    synapses = Synapses(cells, cells, on_pre=on_pre, **delay)
+    synapses.connect(i=given["pre"][chosen], j=given["post"][chosen])
+    return synapses
+
+
+def main():
+    path, folder = sys.argv[1:]
+    given = np.load(path)
+    began = cpu_seconds()
+    set_device("cpp_standalone", build_on_run=False, directory=folder + "/build")
+    defaultclock.dt = 0.1 * ms
+    parts = {"COBA": coba, "Brunel": brunel}[str(given["name"])](given)
+    parts[0].v = given["v"] * mV
+    spikes = SpikeMonitor(parts[0])
+    Network(*parts, spikes).run(int(given["steps"]) * defaultclock.dt)
+    device.build(directory=folder + "/build", compile=True, run=False, with_output=False)
+    print(json.dumps({"build": cpu_seconds() - began}), flush=True)
+    for _ in sys.stdin:
+        device.run(folder + "/build", with_output=False, run_args=[])
+        told = {"loop": device._last_run_time, "spikes": int(spikes.num_spikes)}
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
