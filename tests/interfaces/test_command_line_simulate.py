@@ -385,3 +385,10 @@ def test_git_state_is_that_of_the_folder(tmp_path: Path) -> None:
     assert run_folder.git_state(tmp_path) is None
     found = run_folder.git_state(Path(__file__).parent)
     assert found is None or (len(found["commit"]) == 40 and isinstance(found["changed"], bool))
+
+
+def test_a_pulse_too_strong_for_the_wiring_gets_a_remark(amphid, ring) -> None:
+    strong = amphid("simulate", ring, "--stimulate", "A", "--amplitude", "2000", *SHORT, "--json")
+    assert "A reaches +" in strong.document["remarks"][0]
+    weak = amphid("simulate", ring, "--stimulate", "A", "--amplitude", "1", *SHORT, "--json")
+    assert not any("reaches" in remark for remark in weak.document["remarks"])

@@ -24,6 +24,7 @@ from amphid.simulation import Recording, simulate
 Progress = Callable[[int, int | None], None]
 
 RACING = 100.0  # Hz
+FAR_OFF = 100.0  # mV; the shipped worm stays below under the default pulse
 
 ASSUMED_STRENGTHS = (
     "Strengths of the synapses between spiking cells are chosen so that activity neither dies at "
@@ -64,17 +65,34 @@ class Outcome:
 
     @property
     def remarks(self) -> list[str]:
-        """Those made before the run, and a warning when activity ran away in it."""
+        """Those made before the run, and warnings when what came of it cannot be."""
+        return [*self.told.remarks, *self._racing(), *self._far_off()]
+
+    def _far_off(self) -> list[str]:
+        """A current pulse can drive a graded cell beyond every reversal potential."""
+        v = self.recording.fields.get("v")
+        if v is None or self.told.settings.model.neuron != "graded" or self.unbounded is not None:
+            return []
+        highest = v.flatten(0, -2).amax(0)
+        cell = int(highest.argmax())
+        if float(highest[cell]) < FAR_OFF:
+            return []
+        return [
+            f"{self.recording.names[cell]} reaches {float(highest[cell]):+.0f} mV, which no cell "
+            "does: the stimulus is too strong for this wiring. Try a lower --amplitude."
+        ]
+
+    def _racing(self) -> list[str]:
         others = [cell for cell in self.ranking if not cell.stimulated]
         racing = sum((cell.rate or 0.0) > RACING for cell in others)
         if 4 * racing <= len(others):
-            return self.told.remarks
+            return []
         strength = self.told.settings.model.chemical
         warning = (
             f"{racing:,} cells fire at more than {RACING:g} Hz: activity runs away, the synapses "
             f"are too strong for this wiring. Try a --chemical below {strength:g}."
         )
-        return [*self.told.remarks, warning]
+        return [warning]
 
     def data(self) -> dict[str, Any]:
         """What was run and what came of it, but for the ranking."""
