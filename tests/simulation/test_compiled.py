@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -319,7 +320,15 @@ def test_single_precision_fires_about_the_same_spikes() -> None:
     assert float((single.spike != exact.spike).sum()) < 0.05 * len(exact.spikes)
 
 
-def test_an_interrupted_run_returns_what_was_run() -> None:
+@pytest.fixture
+def python_hears_interrupts() -> Iterator[None]:
+    """Whoever started the tests may have told them to ignore interrupts."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+def test_an_interrupted_run_returns_what_was_run(python_hears_interrupts) -> None:
     def stop(done: int, steps: int) -> None:
         if done >= 40:
             os.kill(os.getpid(), signal.SIGINT)
