@@ -47,7 +47,7 @@ from amphid.dynamics import (
 )
 from amphid.kernels import UnknownOperation
 from amphid.simulation import Compiled, Stimulus
-from amphid.simulation.compiled_edges import _order
+from amphid.simulation.compiled.edges import _order
 from amphid.wiring import Cells, Connections, Connectome
 
 pytest.importorskip("numba", reason="numba is not installed")
@@ -304,7 +304,7 @@ def test_the_order_of_cells_changes_nothing() -> None:
 
 
 def test_more_spikes_than_there_is_room_for_are_all_kept(monkeypatch: Any) -> None:
-    monkeypatch.setattr("amphid.simulation.compiled_program.ROOM", 1)
+    monkeypatch.setattr("amphid.simulation.compiled.program.ROOM", 1)
     theirs, ours = both(network(LIF()), drive(900.0, 2), state=None)
     assert len(theirs.spikes) > 4 * CELLS
     same(ours, theirs)

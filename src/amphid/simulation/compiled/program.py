@@ -11,9 +11,9 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Mixed
 from amphid.kernels import UnknownOperation, compile_source
-from amphid.simulation.compiled_edges import Array, PerTrial, Rows, under_way
-from amphid.simulation.compiled_loop import TOOLS, Group, write_time_loop
-from amphid.simulation.compiled_parts import Part, State, cells, part, passes_on
+from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
+from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
+from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.network import NetworkState
 from amphid.simulation.simulate import Task, first_state, read_variable
 from amphid.simulation.wires import Wires

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from amphid.simulation.compiled_edges import Rows
+from amphid.simulation.compiled.edges import Rows
 
 # whole arrays are never assigned: compiling that takes numba longer than all the rest
 TOOLS = '''

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from amphid.simulation.compiled_edges import Array
-from amphid.simulation.compiled_program import Program
+from amphid.simulation.compiled.edges import Array
+from amphid.simulation.compiled.program import Program
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, Torch
 from amphid.simulation.stepping import Explicit, choose
