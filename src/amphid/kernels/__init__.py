@@ -5,17 +5,23 @@ so the same list, written with scalars, is the body of a loop over cells, which 
 numba is imported when the first kernel is made, not before.
 """
 
+from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affine_near
 from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.program import LoopSource, write_loop
 from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace
 
 __all__ = [
+    "Affine",
+    "AffineStep",
+    "Condition",
     "Kernel",
     "LoopSource",
+    "NotAffine",
     "Symbol",
     "Traced",
     "UnknownOperation",
+    "affine_near",
     "cache_folder",
     "compile_source",
     "compile_step",

@@ -23,9 +23,13 @@ class LoopSource:
     outputs: tuple[int, ...]
 
 
-def write_loop(traced: Traced, name: str, *, into: Mapping[int, int] | None = None) -> LoopSource:
+def write_loop(
+    traced: Traced, name: str, *, into: Mapping[int, int] | None = None, listed: bool = False
+) -> LoopSource:
     """The loop of a traced step.
 
+    listed: step the cells of a list only, `def name(n, CELLS, STILL, ...)`, and tell in STILL for
+    each of them whether no input that is replaced has changed.
     into: for results that replace an input, the place of either; a result that is that input is
     not written at all. An array that is read and written must be one argument: given twice, it
     would look like two that overlap, which keeps a loop from being vectorized.
@@ -47,7 +51,19 @@ def write_loop(traced: Traced, name: str, *, into: Mapping[int, int] | None = No
             lines[False].append(f"{array}[i] = {written(symbol, symbol.dtype)}")
     outputs = tuple(place for place in range(len(traced.outputs)) if place not in into)
     own = [f"Y{place}" for place in outputs]
-    arguments = ", ".join(["n", *(symbol.name.upper() for symbol in arrays), *own])
+    which, head = [], "    for i in range(n):"
+    if listed:
+        which, head = ["CELLS", "STILL"], "    for k in range(n):"
+        lines[False].insert(0, "i = CELLS[k]")
+        lines[False].append(f"STILL[k] = {_unchanged(traced, into)}")
+    arguments = ", ".join(["n", *which, *(symbol.name.upper() for symbol in arrays), *own])
     text = [f"def {name}({arguments}):", *(f"    {line}" for line in lines[True])]
-    text += ["    for i in range(n):", *(f"        {line}" for line in lines[False] or ["pass"])]
+    text += [head, *(f"        {line}" for line in lines[False] or ["pass"])]
     return LoopSource(name, "\n".join(text) + "\n", outputs)
+
+
+def _unchanged(traced: Traced, into: Mapping[int, int]) -> str:
+    """Whether every result is the input that it replaces."""
+    pairs = [(traced.outputs[place], traced.inputs[to]) for place, to in into.items()]
+    same = [f"({written(a, a.dtype)} == {b.name})" for a, b in pairs if a != b]
+    return " & ".join(same) or "True"

@@ -35,11 +35,16 @@ class Compiled:
 
     threads: how many trials of a batch are stepped side by side; as many as there are processors
         when None.
+    skip_resting: leave cells alone while nothing reaches them and they cannot fire, where their
+        equations below threshold are linear or a step changes nothing. Spikes are the same, up to
+        rounding. Where many cells are awake all of them are stepped, which is then faster; None
+        does without where that is likely from the start, False always, True never.
     Raises UnknownOperation, naming it, for cells or synapses that do what cannot be compiled, and
     ModuleNotFoundError where numba is missing.
     """
 
     threads: int | None = None
+    skip_resting: bool | None = None
 
     def __post_init__(self) -> None:
         if self.threads is not None and not (isinstance(self.threads, int) and self.threads > 0):
@@ -65,7 +70,10 @@ class Compiled:
         stepper = choose(network, wires, task.dt)
         if not isinstance(stepper, Explicit):
             return _handed_over(task)
-        return _Run(Program(task, wires), self.threads or torch.get_num_threads()).all_steps()
+        return _Run(
+            Program(task, wires, skip=self.skip_resting),
+            self.threads or torch.get_num_threads(),
+        ).all_steps()
 
 
 def _handed_over(task: Task) -> Recording:

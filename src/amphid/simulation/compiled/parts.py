@@ -19,12 +19,32 @@ class Part:
     """A loop over cells and the arrays that it is called with.
 
     text: its source. call: the source of the call. constants: what the call reads besides the
-    state, by name.
+    state, by name. steps: what the loop was written from, for those who write it anew.
     """
 
     text: str
     call: str
     constants: dict[str, Tensor]
+    steps: Steps | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A traced step with the names of the arrays that it reads and writes, in order."""
+
+    traced: Traced
+    read: list[str]
+    write: list[str]
+
+    def listed(self, name: str, constants: Sequence[str], *before: str) -> Part:
+        """The loop over a list of cells, called with `before`: number, cells, what stood still."""
+        into = {
+            place: self.read.index(to) for place, to in enumerate(self.write) if to in self.read
+        }
+        loop = write_loop(self.traced, name, into=into, listed=True)
+        own = (self.write[place] for place in loop.outputs)
+        call = f"{name}({', '.join((*before, *self.read, *constants, *own))})"
+        return Part(f"@inner\n{loop.text}\n", call, {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +92,8 @@ def part(
     loop = write_loop(traced, name, into=into)
     constants = {f"{name.upper()}_{symbol.name}": held for symbol, held in traced.constants}
     arrays = [*read, *constants, *(write[place] for place in loop.outputs)]
-    return Part(f"@inner\n{loop.text}\n", f"{name}({', '.join((size, *arrays))})", constants)
+    call = f"{name}({', '.join((size, *arrays))})"
+    return Part(f"@inner\n{loop.text}\n", call, constants, Steps(traced, read, write))
 
 
 def _check_results(

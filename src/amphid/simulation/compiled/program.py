@@ -14,6 +14,7 @@ from amphid.kernels import UnknownOperation, compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
 from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
+from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.network import NetworkState
 from amphid.simulation.simulate import Task, first_state, read_variable
 from amphid.simulation.wires import Wires
@@ -24,7 +25,7 @@ ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 class Program:
     """The time loop of a task, with an array of each kind for every trial."""
 
-    def __init__(self, task: Task, wires: dict[str, Wires]) -> None:
+    def __init__(self, task: Task, wires: dict[str, Wires], *, skip: bool | None) -> None:
         self.task, self.wires = task, wires
         self.network, self.size = task.network, len(task.network.connectome)
         lead = torch.broadcast_shapes(task.stimulus.shape[1:-1], task.network.weight.shape[:-1])
@@ -34,11 +35,18 @@ class Program:
         self._settle_batch()
         self._lay_out()
         self._compile()
+        self.sleeping = self._sleeping(skip)
         kind = "double" if self.dtype is torch.float64 else "single"
         self.note = f"compiled engine, explicit steps, {kind} precision"
+        if self.sleeping:
+            self.note += ", resting cells skipped"
 
     def step(self, trial: int, steps: int) -> None:
         """Take steps with one trial: all of them, or fewer where there is no room for spikes."""
+        (self.sleeping.step if self.sleeping else self.step_all)(trial, steps)
+
+    def step_all(self, trial: int, steps: int) -> None:
+        """The same, every cell in every step."""
         arrays = [self.arrays[name][trial] for name in self.order]
         self._run(self.counters[trial], steps, self.task.every, self.size, *arrays)
 
@@ -80,6 +88,8 @@ class Program:
 
     def state(self, done: int) -> NetworkState:
         """The state of all trials after that many steps."""
+        for trial in range(self.trials if self.sleeping else 0):
+            self.sleeping.leave(trial)  # type: ignore[union-attr]
 
         def shaped(values: Array) -> Tensor:
             return torch.from_numpy(values.copy()).reshape(*self.batch, *values.shape[1:])
@@ -169,7 +179,7 @@ class Program:
         leads += [self.task.stimulus.shape[1:-1], self.network.weight.shape[:-1]]
         self.batch = torch.broadcast_shapes(*leads)
         self.trials = self.batch.numel()
-        self.counters = np.zeros((self.trials, 3), dtype=np.int64)
+        self.counters = np.zeros((self.trials, 5), dtype=np.int64)
 
     def _lay_out(self) -> None:
         """All arrays by name, in the order in which the loop takes them."""
@@ -270,6 +280,20 @@ class Program:
         source = "\n".join((bits, TOOLS, *(made.text for made in loops), loop))
         exact = self.dtype is torch.float64
         self._run = compile_source(source, exact=exact).run
+
+    def _sleeping(self, skip: bool | None) -> Sleeping | None:  # noqa: FBT001
+        """The loop that skips cells at rest, where it may, and where it pays or is insisted on."""
+        if skip is False:
+            return None
+        try:
+            return Sleeping(self, insist=skip is True)
+        except CannotSleep as reason:
+            if skip:
+                raise ValueError(
+                    f"skip_resting=True, but cells at rest cannot be skipped here: {reason}. "
+                    "Leave it to the engine with skip_resting=None."
+                ) from None
+            return None
 
     @property
     def _type(self) -> Any:

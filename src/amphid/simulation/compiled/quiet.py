@@ -1,0 +1,184 @@
+"""What a cell does while nothing reaches it and it cannot fire: found from its step, for any cell.
+
+Below threshold, without input, the state of many cells follows a linear map: k steps are its k-th
+power, and a bound on the way tells whether a threshold is ever met. Such a cell need not be stepped
+until something reaches it. The state after k steps is the same up to rounding, and so are the
+spikes. Any other cell can only be left alone where a step changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amphid.kernels import AffineStep, Condition, NotAffine, affine_near
+from amphid.simulation.compiled.parts import Steps
+
+Numbers = NDArray[np.float64]
+
+SHORT = 512  # steps whose powers are kept one by one; longer sleeps take two
+LONGEST = 1024  # times SHORT: the sleep after which a map must have come to an end
+SAFETY = 1e-5  # of the way from rest to threshold: far more than what rounding moves
+
+
+@dataclass(frozen=True, eq=False)
+class Quiet:
+    """How the state of a cell moves on while it is left alone, and until when it may be.
+
+    names: arrays of the state, S of them. rest: [S, 1] or [S, N] the state that stays as it is.
+    moving: pairs (s, c): after k steps s holds the sum over c of power[k][s, c] times the distance
+    of c from its rest. short, long: [SHORT, M] and [J, M] powers k and SHORT k of those M pairs.
+    settled: states that a step takes to their rest at once, where they must stand to begin with.
+    slack: [C, 1] or [C, N] margins at rest. fall, rise: [C, S] by how much a unit above, or below,
+    rest can take from a margin at the worst of all times. least: [C, 1] what must be left of it.
+    """
+
+    names: tuple[str, ...]
+    rest: Numbers
+    moving: tuple[tuple[int, int], ...]
+    short: Numbers
+    long: Numbers
+    settled: tuple[int, ...]
+    slack: Numbers
+    fall: Numbers
+    rise: Numbers
+    least: Numbers
+
+    def share(self) -> float:
+        """Share of the cells that are left alone at rest."""
+        return float((self.slack >= self.least).all(0).mean())
+
+    def tables(self) -> dict[str, Numbers]:
+        """What the loop reads, by name."""
+        return {
+            "POWER": self.short,
+            "FAR": self.long,
+            "REST": self.rest,
+            "SLACK": self.slack,
+            "FALL": self.fall,
+            "RISE": self.rise,
+            "LEAST": self.least,
+        }
+
+    def after(
+        self, steps: NDArray[Any], cells: NDArray[Any], states: Sequence[Numbers]
+    ) -> list[Numbers]:
+        """The states [K] of cells [K] that were left alone for that many steps [K]."""
+        own = cells if self.rest.shape[1] > 1 else np.zeros_like(cells)
+        away = [values - self.rest[s, own] for s, values in enumerate(states)]
+        far = np.minimum(steps // SHORT, len(self.long) - 1)
+        for table, index in ((self.long, far), (self.short, steps % SHORT)):
+            moved: dict[int, Numbers] = {}
+            for place, (s, c) in enumerate(self.moving):
+                moved[s] = moved.get(s, 0.0) + table[index, place] * away[c]
+            away = [moved.get(s, values) for s, values in enumerate(away)]
+        return [values + self.rest[s, own] for s, values in enumerate(away)]
+
+
+def quiet_near(steps: Steps, point: dict[str, Tensor]) -> Quiet:
+    """What a step of cells does without input near a state, arrays by name; the rest is zero.
+
+    Raises NotAffine where that is no linear map that comes to an end, or where cells fire.
+    """
+    state = [name for name in dict.fromkeys(steps.read) if name in point]
+    zero = torch.zeros(1)
+    step = affine_near(steps.traced, [point.get(name, zero) for name in steps.read])
+    if not _silent(steps, step):
+        raise NotAffine("cells that give out something at rest")
+    places = [steps.read.index(name) for name in state]
+    rows = [step.outputs[steps.write.index(name)] for name in state]
+    matrix = np.array([row.slope[places] for row in rows])
+    rest = _fixed_point(matrix, _side_by_side([row.offset for row in rows]))
+    conditions = list(_binding(step.conditions, places, rest))
+    powers = _powers(matrix)
+    fall, rise = _worst(np.array([slope for slope, _, _ in conditions]), matrix, powers)
+    slack = _side_by_side([torch.from_numpy(margin) for _, margin, _ in conditions])
+    least = np.array([[lost] for _, _, lost in conditions])
+    settled = tuple(int(s) for s in np.flatnonzero(~matrix.any(1)))
+    standing = (matrix == np.eye(len(matrix))).all(1)
+    depends = (np.abs(powers[1:]).max(0) > 0) & ~standing[:, None]
+    moving = tuple((int(s), int(c)) for s, c in np.argwhere(depends))
+    at = tuple(np.array(moving, dtype=np.int64).reshape(-1, 2).T)
+    short = powers[:SHORT, at[0], at[1]]
+    long = _far_powers(matrix, powers)[:, at[0], at[1]]
+    return Quiet(tuple(state), rest, moving, short, long, settled, slack, fall, rise, least)
+
+
+def _silent(steps: Steps, step: AffineStep) -> bool:
+    """Whether cells give out nothing."""
+    given = step.outputs[steps.write.index("GIVEN")]
+    return given.constant and not bool(given.offset.any())
+
+
+def _side_by_side(values: Sequence[Tensor]) -> Numbers:
+    """[S, 1], or [S, N] where one of them differs between cells."""
+    rows = [value.double().numpy().reshape(-1) for value in values]
+    return np.stack(np.broadcast_arrays(*rows)) if rows else np.zeros((0, 1))
+
+
+def _fixed_point(matrix: Numbers, offset: Numbers) -> Numbers:
+    """A state [S, 1] or [S, N] that the map leaves as it is."""
+    away = np.eye(len(matrix)) - matrix
+    rest = np.asarray(np.linalg.lstsq(away, offset, rcond=1e-14)[0], dtype=np.float64)
+    if not np.allclose(away @ rest, offset, rtol=1e-9, atol=1e-12):
+        raise NotAffine("a state that drifts without end")
+    return rest
+
+
+def _binding(
+    conditions: Sequence[Condition], places: list[int], rest: Numbers
+) -> Iterator[tuple[Numbers, Numbers, float]]:
+    """Slope [S], margin at rest [1] or [N] and what must be left, each condition once.
+
+    Of parallel conditions the one with the least margin stands for all.
+    """
+    tightest: dict[tuple[float, ...], tuple[Numbers, Numbers, float]] = {}
+    for condition in conditions:
+        slope = condition.margin.slope[places]
+        margin = slope @ rest + condition.margin.offset.double().numpy()
+        size = np.abs(slope).max()
+        if not size:
+            continue
+        slope, margin = slope / size, np.atleast_1d(margin / size)
+        least = SAFETY * float(np.abs(margin).max()) or (1e-300 if condition.strict else 0.0)
+        key = tuple(slope.round(12))
+        if (
+            key not in tightest
+            or (margin - least).min() < (tightest[key][1] - tightest[key][2]).min()
+        ):
+            tightest[key] = slope, margin, least
+    yield from tightest.values()
+
+
+def _powers(matrix: Numbers) -> Numbers:
+    """[SHORT + 1, S, S] powers 0 to SHORT."""
+    powers = [np.eye(len(matrix))]
+    for _ in range(SHORT):
+        powers.append(powers[-1] @ matrix)
+    return np.stack(powers)
+
+
+def _far_powers(matrix: Numbers, powers: Numbers) -> Numbers:
+    """[J, S, S] powers of SHORT, until they no longer change."""
+    far = [powers[0]]
+    for _ in range(LONGEST):
+        far.append(far[-1] @ powers[SHORT])
+        if np.abs(far[-1] - far[-2]).max() < 1e-16:
+            return np.stack(far)
+    raise NotAffine("a state that does not come to an end")
+
+
+def _worst(slopes: Numbers, matrix: Numbers, powers: Numbers) -> tuple[Numbers, Numbers]:
+    """How far [C, S] a unit of each state above, or below, rest takes a margin down, ever."""
+    slopes = slopes.reshape(-1, len(matrix))
+    fall, rise = np.zeros((2, *slopes.shape))
+    for far in _far_powers(matrix, powers):
+        ahead = np.einsum("cs,sa,kab->kcb", slopes, far, powers[:SHORT], optimize=True)
+        fall, rise = np.maximum(fall, (-ahead).max(0)), np.maximum(rise, ahead.max(0))
+    return fall, rise

@@ -1,0 +1,253 @@
+"""Cells at rest are left alone: the same run, where few cells are awake at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from amphid.dynamics import Mixed
+from amphid.kernels import NotAffine, compile_source
+from amphid.simulation.compiled.edges import Array, PerTrial
+from amphid.simulation.compiled.parts import Part
+from amphid.simulation.compiled.quiet import Quiet, quiet_near
+from amphid.simulation.compiled.sleeping_loop import (
+    SORT,
+    Arrivals,
+    write_quiet,
+    write_sleeping_loop,
+)
+
+if TYPE_CHECKING:
+    from amphid.simulation.compiled.program import Program
+
+FEW = 2048  # cells; below, stepping all of them costs less than another loop to compile
+DRIVEN = 16  # cells to each that is driven from outside, at least
+OFTEN = 16  # steps between two samples, at least: each brings all cells to the present
+PATIENCE = 512  # steps in which all cells are stepped before the next try, doubled every time
+
+
+class CannotSleep(Exception):
+    """Why the cells of a network are all stepped in every step."""
+
+
+class Sleeping:
+    """The loop over cells awake, and what it needs besides the arrays of a program.
+
+    A trial is either in this loop (`asleep`) or in that of the program; `enter` and `leave` turn
+    the one form of what is under way into the other.
+    Raises CannotSleep where that is not possible, or, unless insisted on, not worth it.
+    """
+
+    def __init__(self, program: Program, *, insist: bool) -> None:
+        self.program, self.size = program, program.size
+        self.groups = list(_arrivals(program))
+        self.quiet, self.at_rest = _quiet(program)
+        if not insist:
+            _check_worth(program, self.at_rest)
+        self.depth = max(group.lag for group in self.groups) + 2 if self.groups else 2
+        self.arrays = self._lay_out()
+        self._run = self._compile()
+        self.asleep = [False] * program.trials
+        self.wait_until = [0] * program.trials
+        self.patience = [0 if insist else PATIENCE] * program.trials
+
+    def step(self, trial: int, steps: int) -> None:
+        """Take steps with one trial, in whichever loop is the faster."""
+        counters = self.program.counters[trial]
+        if not self.asleep[trial]:
+            wait = self.wait_until[trial] - int(counters[0])
+            if wait > 0:
+                self.program.step_all(trial, min(steps, wait))
+                return
+            self._enter(trial)
+        arrays = [self._array(name, trial) for name in self.order]
+        self._run(counters, steps, self.program.task.every, self.size, *arrays)
+        if counters[4] > 4 * self.size:
+            counters[4] = 0
+            if self.patience[trial]:
+                self.leave(trial)
+                self.wait_until[trial] = int(counters[0]) + self.patience[trial]
+                self.patience[trial] *= 2
+
+    def leave(self, trial: int) -> None:
+        """Give a trial back to the loop over all cells, everything in place."""
+        if not self.asleep[trial]:
+            return
+        self.asleep[trial] = False
+        counters = self.program.counters[trial]
+        done, last = int(counters[0]), self.arrays["LAST"][trial]
+        self._bring_up(trial, done, last)
+        fired = {done - 1 - age: self._fired(trial, done - 1 - age) for age in range(self.depth)}
+        given = self._array("GIVEN", trial)
+        given[fired[done - 1]] = 1
+        self._array("FIRED", trial)[: len(fired[done - 1])] = fired[done - 1]
+        counters[2] = len(fired[done - 1])
+        for group in self.groups:
+            self._lay_under_way(trial, group, done, fired)
+
+    def _enter(self, trial: int) -> None:
+        """Take a trial over: what was released of late becomes a list of cells for each step."""
+        self.asleep[trial] = True
+        counters = self.program.counters[trial]
+        done, given = int(counters[0]), self._array("GIVEN", trial)
+        longest = max(self.groups, key=lambda group: group.lag, default=None)
+        for age in range(self.depth):
+            step, released = done - 1 - age, given
+            if age and longest:
+                past = self._array(f"PAST_{longest.name}", trial)
+                released = past[(step + 1) % len(past)] if age <= len(past) else given[:0]
+            fired = np.flatnonzero(released)
+            row = step % self.depth
+            self.arrays["HISTORY"][trial][row, : len(fired)] = fired
+            self.arrays["FIRED_THEN"][trial][row] = len(fired)
+        given[:] = 0
+        self.arrays["LAST"][trial][:] = -1
+        self.arrays["AWAKE"][trial][:] = np.arange(self.size)
+        counters[3], counters[4] = self.size, 0
+
+    def _bring_up(self, trial: int, done: int, last: Array) -> None:
+        """Bring the state of every cell to the present."""
+        if self.quiet is None:
+            return
+        late = np.flatnonzero((last >= 0) & (last < done))
+        before = {name: self._array(name, trial)[late].astype(np.float64) for name in self.names}
+        after = self.quiet.after(done - last[late], late, [before[name] for name in self.names])
+        for name, values in zip(self.names, after, strict=True):
+            self._array(name, trial)[late] = values
+
+    def _fired(self, trial: int, step: int) -> Array:
+        row = step % self.depth
+        fired: Array = self.arrays["HISTORY"][trial][row, : self.arrays["FIRED_THEN"][trial][row]]
+        return fired
+
+    def _lay_under_way(
+        self, trial: int, group: Arrivals, done: int, fired: dict[int, Array]
+    ) -> None:
+        """Fill the ring of a group, and what its cells released, from the lists of cells."""
+        ring, past = (self._array(f"{name}_{group.name}", trial) for name in ("RING", "PAST"))
+        rows = self.program.rows[group.name]
+        ring[:], past[:] = 0, 0
+        weight = self._array(f"WEIGHT_{group.name}", trial)
+        for step in range(done - len(past) - 1, done - 1):
+            if step in fired:
+                past[(step + 1) % len(past)][fired[step]] = 1
+        for step in range(done - group.lag, done - 1):
+            row = ring[(step + group.lag) % len(ring)]
+            for cell in fired[step]:
+                edges = slice(rows.start[cell], rows.start[cell + 1])
+                np.add.at(row, rows.place[edges], weight[0] if group.uniform else weight[edges])
+
+    def _lay_out(self) -> dict[str, PerTrial]:
+        """The arrays of this loop alone."""
+        trials, size, kind = self.program.trials, self.size, self.program._type
+        own: dict[str, PerTrial] = {}
+
+        def each(name: str, shape: tuple[int, ...], dtype: Any) -> None:
+            own[name] = PerTrial(np.zeros((trials, *shape), dtype), np.arange(trials))
+
+        each("LAST", (size,), np.int32)
+        each("AWAKE", (size,), np.int32)
+        each("STILL", (size,), np.bool_)
+        each("HISTORY", (self.depth, size), np.int32)
+        each("FIRED_THEN", (self.depth,), np.int64)
+        each("EXTERNAL", (size,), kind)
+        for group in self.groups:
+            each(f"ARRIVING_{group.name}", (size,), kind)
+        if self.quiet is not None:
+            shared = np.zeros(trials, dtype=np.int64)
+            for name, values in self.quiet.tables().items():
+                own[name] = PerTrial(np.ascontiguousarray(values.astype(kind))[None], shared)
+        return own
+
+    def _compile(self) -> Any:
+        program = self.program
+        (cells,) = program.parts
+        assert cells.steps is not None
+        step = cells.steps.listed("awake_cells", list(cells.constants), "awake", "AWAKE", "STILL")
+        reading = program.reading or Part("", "", {})
+        self.names = self.quiet.names if self.quiet else ()
+        left_out = {f"RING_{group.name}" for group in self.groups} | {"FIRED"}
+        left_out |= {f"PAST_{group.name}" for group in self.groups}
+        self.order = [name for name in program.arrays if name not in {*left_out, *self.arrays}]
+        self.order += self.arrays
+        loop = write_sleeping_loop(
+            self.groups,
+            step.call,
+            self.quiet,
+            events=program.events,
+            samples=reading.call,
+            arguments=self.order,
+        )
+        source = "\n".join(("", "", SORT, write_quiet(self.quiet), step.text, reading.text, loop))
+        return compile_source(source, exact=program.dtype is torch.float64).run
+
+    def _array(self, name: str, trial: int) -> Array:
+        return (self.arrays if name in self.arrays else self.program.arrays)[name][trial]
+
+
+def _arrivals(program: Program) -> Any:
+    """The groups of synapses, each with its one delay."""
+    if isinstance(program.network.neuron, Mixed):
+        raise CannotSleep("cells of several kinds are stepped kind by kind")
+    if program.task.cells is None:
+        raise CannotSleep("a current reaches every cell")
+    if program.by_hand:
+        raise CannotSleep("what is recorded is read outside the loop")
+    if program.releases:
+        raise CannotSleep("what cells release depends on earlier releases")
+    for key in program.groups:
+        if key == "electrical":
+            raise CannotSleep("gap junctions carry current at all times")
+        rows = program.rows[key]
+        if rows.lag is None:
+            if len(rows.place):
+                raise CannotSleep(f"delays of {key} connections differ")
+            continue
+        yield Arrivals(key, rows.lag, rows.uniform)
+
+
+def _quiet(program: Program) -> tuple[Quiet | None, float]:
+    """What cells do when left alone, and the share that may be at rest."""
+    (cells,) = program.parts
+    assert cells.steps is not None
+    network, like = program.network, program.like
+    rest = (network.neuron.init(like), {key: s.init(like) for key, s in network.groups()})
+    names = [program.neuron.names, {key: state.names for key, state in program.groups.items()}]
+    point = dict(zip(pytree.tree_leaves(names), pytree.tree_leaves(rest), strict=True))
+    try:
+        quiet = quiet_near(cells.steps, point)
+    except NotAffine:
+        return None, _unmoved(program, rest)
+    return quiet, quiet.share()
+
+
+def _unmoved(program: Program, rest: Any) -> float:
+    """Share of the cells at rest that a step without input leaves as they are."""
+    network, nothing = program.network, torch.zeros_like(program.like)
+    state, groups = rest
+    current, after = nothing, {}
+    for key, synapse in network.groups():
+        after[key], flowing = synapse.step(groups[key], nothing, state.v, program.task.dt)
+        current = current + flowing
+    then, given = network.neuron.step(state, current, program.task.dt)
+    same = given == 0
+    pairs = zip(pytree.tree_leaves((then, after)), pytree.tree_leaves(rest), strict=True)
+    for new, old in pairs:
+        same = same & (new == old)
+    return float(same.float().mean())
+
+
+def _check_worth(program: Program, at_rest: float) -> None:
+    task, size = program.task, program.size
+    assert task.cells is not None
+    if size < FEW:
+        raise CannotSleep("the network is small")
+    if at_rest < 0.9:
+        raise CannotSleep("cells fire or move without input")
+    if len(task.cells) * DRIVEN > size:
+        raise CannotSleep("many cells are driven")
+    if program.sampled and task.every < OFTEN:
+        raise CannotSleep("all cells are sampled often")
