@@ -9,7 +9,7 @@ from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affi
 from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.program import LoopSource, write_loop
-from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace
+from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace, with_values
 
 __all__ = [
     "Affine",
@@ -26,5 +26,6 @@ __all__ = [
     "compile_source",
     "compile_step",
     "trace",
+    "with_values",
     "write_loop",
 ]

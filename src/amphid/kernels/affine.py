@@ -155,7 +155,7 @@ class _Reader:
         return self._known(packet(*given, **options))
 
 
-def _tensor(number: float | bool) -> Tensor:
+def _tensor(number: complex) -> Tensor:
     """A plain number, in full precision."""
     real = isinstance(number, float)
     return torch.tensor(number, dtype=torch.float64 if real else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -215,3 +215,39 @@ def _needed(traced: Traced) -> Traced:
             needed |= {id(symbol) for symbol in read}
     constants = tuple(pair for pair in traced.constants if id(pair[0]) in needed)
     return Traced(traced.inputs, traced.outputs, tuple(kept[::-1]), constants, traced.structure)
+
+
+def with_values(traced: Traced) -> Traced:
+    """The same with the values of its parameters as constants, not as literals of the code.
+
+    Steps that differ in such values only then share their machine code.
+    """
+    constants = list(traced.constants)
+
+    def held(operation: Operation, operand: Any) -> Any:
+        value = operand.literal if isinstance(operand, Symbol) else operand
+        real = [
+            other.dtype
+            for other in operation.operands
+            if isinstance(other, Symbol) and other.literal is None and other.dtype.is_floating_point
+        ]
+        if not isinstance(value, float) or value in PLAIN or not real:
+            return operand
+        symbol = Symbol(f"p{len(constants)}", real[0], shared=True)
+        constants.append((symbol, torch.tensor(value, dtype=real[0])))
+        return symbol
+
+    operations = tuple(
+        replace(operation, operands=tuple(held(operation, own) for own in operation.operands))
+        if operation.function in LINEAR and operation.options.keys() <= {"alpha"}
+        else operation
+        for operation in traced.operations
+    )
+    return replace(traced, operations=operations, constants=tuple(constants))
+
+
+PLAIN = {0.0, 1.0, -1.0, 2.0, 0.5}
+"""Numbers that belong to equations more often than to parameters."""
+
+LINEAR = {"add", "sub", "rsub", "mul", "div", "where", "gt", "ge", "lt", "le"}
+"""Operations whose literals may as well be read from memory."""

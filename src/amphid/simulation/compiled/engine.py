@@ -95,7 +95,7 @@ class _Run:
 
     def all_steps(self) -> Recording:
         """Run to the end, or as far as one lets it."""
-        steps, note = self.task.steps, self.program.note
+        steps, note = self.task.steps, ""
         piece = 16
         try:
             while self.done < steps:
@@ -109,11 +109,11 @@ class _Run:
                 if self.task.progress:
                     self.task.progress(self.done, steps)
         except KeyboardInterrupt:
-            note += f"; interrupted after {self.done} of {steps} steps"
+            note = f"; interrupted after {self.done} of {steps} steps"
         finally:
             if self.pool:
                 self.pool.shutdown()
-        return self._recording(note)
+        return self._recording(self.program.note + note)
 
     def _go_to(self, end: int) -> None:
         """Bring every trial to the same step."""

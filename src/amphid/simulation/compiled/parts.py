@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Mixed
-from amphid.kernels import Symbol, Traced, UnknownOperation, trace, write_loop
+from amphid.kernels import Symbol, Traced, UnknownOperation, trace, with_values, write_loop
 from amphid.simulation.network import Network
 
 
@@ -83,7 +83,7 @@ def part(
 
     size: the name of the number of cells.
     """
-    traced = trace(step, *(state.tree for state in given))
+    traced = with_values(trace(step, *(state.tree for state in given)))
     read = [leaf for state in given for leaf in pytree.tree_leaves(state.names)]
     write = pytree.tree_leaves(list(results))
     by_name = dict(zip(read, traced.inputs, strict=True))

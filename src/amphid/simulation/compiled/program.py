@@ -37,9 +37,12 @@ class Program:
         self._compile()
         self.sleeping = self._sleeping(skip)
         kind = "double" if self.dtype is torch.float64 else "single"
-        self.note = f"compiled engine, explicit steps, {kind} precision"
-        if self.sleeping:
-            self.note += ", resting cells skipped"
+        self._note = f"compiled engine, explicit steps, {kind} precision"
+
+    @property
+    def note(self) -> str:
+        """How the steps were taken."""
+        return f"{self._note}, {self.sleeping.note()}" if self.sleeping else self._note
 
     def step(self, trial: int, steps: int) -> None:
         """Take steps with one trial: all of them, or fewer where there is no room for spikes."""

@@ -48,10 +48,11 @@ class Sleeping:
         if not insist:
             _check_worth(program, self.at_rest)
         self.depth = max(group.lag for group in self.groups) + 2 if self.groups else 2
+        self._pack()
         self.arrays = self._lay_out()
-        self._run = self._compile()
         self.asleep = [False] * program.trials
-        self.wait_until = [0] * program.trials
+        self._run = self._compile()
+        self.wait_until, self.skipped = [0] * program.trials, [0] * program.trials
         self.patience = [0 if insist else PATIENCE] * program.trials
 
     def step(self, trial: int, steps: int) -> None:
@@ -63,8 +64,9 @@ class Sleeping:
                 self.program.step_all(trial, min(steps, wait))
                 return
             self._enter(trial)
-        arrays = [self._array(name, trial) for name in self.order]
+        arrays, before = [self._array(name, trial) for name in self.order], int(counters[0])
         self._run(counters, steps, self.program.task.every, self.size, *arrays)
+        self.skipped[trial] += int(counters[0]) - before
         if counters[4] > 4 * self.size:
             counters[4] = 0
             if self.patience[trial]:
@@ -72,14 +74,24 @@ class Sleeping:
                 self.wait_until[trial] = int(counters[0]) + self.patience[trial]
                 self.patience[trial] *= 2
 
+    def note(self) -> str:
+        """In how many of the steps cells were left alone."""
+        taken = [int(counters[0]) for counters in self.program.counters]
+        if self.skipped == taken:
+            return "resting cells skipped"
+        share = sum(self.skipped) / max(sum(taken), 1)
+        return f"resting cells skipped in {share:.0%} of the steps"
+
     def leave(self, trial: int) -> None:
         """Give a trial back to the loop over all cells, everything in place."""
         if not self.asleep[trial]:
             return
-        self.asleep[trial] = False
         counters = self.program.counters[trial]
-        done, last = int(counters[0]), self.arrays["LAST"][trial]
-        self._bring_up(trial, done, last)
+        done = int(counters[0])
+        self._bring_up(trial, done)
+        self.asleep[trial] = False
+        for name in self.state:
+            self.program.arrays[name][trial][:] = self.cells[trial][name]
         fired = {done - 1 - age: self._fired(trial, done - 1 - age) for age in range(self.depth)}
         given = self._array("GIVEN", trial)
         given[fired[done - 1]] = 1
@@ -90,7 +102,6 @@ class Sleeping:
 
     def _enter(self, trial: int) -> None:
         """Take a trial over: what was released of late becomes a list of cells for each step."""
-        self.asleep[trial] = True
         counters = self.program.counters[trial]
         done, given = int(counters[0]), self._array("GIVEN", trial)
         longest = max(self.groups, key=lambda group: group.lag, default=None)
@@ -103,15 +114,18 @@ class Sleeping:
             row = step % self.depth
             self.arrays["HISTORY"][trial][row, : len(fired)] = fired
             self.arrays["FIRED_THEN"][trial][row] = len(fired)
-        given[:] = 0
-        self.arrays["LAST"][trial][:] = -1
+        self.asleep[trial] = True
+        for name in self.state:
+            self.cells[trial][name] = self.program.arrays[name][trial]
+        self.cells[trial]["GIVEN"], self.cells[trial]["LAST"] = 0, -1
         self.arrays["AWAKE"][trial][:] = np.arange(self.size)
         counters[3], counters[4] = self.size, 0
 
-    def _bring_up(self, trial: int, done: int, last: Array) -> None:
+    def _bring_up(self, trial: int, done: int) -> None:
         """Bring the state of every cell to the present."""
         if self.quiet is None:
             return
+        last = self._array("LAST", trial)
         late = np.flatnonzero((last >= 0) & (last < done))
         before = {name: self._array(name, trial)[late].astype(np.float64) for name in self.names}
         after = self.quiet.after(done - last[late], late, [before[name] for name in self.names])
@@ -148,19 +162,31 @@ class Sleeping:
         def each(name: str, shape: tuple[int, ...], dtype: Any) -> None:
             own[name] = PerTrial(np.zeros((trials, *shape), dtype), np.arange(trials))
 
-        each("LAST", (size,), np.int32)
         each("AWAKE", (size,), np.int32)
         each("STILL", (size,), np.bool_)
         each("HISTORY", (self.depth, size), np.int32)
         each("FIRED_THEN", (self.depth,), np.int64)
-        each("EXTERNAL", (size,), kind)
-        for group in self.groups:
-            each(f"ARRIVING_{group.name}", (size,), kind)
         if self.quiet is not None:
             shared = np.zeros(trials, dtype=np.int64)
             for name, values in self.quiet.tables().items():
                 own[name] = PerTrial(np.ascontiguousarray(values.astype(kind))[None], shared)
         return own
+
+    def _pack(self) -> None:
+        """All that belongs to a cell side by side in memory: cells are visited here and there."""
+        program, kind = self.program, np.dtype(self.program._type)
+        trees = [program.neuron.names, [state.names for state in program.groups.values()]]
+        self.state = [*pytree.tree_leaves(trees), "GIVEN"]
+        fields = [(name, program.arrays[name].rows.dtype) for name in self.state]
+        fields += [("LAST", np.dtype(np.int32)), ("EXTERNAL", kind)]
+        fields += [(f"ARRIVING_{group.name}", kind) for group in self.groups]
+        fields.sort(key=lambda field: -field[1].itemsize)
+        names, kinds = zip(*fields, strict=True)
+        widths = np.array([one.itemsize for one in kinds])
+        self.packed = set(names)
+        layout = {"names": names, "formats": kinds, "offsets": np.cumsum(widths) - widths}
+        layout["itemsize"] = 1 << int(widths.sum() - 1).bit_length()  # few lie across two lines
+        self.cells = np.zeros((program.trials, self.size), np.dtype(layout))  # type: ignore[call-overload]
 
     def _compile(self) -> Any:
         program = self.program
@@ -171,8 +197,8 @@ class Sleeping:
         self.names = self.quiet.names if self.quiet else ()
         left_out = {f"RING_{group.name}" for group in self.groups} | {"FIRED"}
         left_out |= {f"PAST_{group.name}" for group in self.groups}
-        self.order = [name for name in program.arrays if name not in {*left_out, *self.arrays}]
-        self.order += self.arrays
+        own = [*sorted(self.packed), *self.arrays]
+        self.order = [*(name for name in program.arrays if name not in {*left_out, *own}), *own]
         loop = write_sleeping_loop(
             self.groups,
             step.call,
@@ -185,7 +211,12 @@ class Sleeping:
         return compile_source(source, exact=program.dtype is torch.float64).run
 
     def _array(self, name: str, trial: int) -> Array:
-        return (self.arrays if name in self.arrays else self.program.arrays)[name][trial]
+        if name in self.arrays:
+            return self.arrays[name][trial]
+        if name in self.packed and self.asleep[trial]:
+            values: Array = self.cells[trial][name]
+            return values
+        return self.program.arrays[name][trial]
 
 
 def _arrivals(program: Program) -> Any:

@@ -52,14 +52,14 @@ def write_quiet(quiet: Quiet | None) -> str:
 
 
 def _wake(quiet: Quiet, states: Sequence[str]) -> str:
+    # without a branch on k: a wrong guess would wait for memory, cell after cell
     lines = ["@inner", f"def wake(i, k, POWER, FAR, REST, {', '.join(states)}):"]
-    lines += ["    r = i if REST.shape[1] > 1 else 0", f"    k, j = k % {SHORT}, k // {SHORT}"]
+    lines += ["    r = i if REST.shape[1] > 1 else 0"]
+    lines += [f"    k, j = k & {SHORT - 1}, min(k >> {SHORT.bit_length() - 1}, len(FAR) - 1)"]
     read = sorted({c for _, c in quiet.moving})
     moved = sorted({s for s, _ in quiet.moving})
-    lines += [f"    y{c} = S{c}[i] - REST[{c}, r]" for c in read]
-    lines += ["    if j > 0:", "        j = min(j, len(FAR) - 1)"]
-    lines += [f"        z{s} = {_product(quiet, s, 'FAR[j', 'y')}" for s in moved]
-    lines += [f"        y{s} = z{s}" for s in moved if s in read] or ["        pass"]
+    lines += [f"    x{c} = S{c}[i] - REST[{c}, r]" for c in read]
+    lines += [f"    y{c} = {_product(quiet, c, 'FAR[j', 'x') or f'x{c}'}" for c in read]
     lines += [f"    S{s}[i] = REST[{s}, r] + ({_product(quiet, s, 'POWER[k', 'y')})" for s in moved]
     return "\n".join(lines)
 
