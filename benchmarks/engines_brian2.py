@@ -3,7 +3,8 @@
     python engines_brian2.py NETWORK.npz FOLDER
 
 Builds and compiles, tells the CPU seconds that took, then runs once for every line it is given and
-tells the CPU seconds of the simulation loop and the spikes, as lines of JSON.
+tells the CPU seconds of the simulation loop, the spikes and the largest memory of any process it
+started, the compiler included, as lines of JSON.
 """
 
 import json
@@ -13,8 +14,10 @@ import time
 
 import numpy as np
 from brian2 import (
+    Hz,
     Network,
     NeuronGroup,
+    PoissonInput,
     SpikeMonitor,
     Synapses,
     defaultclock,
@@ -50,23 +53,48 @@ def coba(given):
 
 
 def brunel(given):
-    """Pulses of 0.1 and -0.5 mV, and a drive for each cell."""
+    """Pulses of 0.1 and -0.5 mV, and Poisson pulses of 0.1 mV from outside."""
     cells = NeuronGroup(
         len(given["v"]),
-        """dv/dt = (drive - v) / (20*ms) : volt (unless refractory)
-           drive : volt (constant)""",
+        "dv/dt = -v / (20*ms) : volt (unless refractory)",
         threshold="v > 20*mV",
         reset="v = 10*mV",
         refractory=2 * ms,
         method="exact",
     )
-    cells.drive = given["drive"] * mV
     on_pre = "v += {} * mV * int(not_refractory)"
     return [
         cells,
         connected(cells, given, 1, on_pre.format("0.1"), delay=1.5 * ms),
         connected(cells, given, -1, on_pre.format("(-0.5)"), delay=1.5 * ms),
+        # 1,000 sources at twice the rate that just reaches threshold
+        PoissonInput(cells, "v", N=1000, rate=20 * Hz, weight=0.1 * mV),
     ]
+
+
+def fly(given):
+    """The published equations, with one refractory period for all but the driven cells."""
+    cells = NeuronGroup(
+        len(given["v"]),
+        """dv/dt = (-52*mV - v + g) / (20*ms) : volt (unless refractory)
+           dg/dt = -g / (5*ms) : volt (unless refractory)
+           period : second (constant)""",
+        method="linear",
+        threshold="v > -45*mV",
+        reset="v = -52*mV; g = 0*mV",
+        refractory="period",
+    )
+    period = np.full(len(given["v"]), 2.2)
+    period[given["driven"]] = 0.0
+    cells.period = period * ms
+    synapses = Synapses(cells, cells, "w : volt", on_pre="g += w", delay=1.8 * ms)
+    synapses.connect(i=given["pre"], j=given["post"])
+    synapses.w = given["synapses"] * given["sign"] * 0.275 * mV
+    inputs = [
+        PoissonInput(cells[int(i) : int(i) + 1], "v", N=1, rate=150 * Hz, weight=68.75 * mV)
+        for i in given["driven"]
+    ]
+    return [cells, synapses, *inputs]
 
 
 def connected(cells, given, sign, on_pre, **delay):
@@ -84,7 +112,7 @@ def main():
     began = cpu_seconds()
     set_device("cpp_standalone", build_on_run=False, directory=folder + "/build")
     defaultclock.dt = 0.1 * ms
-    parts = {"COBA": coba, "Brunel": brunel}[str(given["name"])](given)
+    parts = {"coba": coba, "brunel": brunel, "fly": fly}[str(given["equations"])](given)
     parts[0].v = given["v"] * mV
     spikes = SpikeMonitor(parts[0])
     Network(*parts, spikes).run(int(given["steps"]) * defaultclock.dt)
@@ -92,7 +120,11 @@ def main():
     print(json.dumps({"build": cpu_seconds() - began}), flush=True)
     for _ in sys.stdin:
         device.run(folder + "/build", with_output=False, run_args=[])
-        told = {"loop": device._last_run_time, "spikes": int(spikes.num_spikes)}
+        told = {
+            "loop": device._last_run_time,
+            "spikes": int(spikes.num_spikes),
+            "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        }
         print(json.dumps(told), flush=True)
 
 
