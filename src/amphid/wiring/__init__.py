@@ -16,6 +16,7 @@ from amphid.wiring.celegans import (
 )
 from amphid.wiring.connectome import KINDS, Cells, Connections, Connectome
 from amphid.wiring.files import read, write
+from amphid.wiring.flies import flywire, larval_fly
 from amphid.wiring.graph import (
     Degrees,
     components,
@@ -60,9 +61,11 @@ __all__ = [
     "degrees",
     "distance_dependent",
     "fixed_indegree",
+    "flywire",
     "from_matrix",
     "graph",
     "hubs",
+    "larval_fly",
     "layered",
     "motifs",
     "path_lengths",
