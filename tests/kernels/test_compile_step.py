@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import (
     ALIF,
+    ClearingLIF,
     LIF,
     NMDA,
     AdEx,
@@ -68,6 +69,7 @@ NEURONS: dict[str, tuple[Neuron[Any], float]] = {
     "LIF learned": (LIF(tau=learned(20.0), resistance=learned(0.1), surrogate=Arctan()), 400.0),
     "ThresholdIntegrator": (ThresholdIntegrator(), 400.0),
     "LeakyIntegrator": (LeakyIntegrator(tau=each(20.0)), 400.0),
+    "ClearingLIF": (ClearingLIF(period=3.0), 400.0),
     "ALIF": (ALIF(surrogate=Triangle(2.0), reset_gradient=True), 400.0),
     "ALIF per cell": (ALIF(tau_adaptation=each(50.0), jump=learned(2.0)), 400.0),
     "Izhikevich": (Izhikevich(), 900.0),

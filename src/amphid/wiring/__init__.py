@@ -3,6 +3,7 @@
 from amphid.wiring.builders import (
     distance_dependent,
     fixed_indegree,
+    heavy_tailed,
     layered,
     random,
     shuffled,
@@ -64,6 +65,7 @@ __all__ = [
     "flywire",
     "from_matrix",
     "graph",
+    "heavy_tailed",
     "hubs",
     "larval_fly",
     "layered",
