@@ -15,7 +15,6 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import (
     ALIF,
-    ClearingLIF,
     LIF,
     NMDA,
     AdEx,
@@ -23,6 +22,7 @@ from amphid.dynamics import (
     AlphaConductance,
     Arctan,
     BinaryThreshold,
+    ClearingLIF,
     Conductance,
     Delta,
     DoubleExponential,

@@ -17,13 +17,13 @@ import amphid as am
 from amphid import dynamics
 from amphid.dynamics import (
     ALIF,
-    ClearingLIF,
     LIF,
     NMDA,
     AdEx,
     Alpha,
     AlphaConductance,
     BinaryThreshold,
+    ClearingLIF,
     Conductance,
     Delta,
     DoubleExponential,

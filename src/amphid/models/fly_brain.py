@@ -82,8 +82,8 @@ def fly_drive(
     """Poisson spikes that each raise v by 68.75 mV within a step, and so make a cell fire.
 
     cells: driven ones of a `fly_brain`. rate: spikes per ms (0.15 is 150 Hz, as published).
-    duration, dt: ms. A spike that comes one step after another is lost, as in the published program,
-    which leaves rate / (1 + rate * dt).
+    duration, dt: ms. A spike that comes one step after another is lost, as in the published
+    program, which leaves rate / (1 + rate * dt).
     """
     neuron = network.neuron
     if not isinstance(neuron, ClearingLIF):
