@@ -119,6 +119,7 @@ def test_a_matrix_that_ends_early_is_refused(tmp_path: Path) -> None:
         flies.read_larval_fly(tmp_path / "cut.zip", "axo-axonic")
 
 
+@pytest.mark.reference
 def test_the_four_kinds_of_contact_of_the_larva_sum_to_all() -> None:
     if not (DATA / flies.LARVA).is_dir():
         pytest.skip("AMPHID_DATA does not hold the larva")

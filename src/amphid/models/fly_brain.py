@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from amphid.dynamics import ClearingLIF, Delta
 from amphid.simulation import Network, Stimulus, poisson
-from amphid.wiring import Connectome
+from amphid.wiring import Cells, Connectome, heavy_tailed
 from amphid.wiring.connectome import Which
 
 RESISTANCE = 0.01  # GOhm; with 2000 pF it makes the 20 ms, and cancels from everything else
@@ -71,6 +73,26 @@ def fly_brain(
     )
 
 
+def generated_fly(*, cells: int = 138_639, generator: torch.Generator) -> Connectome:
+    """A made-up brain with the size and the degrees of the adult fly's, where that is missing.
+
+    Cells have 108.86 connections of 3.4 synapses on average, both with heavy tails; 30 % inhibit.
+    The 21 cells of class "driven" excite and have many, but not the most, connections out. There
+    are no cell types and no modules: it says how much work such a brain is, not what flies do.
+    Raises ValueError for fewer than 30 cells.
+    """
+    if cells < 30:
+        raise ValueError(f"cells must be at least 30, so that 21 of them can excite; got {cells}.")
+    made = heavy_tailed(cells, outdegree=108.86, generator=generator)
+    exciting = np.flatnonzero(made.cells.kind == "excitatory")
+    degree = np.bincount(made.connections.pre, minlength=cells)[exciting]
+    first = min(200, len(exciting) - 21)
+    classes = made.cells.cell_class.copy()
+    classes[exciting[np.argsort(-degree, kind="stable")[first : first + 21]]] = "driven"
+    named = Cells(made.cells.name, kind=made.cells.kind, cell_class=classes)
+    return replace(made, cells=named, name="generated fly")
+
+
 def fly_drive(
     network: Network,
     *cells: Which,
@@ -85,16 +107,16 @@ def fly_drive(
     duration, dt: ms. A spike that comes one step after another is lost, as in the published
     program, which leaves rate / (1 + rate * dt).
     """
-    neuron = network.neuron
-    if not isinstance(neuron, ClearingLIF):
-        raise TypeError(f"fly_drive is for a fly_brain, got a network of {neuron!r}.")
-    charge = KICK / float(neuron.lift(dt)) * float(neuron.tau_synapse)
     chosen = network.connectome.select(*cells).tolist()
+    probe = torch.zeros(len(network.connectome), dtype=torch.float64)
+    rest = network.neuron.init(probe)
+    lifted, _ = network.neuron.step(rest, probe + 1.0, dt)
+    by_one_pA = float((lifted.v - rest.v)[0])
     return poisson(
         network.connectome,
         *chosen,
         rate=rate,
-        amplitude=charge / dt,
+        amplitude=KICK / by_one_pA,
         duration=duration,
         dt=dt,
         generator=generator,

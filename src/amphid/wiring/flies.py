@@ -21,7 +21,13 @@ LARVA_ARCHIVE = "Supplementary-Data-S1.zip"
 LARVA_REFERENCE = "Winding et al. 2023, Science 379:eadd9330, doi 10.1126/science.add9330."
 
 FLYWIRE = "flywire_shiu2024"
-FLYWIRE_FILES = ("Completeness_783.csv", "Connectivity_783.parquet")
+FLYWIRE_FILES: Mapping[int, tuple[str, str]] = {
+    783: ("Completeness_783.csv", "Connectivity_783.parquet"),
+    630: (
+        "2023_03_23_completeness_630_final.csv",
+        "2023_03_23_connectivity_630_final.parquet",
+    ),
+}
 FLYWIRE_REFERENCE = (
     "Dorkenwald et al. 2024, Nature 634:124-138, doi 10.1038/s41586-024-07558-y; edge list of Shiu "
     "et al. 2024, Nature 634:210-219, doi 10.1038/s41586-024-07763-9."
@@ -87,14 +93,18 @@ def read_larval_fly(archive: Path, contacts: Contacts = "all") -> Connectome:
     return Connectome(cells, wires, name="larval-fly", references=(LARVA_REFERENCE,))
 
 
-def flywire() -> Connectome:
-    """The brain of the adult fly, FlyWire version 783: 138,639 neurons by root id.
+def flywire(version: int = 783) -> Connectome:
+    """The brain of the adult fly, FlyWire version 783 (138,639 neurons by root id) or 630.
 
     Synapses and signs are those of the edge list of Shiu et al. 2024, made from predicted
     transmitters. Read from `AMPHID_DATA` or from what `amphid connectome fetch flywire-783`
     brought; raises FileNotFoundError, with the way out, where neither has it.
     """
-    index, edges = (data_file(FLYWIRE, name, "flywire-783") for name in FLYWIRE_FILES)
+    if version not in FLYWIRE_FILES:
+        known = " or ".join(map(str, FLYWIRE_FILES))
+        raise ValueError(f"version must be {known}, got {version!r}.")
+    names = FLYWIRE_FILES[version]
+    index, edges = (data_file(FLYWIRE, name, f"flywire-{version}") for name in names)
     return read_flywire(index, edges)
 
 
