@@ -19,6 +19,7 @@ from amphid.dynamics import (
     LIF,
     AdEx,
     BinaryThreshold,
+    ClearingLIF,
     EscapeRate,
     FastSigmoid,
     FitzHughNagumo,
@@ -63,6 +64,7 @@ NEURONS = {
     "ThresholdIntegrator": Case(ThresholdIntegrator),
     "LeakyIntegrator": Case(LeakyIntegrator),
     "ALIF": Case(ALIF),
+    "ClearingLIF": Case(ClearingLIF),
     "Izhikevich": Case(Izhikevich),
     "AdEx": Case(AdEx, drive=2000.0),
     "HodgkinHuxley": Case(HodgkinHuxley, drive=2000.0),
@@ -371,6 +373,7 @@ POSITIVE = [
     (ThresholdIntegrator, ("capacitance",)),
     (LeakyIntegrator, ("tau", "resistance")),
     (ALIF, ("tau", "resistance", "tau_adaptation")),
+    (ClearingLIF, ("tau", "tau_synapse", "resistance")),
     (Izhikevich, ("capacitance", "k", "a")),
     (AdEx, ("capacitance", "g_leak", "sharpness", "tau_w")),
     (HodgkinHuxley, ("capacitance", "g_sodium", "g_potassium", "g_leak")),
@@ -396,7 +399,7 @@ def test_a_value_that_must_be_positive_says_so(
 
 
 @pytest.mark.parametrize(
-    "make", [LIF, ThresholdIntegrator, ALIF, Izhikevich, AdEx, BinaryThreshold]
+    "make", [LIF, ThresholdIntegrator, ALIF, ClearingLIF, Izhikevich, AdEx, BinaryThreshold]
 )
 def test_a_surrogate_that_is_none_says_so(make: Callable[..., nn.Module]) -> None:
     assert make(surrogate=FastSigmoid(2.0))

@@ -54,7 +54,11 @@ class TestStudy:
 
     def test_the_list_has_every_study_with_its_claim(self, amphid) -> None:
         listed = amphid("study", "list", "--json").document
-        assert [study["name"] for study in listed] == ["worm-classic", "worm-touch"]
+        assert [study["name"] for study in listed] == [
+            "worm-classic",
+            "worm-touch",
+            "whole-fly-brain",
+        ]
         assert all(study["claim"] and study["published"] for study in listed)
 
     def test_a_misspelled_study_brings_the_nearest(self, amphid) -> None:

@@ -214,6 +214,8 @@ def test_every_data_set_says_where_it_is_from_and_how_a_copy_is_proved() -> None
 def test_names_are_found_by_folder_and_misspelled_ones_bring_the_nearest() -> None:
     assert data_set("larval_drosophila_winding2023").name == "larval-drosophila"
     assert data_set("Worm_Web_Sim").name == "worm-web-sim"
+    assert data_set("larval-fly").name == "larval-drosophila"
+    assert data_set("larval-fly-axo-axonic").name == "larval-drosophila-axo-axonic"
     with pytest.raises(KeyError, match="Did you mean larval-drosophila"):
         data_set("larval-drosphila")
     for name in ELSEWHERE:
@@ -274,12 +276,17 @@ def test_the_worm_of_the_web_is_read_from_its_two_scripts(
         worm_web_sim.extract(folder)
 
 
+INSIDE = "Supplementary-Data-S1"
+
+
 def larva(folder: Path, rows: list[str]) -> None:
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / "Supplementary-Data-S1.zip", "w") as archive:
-        archive.writestr(reading.MATRIX, "\n".join([",5,3,11", *rows]) + "\n")
+        archive.writestr(
+            f"{INSIDE}/all-all_connectivity_matrix.csv", "\n".join([",5,3,11", *rows]) + "\n"
+        )
         annotations = "left_id,right_id,celltype\n5,11,sensory\nno pair,3,KC\n"
-        archive.writestr(reading.ANNOTATIONS, annotations)
+        archive.writestr(f"{INSIDE}/annotations.csv", annotations)
 
 
 def test_the_larva_is_read_out_of_the_zip_row_by_row(
@@ -325,9 +332,18 @@ def test_the_edge_list_of_the_fly_keeps_its_signs(
         DATA_SETS["flywire-783"].read(DATA_SETS["flywire-783"])
 
 
-@pytest.mark.parametrize("name", ["larval-drosophila", "flywire-visual-types", "worm-web-sim"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "larval-drosophila",
+        "larval-fly-axo-dendritic",
+        "larval-fly-dendro-axonic",
+        "flywire-visual-types",
+        "worm-web-sim",
+    ],
+)
 def test_published_data_sets_have_the_published_size(name: str) -> None:
-    data = DATA_SETS[name]
+    data = data_set(name)
     if "AMPHID_DATA" not in os.environ or data.here() is None:
         pytest.skip(f"{name} is not in AMPHID_DATA")
     read: Connectome = data.read(data)

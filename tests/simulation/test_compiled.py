@@ -23,6 +23,7 @@ from amphid.dynamics import (
     Alpha,
     AlphaConductance,
     BinaryThreshold,
+    ClearingLIF,
     Conductance,
     Delta,
     DoubleExponential,
@@ -81,6 +82,7 @@ NEURONS: dict[str, tuple[Any, float]] = {
     "Graded": (Graded, 0.5),
     "BinaryThreshold": (lambda: BinaryThreshold(v_threshold=150.0), 130.0),
     "EscapeRate": (lambda: EscapeRate(generator=torch.Generator().manual_seed(7)), 130.0),
+    "ClearingLIF": (lambda: ClearingLIF(period=each(3.0)), 180.0),
     "Refractory": (lambda: Refractory(LIF(), period=4.0), 180.0),
     "Refractory per cell": (lambda: Refractory(AdEx(), period=each(4.0)), 900.0),
     "Mixed": (

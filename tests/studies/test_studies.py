@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from amphid import studies
-from amphid.studies import Report, Settings, Study, WormClassic, WormTouch
+from amphid.studies import Report, Settings, Study, WholeFlyBrain, WormClassic, WormTouch
 from amphid.studies.touch_test import CONDITIONS, fractions, ordered
 from amphid.studies.worm_classic import GOLDEN
 from amphid.studies.worm_touch import judged
 
-STUDIES = [WormClassic(), WormTouch()]
+STUDIES = [WormClassic(), WormTouch(), WholeFlyBrain()]
 
 needs_worm_web_sim = pytest.mark.skipif(
     not (Path(os.environ.get("AMPHID_DATA", "")) / "worm_web_sim").is_dir(),

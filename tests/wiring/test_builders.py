@@ -326,3 +326,31 @@ def test_pieces_do_not_change_the_law_of_distance(monkeypatch):
     assert not net.matrix().diagonal().any()
     sigma = math.sqrt((chance * (1 - chance)).sum())
     assert abs(len(net.connections) - chance.sum()) <= 5 * sigma
+
+
+# --- heavy tails
+
+
+def test_a_heavy_tailed_network_has_the_degrees_and_synapses_it_was_asked_for():
+    """Log-normal times Poisson has the variance m + m^2 (e^{s^2} - 1)."""
+    cells, mean, spread = 4999, 40.0, 0.7
+    net = builders.heavy_tailed(
+        cells, outdegree=mean, spread=spread, synapses=6.0, synapse_spread=0.5, generator=seeded()
+    )
+    wires, expected = net.connections, mean + mean**2 * (math.exp(spread**2) - 1)
+    outs = np.bincount(wires.pre, minlength=cells)
+    ins = np.bincount(wires.post, minlength=cells)
+    assert outs.mean() == pytest.approx(mean, rel=0.01)
+    for degree in (outs, ins):
+        assert degree.var() == pytest.approx(expected, rel=0.2)
+    assert abs(np.corrcoef(outs, ins)[0, 1]) < 0.05
+    assert 6.0 < wires.synapses.mean() < 7.0  # rounded up
+    assert wires.synapses.min() >= 1
+    assert (np.diff(wires.pre) >= 0).all()
+
+
+def test_cells_of_a_heavy_tailed_network_excite_or_inhibit_all_their_targets():
+    net = builders.heavy_tailed(101, outdegree=7.0, inhibitory=0.3, generator=seeded())
+    assert (net.cells.kind == "inhibitory").sum() == 30
+    expected = np.where(net.cells.kind == "inhibitory", -1, 1)[net.connections.pre]
+    np.testing.assert_array_equal(net.connections.sign, expected)

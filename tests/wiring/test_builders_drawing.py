@@ -23,6 +23,7 @@ DRAWN = {
     "layered": lambda g: builders.layered(11, 13, probability=0.5, generator=g),
     "random": lambda g: builders.random(31, probability=0.2, generator=g),
     "fixed_indegree": lambda g: builders.fixed_indegree(31, indegree=5, generator=g),
+    "heavy_tailed": lambda g: builders.heavy_tailed(31, outdegree=5.0, generator=g),
     "small_world": lambda g: builders.small_world(31, neighbors=4, rewiring=0.5, generator=g),
     "distance_dependent": lambda g: builders.distance_dependent(cloud(31), scale=99.0, generator=g),
     "shuffled": lambda g: builders.shuffled(RING, generator=g),

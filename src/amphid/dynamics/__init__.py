@@ -1,6 +1,7 @@
 """What one cell or one synapse does in one step."""
 
 from amphid.dynamics.binary import BinaryThreshold, EscapeRate
+from amphid.dynamics.clearing import ClearingLIF
 from amphid.dynamics.conductance import FitzHughNagumo, HodgkinHuxley, MorrisLecar
 from amphid.dynamics.gating import ExponentialRate, Gate, LinearRate, Rate, SigmoidRate
 from amphid.dynamics.graded import GapJunction, Graded, GradedSynapse, graded_synapses
@@ -32,6 +33,7 @@ __all__ = [
     "AlphaConductance",
     "Arctan",
     "BinaryThreshold",
+    "ClearingLIF",
     "Conductance",
     "ConductanceSynapse",
     "Crossing",

@@ -17,7 +17,7 @@ from amphid.wiring import Cells, Connections, Connectome
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNITS = {"v": "mV", "threshold": "mV", "g": "nS", "u": "pA", "w": "pA"}
+UNITS = {"v": "mV", "threshold": "mV", "g": "nS", "u": "pA", "w": "pA", "synaptic": "pA"}
 """Units of recorded variables; what is not named here is a pure number."""
 
 

@@ -57,6 +57,8 @@ class Study(ABC):
 
     name: ClassVar[str]
     claim: ClassVar[str]
+    cells: ClassVar[int] = 397
+    """Cells of its largest network, which decides how many threads are worth their while."""
     published: ClassVar[str]
     """The published figure, in words, as `amphid study list` prints it."""
 

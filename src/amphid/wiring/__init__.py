@@ -3,6 +3,7 @@
 from amphid.wiring.builders import (
     distance_dependent,
     fixed_indegree,
+    heavy_tailed,
     layered,
     random,
     shuffled,
@@ -16,6 +17,7 @@ from amphid.wiring.celegans import (
 )
 from amphid.wiring.connectome import KINDS, Cells, Connections, Connectome
 from amphid.wiring.files import read, write
+from amphid.wiring.flies import flywire, larval_fly
 from amphid.wiring.graph import (
     Degrees,
     components,
@@ -60,9 +62,12 @@ __all__ = [
     "degrees",
     "distance_dependent",
     "fixed_indegree",
+    "flywire",
     "from_matrix",
     "graph",
+    "heavy_tailed",
     "hubs",
+    "larval_fly",
     "layered",
     "motifs",
     "path_lengths",

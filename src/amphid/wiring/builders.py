@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from amphid.wiring.connectome import Cells, Connections, Connectome, Indices
-from amphid.wiring.sampling import chosen, distinct, pieces, uniform
+from amphid.wiring.sampling import chosen, counts, distinct, normal, pieces, uniform
 
 Ends = tuple[NDArray[Any], ...]
 
@@ -186,6 +186,55 @@ def distance_dependent(
     delay = np.nan if pace is None else distance / pace
     cells = Cells([f"C{number}" for number in range(size)], position=place)
     return Connectome(cells, Connections(pre, post, delay=delay), name="distance dependent")
+
+
+def heavy_tailed(
+    cells: int,
+    *,
+    outdegree: float,
+    spread: float = 1.1,
+    synapses: float = 2.9,
+    synapse_spread: float = 1.0,
+    inhibitory: float = 0.3,
+    generator: torch.Generator,
+) -> Connectome:
+    """A sparse network with the heavy tails of a brain: few cells have very many connections.
+
+    outdegree: connections of a cell, on average; how many it is expected to have is log-normal, and
+        so, independently, is how attractive a cell is as a target. spread: standard deviation of
+        the logarithm of both.
+    synapses: of a connection, the mean of a log-normal number that is rounded up.
+        synapse_spread: standard deviation of its logarithm.
+    inhibitory: share of inhibitory cells, named, placed and signed as in `random`.
+
+    With 138,639 cells and an out-degree of 109 it has the size of the adult fly's brain; cell types
+    and modules it has none. Connections come in the order of their presynaptic cells. Some go back
+    to the cell they come from, and some stand twice. Needs 13 bytes for each connection.
+    Raises ValueError or TypeError for values out of range.
+    """
+    size, source = _whole("cells", cells), _drawing(generator)
+    mean, sigma = _positive("outdegree", outdegree), _real("spread", spread)
+    middle = (
+        np.log(_positive("synapses", synapses)) - _real("synapse_spread", synapse_spread) ** 2 / 2
+    )
+    population = _excitatory_and_inhibitory(size, _share("inhibitory", inhibitory))
+    expected, pull = (np.exp(sigma * normal(size, source)) for _ in range(2))
+    degree = counts(expected * (mean * size / expected.sum()), source)
+    reached = np.cumsum(pull) / pull.sum()
+    total = int(degree.sum())
+    post, synapse = np.empty(total, np.int32), np.empty(total, np.float32)
+    for start in range(0, total, 1 << 20):
+        part = slice(start, min(start + (1 << 20), total))
+        drawn = np.searchsorted(reached, uniform(part.stop - start, source))
+        post[part] = np.minimum(drawn, size - 1)
+        synapse[part] = np.ceil(np.exp(middle + synapse_spread * normal(part.stop - start, source)))
+    pre = np.repeat(np.arange(size, dtype=np.int32), degree)
+    signs = np.where(population.kind == "inhibitory", -1, 1).astype(np.int8)
+    columns = pre, post, synapse, np.repeat(signs, degree)
+    for column in columns:
+        column.flags.writeable = False  # then it is kept as it is, not copied
+    wires = Connections(pre, post, synapses=synapse, sign=columns[3])
+    return Connectome(population, wires, name="heavy tailed")
 
 
 def shuffled(connectome: Connectome, *, swaps: int = 10, generator: torch.Generator) -> Connectome:

@@ -12,6 +12,26 @@ def cache_folder() -> Path:
     return Path(home) / "amphid"
 
 
+def data_file(folder: str, name: str, fetched_as: str) -> Path:
+    """A file of a data set: in `AMPHID_DATA`, else in the cache; gzipped ones count.
+
+    Raises FileNotFoundError, with the way out, when it is in neither.
+    """
+    given = os.environ.get("AMPHID_DATA")
+    places = [Path(given) / folder] if given else []
+    places.append(cache_folder() / folder)
+    for place in places:
+        for path in (place / name, place / f"{name}.gz"):
+            if path.is_file():
+                return path
+    looked = " and ".join(str(place) for place in places)
+    raise FileNotFoundError(
+        f"The data set {fetched_as!r} is not on this machine: there is no {name} in {looked}. "
+        f"Fetch it with: amphid connectome fetch {fetched_as} (or set AMPHID_DATA to the folder "
+        f"that holds {folder}/{name})."
+    )
+
+
 def data_folder(name: str) -> Path:
     """Folder of a data set: in `AMPHID_DATA` when it is there, else among the fetched ones.
 

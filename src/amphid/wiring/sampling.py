@@ -80,6 +80,18 @@ def uniform(shape: int | tuple[int, ...], generator: torch.Generator) -> NDArray
     return drawn.cpu().numpy()
 
 
+def normal(size: int, generator: torch.Generator) -> NDArray[np.float64]:
+    """Numbers [size] of the standard normal distribution."""
+    drawn = torch.randn(size, generator=generator, device=generator.device, dtype=torch.float64)
+    return drawn.cpu().numpy()
+
+
+def counts(mean: NDArray[np.float64], generator: torch.Generator) -> Indices:
+    """Poisson numbers of those means, entry by entry."""
+    drawn = torch.poisson(torch.from_numpy(mean).to(generator.device), generator=generator)
+    return drawn.cpu().numpy().astype(np.int64)
+
+
 def integers(below: int, count: int, generator: torch.Generator) -> Indices:
     """Whole numbers [count], uniform from 0 up to but not including `below`."""
     drawn = torch.randint(below, (count,), generator=generator, device=generator.device)

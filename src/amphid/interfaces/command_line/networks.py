@@ -53,14 +53,14 @@ def load(typed: str, folder: Path | None = None) -> Loaded:
 
     Raises FileNotFoundError, with near names, when there is neither.
     """
-    from amphid.interfaces.data_sets import DATA_SETS
+    from amphid.interfaces.data_sets import named
     from amphid.wiring import celegans, files
 
     if typed == SHIPPED:
         return Loaded(celegans(), typed)
-    if data := DATA_SETS.get(typed):
+    if data := named(typed):
         read = data.read(data)
-        return Loaded(read, typed, tuple(Input.of(data.find(name)) for name in data.needed))
+        return Loaded(read, data.name, tuple(Input.of(data.find(name)) for name in data.needed))
     path = (folder or Path()) / Path(typed).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"There is no network and no file {typed!r}.{_near(typed, path)}")

@@ -17,8 +17,6 @@ from amphid.interfaces.command_line.parsing import add_global_options, choices
 if TYPE_CHECKING:
     from amphid.studies import Report, Study
 
-WORM = 397  # cells; the studies there are run on networks of this size
-
 _EXAMPLES = """\
 The exit code is 0 whether or not the claim holds: a claim that does not reproduce is a result.
 
@@ -46,10 +44,11 @@ def add(commands: Any) -> None:
 
 def studies() -> dict[str, Study]:
     """The studies by name: the one place where a name that a person types becomes one."""
+    from amphid.studies.whole_fly_brain import WholeFlyBrain
     from amphid.studies.worm_classic import WormClassic
     from amphid.studies.worm_touch import WormTouch
 
-    return {study.name: study for study in (WormClassic(), WormTouch())}
+    return {study.name: study for study in (WormClassic(), WormTouch(), WholeFlyBrain())}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -77,7 +76,7 @@ def _measured(study: Study, arguments: argparse.Namespace) -> Report:
     from amphid.interfaces.command_line.options import ready, threads_for
     from amphid.studies import Settings
 
-    ready(arguments.device, arguments.threads or threads_for(WORM))
+    ready(arguments.device, arguments.threads or threads_for(study.cells))
     shown = not (arguments.quiet or arguments.json)
     with output.progress(study.name, shown=shown) as advance:
         progress = (lambda _, done, of: advance(done, of)) if advance else None

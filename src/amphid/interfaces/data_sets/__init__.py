@@ -2,6 +2,15 @@
 
 from amphid.interfaces.data_sets.data_set import DataSet, RemoteFile
 from amphid.interfaces.data_sets.fetching import Fetched, fetch
-from amphid.interfaces.data_sets.table import DATA_SETS, ELSEWHERE, data_set
+from amphid.interfaces.data_sets.table import DATA_SETS, ELSEWHERE, data_set, named
 
-__all__ = ["DATA_SETS", "ELSEWHERE", "DataSet", "Fetched", "RemoteFile", "data_set", "fetch"]
+__all__ = [
+    "DATA_SETS",
+    "ELSEWHERE",
+    "DataSet",
+    "Fetched",
+    "RemoteFile",
+    "data_set",
+    "fetch",
+    "named",
+]

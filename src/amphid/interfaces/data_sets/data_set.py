@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amphid.wiring.data import cache_folder
+from amphid.wiring.data import cache_folder, data_file
 
 if TYPE_CHECKING:
     from amphid.wiring import Connectome
@@ -58,9 +58,9 @@ class RemoteFile:
 class DataSet:
     """A connectome that others published.
 
-    name: as it is typed. folder: under `AMPHID_DATA` or the cache. files: what is downloaded.
-    cells, connections: as published. extract: makes what the reader wants out of the files, in a
-    folder; `extracted` are the names of what it makes.
+    name: as it is typed; also: other names it answers to. folder: under `AMPHID_DATA` or the
+    cache. files: what is downloaded. cells, connections: as published. extract: makes what the
+    reader wants out of the files, in a folder; `extracted` are the names of what it makes.
     """
 
     name: str
@@ -74,6 +74,7 @@ class DataSet:
     read: Callable[[DataSet], Connectome]
     extract: Callable[[Path], None] | None = None
     extracted: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -101,17 +102,7 @@ class DataSet:
 
         Raises FileNotFoundError, with the way out.
         """
-        places = self.places().values()
-        for place in places:
-            for path in (place / name, place / f"{name}.gz"):
-                if path.is_file():
-                    return path
-        looked = " and ".join(str(place) for place in places)
-        raise FileNotFoundError(
-            f"The data set {self.name!r} is not on this machine: there is no {name} in {looked}. "
-            f"Fetch it with: amphid connectome fetch {self.name} (or set AMPHID_DATA to the folder "
-            f"that holds {self.folder}/{name})."
-        )
+        return data_file(self.folder, name, self.name)
 
     def here(self) -> Path | None:
         """The folder that holds what its reader wants, or None where something is missing."""

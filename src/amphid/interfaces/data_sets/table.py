@@ -7,9 +7,11 @@ only the listing of the commit is known here, the object id that git gives the f
 from __future__ import annotations
 
 import difflib
+from functools import partial
 
 from amphid.interfaces.data_sets import reading, worm_web_sim
 from amphid.interfaces.data_sets.data_set import DataSet, RemoteFile
+from amphid.wiring import flies
 
 _GITHUB = "https://raw.githubusercontent.com"
 _FLYWIRE = f"{_GITHUB}/philshiu/Drosophila_brain_model/91bdd1e7dcf193f3e7ca5a8933497fcef63b7960"
@@ -22,35 +24,43 @@ _WORM_SIM = f"{_GITHUB}/heyseth/worm-sim/cc13ed8ec7f4174aec76181f9b2bcb6e34a225e
 _C302 = f"{_GITHUB}/openworm/c302/9cccbab97fbaa5e682e128b0e819a5fb6c129618"
 
 _FLYWIRE_LICENSE = "FlyWire data: CC BY 4.0, with the FlyWire principles (codex.flywire.ai)"
-_FLYWIRE_CITATION = (
-    "Dorkenwald et al. 2024, Nature 634:124-138, doi 10.1038/s41586-024-07558-y; edge list of Shiu "
-    "et al. 2024, Nature 634:210-219, doi 10.1038/s41586-024-07763-9."
+
+_LARVA_ARCHIVE = RemoteFile(
+    flies.LARVA_ARCHIVE,
+    f"{_LARVA}/{flies.LARVA_ARCHIVE}",
+    1_107_380,
+    sha256="8c1f43809ed5d527ba61b154e377cc21da26383a75eda8aab85ce05607a72a4c",
 )
+
+
+def _larva(name: str, contacts: flies.Contacts, connections: int) -> DataSet:
+    """The larva with some of its contacts; its archive holds them all."""
+    what = "" if contacts == "all" else f", {contacts} contacts only"
+    return DataSet(
+        name=f"larval-drosophila{name}",
+        also=(f"larval-fly{name}",),
+        folder=flies.LARVA,
+        title=f"fly larva, whole brain{what}",
+        cells=2952,
+        connections=connections,
+        files=(_LARVA_ARCHIVE,),
+        license="not stated: supplementary data of the article, to be cited",
+        citation=flies.LARVA_REFERENCE,
+        read=partial(reading.larval_drosophila, contacts=contacts),
+    )
+
 
 DATA_SETS: dict[str, DataSet] = {
     data.name: data
     for data in (
-        DataSet(
-            name="larval-drosophila",
-            folder="larval_drosophila_winding2023",
-            title="fly larva, whole brain",
-            cells=2952,
-            connections=110_677,
-            files=(
-                RemoteFile(
-                    "Supplementary-Data-S1.zip",
-                    f"{_LARVA}/Supplementary-Data-S1.zip",
-                    1_107_380,
-                    sha256="8c1f43809ed5d527ba61b154e377cc21da26383a75eda8aab85ce05607a72a4c",
-                ),
-            ),
-            license="not stated: supplementary data of the article, to be cited",
-            citation="Winding et al. 2023, Science 379:eadd9330, doi 10.1126/science.add9330.",
-            read=reading.larval_drosophila,
-        ),
+        _larva("", "all", 110_677),
+        _larva("-axo-dendritic", "axo-dendritic", 63_545),
+        _larva("-axo-axonic", "axo-axonic", 40_636),
+        _larva("-dendro-axonic", "dendro-axonic", 3722),
+        _larva("-dendro-dendritic", "dendro-dendritic", 9019),
         DataSet(
             name="flywire-783",
-            folder="flywire_shiu2024",
+            folder=flies.FLYWIRE,
             title="adult fly, brain, FlyWire version 783",
             cells=138_639,
             connections=None,
@@ -68,12 +78,12 @@ DATA_SETS: dict[str, DataSet] = {
                 ),
             ),
             license=_FLYWIRE_LICENSE,
-            citation=_FLYWIRE_CITATION,
+            citation=flies.FLYWIRE_REFERENCE,
             read=reading.flywire,
         ),
         DataSet(
             name="flywire-630",
-            folder="flywire_shiu2024",
+            folder=flies.FLYWIRE,
             title="the same, version 630",
             cells=127_400,
             connections=None,
@@ -91,7 +101,7 @@ DATA_SETS: dict[str, DataSet] = {
                 ),
             ),
             license=_FLYWIRE_LICENSE,
-            citation=_FLYWIRE_CITATION,
+            citation=flies.FLYWIRE_REFERENCE,
             read=reading.flywire,
         ),
         DataSet(
@@ -177,15 +187,22 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
 """Wiring that is not fetched: its address, and why."""
 
 
+def named(typed: str) -> DataSet | None:
+    """The data set of that name, one of its other names, or that folder; None where it is none."""
+    name = typed.strip().lower().replace("_", "-")
+    by_folder = {data.folder.replace("_", "-"): data for data in reversed(DATA_SETS.values())}
+    also = {other: data for data in DATA_SETS.values() for other in data.also}
+    return DATA_SETS.get(name) or also.get(name) or by_folder.get(name)
+
+
 def data_set(name: str) -> DataSet:
-    """The data set of that name, or of that folder.
+    """The data set that `named` finds.
 
     Raises KeyError, with near names or the way out, when it is none that can be fetched.
     """
-    by_folder = {data.folder.replace("_", "-"): data for data in reversed(DATA_SETS.values())}
-    typed = name.strip().lower().replace("_", "-")
-    if found := DATA_SETS.get(typed) or by_folder.get(typed):
+    if found := named(name):
         return found
+    typed = name.strip().lower().replace("_", "-")
     if typed in ELSEWHERE:
         address, reason = ELSEWHERE[typed]
         raise KeyError(f"{typed} is at {address} and cannot be fetched from here: {reason}.")
