@@ -26,10 +26,9 @@ def run_trials(task: Task, engine: Engine) -> Recording:
     done: list[Recording] = []
     for first in range(0, len(trials), size):
         run = engine.run(_portion(task, first, min(first + size, len(trials))))
-        interrupted = run.steps < task.steps - task.steps % task.every
-        if interrupted and done:
-            break
-        done.append(run)
+        interrupted = any("interrupted after" in note for note in run.notes)
+        if run.steps >= task.steps - task.steps % task.every or not done:
+            done.append(run)
         if interrupted:
             break
     return _joined(done, trials)
