@@ -17,6 +17,7 @@ from amphid import dynamics
 from amphid.dynamics import (
     ALIF,
     LIF,
+    Ablated,
     AdEx,
     BinaryThreshold,
     ClearingLIF,
@@ -54,6 +55,10 @@ def refractory(**values: Any) -> Refractory:
     return Refractory(AdEx(), **values)
 
 
+def ablated(**values: Any) -> Ablated:
+    return Ablated(LIF(**values), alive=torch.tensor([1.0, 1.0, 1.0]))
+
+
 def mixed(**values: Any) -> Mixed:
     parts = {"B": Graded(**values), "A*": Refractory(Izhikevich(), period=3.0), "*": LIF()}
     return Mixed(parts, where={"B": [1], "A*": [2], "*": [0]})
@@ -78,6 +83,7 @@ NEURONS = {
     "BinaryThreshold": Case(BinaryThreshold),
     "EscapeRate": Case(escape_rate, rests=False),
     "Refractory": Case(refractory, drive=2000.0),
+    "Ablated": Case(ablated),
     "Mixed": Case(mixed),
 }
 every_neuron = pytest.mark.parametrize("case", NEURONS.values(), ids=NEURONS.keys())

@@ -19,6 +19,7 @@ from amphid.dynamics import (
     ALIF,
     LIF,
     NMDA,
+    Ablated,
     AdEx,
     Alpha,
     AlphaConductance,
@@ -85,6 +86,7 @@ NEURONS: dict[str, tuple[Any, float]] = {
     "ClearingLIF": (lambda: ClearingLIF(period=each(3.0)), 180.0),
     "Refractory": (lambda: Refractory(LIF(), period=4.0), 180.0),
     "Refractory per cell": (lambda: Refractory(AdEx(), period=each(4.0)), 900.0),
+    "Ablated": (lambda: Ablated(Refractory(LIF()), alive=(each(1.0) > 0.95).double()), 180.0),
     "Mixed": (
         lambda: Mixed({"n1*": Refractory(LIF()), "n2*": EscapeRate(
             generator=torch.Generator().manual_seed(5)), "*": ALIF()}),

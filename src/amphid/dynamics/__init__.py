@@ -1,5 +1,6 @@
 """What one cell or one synapse does in one step."""
 
+from amphid.dynamics.ablation import Ablated
 from amphid.dynamics.binary import BinaryThreshold, EscapeRate
 from amphid.dynamics.clearing import ClearingLIF
 from amphid.dynamics.conductance import FitzHughNagumo, HodgkinHuxley, MorrisLecar
@@ -28,6 +29,7 @@ __all__ = [
     "ALIF",
     "LIF",
     "NMDA",
+    "Ablated",
     "AdEx",
     "Alpha",
     "AlphaConductance",

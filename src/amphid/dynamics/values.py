@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,23 @@ class Equation(nn.Module):
             lowest = float(held.min()) if held.numel() else 1.0
             if not lowest > 0:
                 raise ValueError(f"{type(self).__name__}: {name} must be positive, got {lowest:g}.")
+
+    def changed(self, **values: Any) -> Self:
+        """The same with some arguments of its constructor changed, checked as the constructor does.
+
+        Raises TypeError for an argument that there is not, or that it did not keep.
+        """
+        kept = {}
+        for name in inspect.signature(type(self)).parameters:
+            if name not in values and not hasattr(self, name):
+                raise TypeError(
+                    f"{type(self).__name__} cannot be changed: it does not keep {name!r}, which "
+                    "its constructor was given, under that name."
+                )
+            kept[name] = values[name] if name in values else getattr(self, name)
+        if unknown := set(values) - set(kept):
+            raise TypeError(f"{type(self).__name__} has no argument {min(unknown)!r}.")
+        return type(self)(**kept)
 
     def values(self) -> Iterator[tuple[str, Any]]:
         """What it was given, by name."""

@@ -315,7 +315,10 @@ class Mixed(MembraneNeuron[MixedState]):
         return [whole.index_select(-1, cells) for cells in self._cells()]
 
     def _join(self, pieces: list[Tensor]) -> Tensor:
-        """All entries [*B, N] from those [*B, K] of each part."""
+        """All entries [*B, N] from those [*B, K] of each part, which may lack axes *B."""
+        if len({piece.shape[:-1] for piece in pieces}) > 1:
+            lead = torch.broadcast_shapes(*(piece.shape[:-1] for piece in pieces))
+            pieces = [piece.expand(*lead, piece.shape[-1]) for piece in pieces]
         return torch.cat(pieces, dim=-1).index_select(-1, cast("Tensor", self.place))
 
     def _joined_v(self, states: Sequence[Any]) -> Tensor:

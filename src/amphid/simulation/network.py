@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Neuron, Synapse
-from amphid.dynamics.values import Equation
+from amphid.dynamics.values import Equation, Value
 from amphid.simulation.rest import resting_voltage
 from amphid.simulation.wires import Wires
 from amphid.wiring import Connectome
+
+if TYPE_CHECKING:
+    from amphid.simulation.scans import Lesion, Values
 
 GROUPS = ("chemical", "excitatory", "inhibitory", "electrical")
 
@@ -53,6 +57,9 @@ class Network(nn.Module):
 
     weight: Tensor
     sign: Tensor
+    coupling: Tensor | None
+    trials: tuple[str, ...]
+    """Names of the variants that run side by side, see `lesioned` and `scanned`; none of one."""
 
     def __init__(
         self,
@@ -77,6 +84,8 @@ class Network(nn.Module):
         self.edges: dict[str, NDArray[np.int64]] = _edges_by_group(connectome, groups)
         sign = torch.from_numpy(connectome.connections.sign.astype(np.int8))
         self.register_buffer("sign", sign, persistent=False)
+        self.register_buffer("coupling", None, persistent=False)
+        self.trials = ()
         self._hold_weight(weight)
 
     def __repr__(self) -> str:
@@ -87,10 +96,64 @@ class Network(nn.Module):
         """The synapses by group."""
         return cast("Iterable[tuple[str, Synapse[Any]]]", self.synapses.items())
 
+    @property
+    def batch(self) -> torch.Size:
+        """The axes *B of the network itself: draws of its weights, or its trials."""
+        trials = (len(self.trials),) if self.trials else ()
+        return torch.broadcast_shapes(self.weight.shape[:-1], trials)
+
+    def lesioned(self, *lesions: Lesion, control: bool = True) -> Network:
+        """Lesions side by side: one trial for each argument, in which those cells are dead.
+
+        A lesion is a cell, class, kind or pattern, or a sequence of them that die together. The
+        first trial is "intact" unless control is False; the others are named by what was killed,
+        and `run.trial("AVAL")` finds them in a recording. A dead cell gives out nothing, takes no
+        current, has no gap junctions and stands at the voltage it starts at: the others do what
+        they would in a network without it. Weights are shared with this network, and all trials
+        draw the same random numbers.
+
+        Raises KeyError with near names for a cell that is not there, ValueError for a network that
+        has trials already.
+        """
+        from amphid.simulation.scans import lesioned
+
+        return lesioned(self, lesions, control=control)
+
+    def scanned(
+        self, values: Mapping[str, Values], *, paired: bool = False, control: bool = False
+    ) -> Network:
+        """Values of cells or synapses side by side: a trial for every combination.
+
+        values: what each takes by its name in `values()`, such as {"tau": [10.0, 20.0],
+            "excitatory.conductance": [0.5, 1.0]}; a tensor [V, N] gives each cell its own.
+        paired: the first of each name makes the first trial, the second the second. control: the
+            first trial has the values of this network and is called "unchanged".
+
+        The others are named like "tau=10, excitatory.conductance=0.5". Weights are shared with this
+        network, and all trials draw the same random numbers.
+        Raises KeyError with near names for a value that is not there, ValueError for one that its
+        cell or synapse does not take.
+        """
+        from amphid.simulation.scans import scanned
+
+        return scanned(self, values, paired=paired, control=control)
+
+    def values(self) -> dict[str, Value]:
+        """The numbers that its cells and synapses are made of, by the names `scanned` takes.
+
+        Those of cells by their own name ("tau"), those of synapses after their group
+        ("excitatory.tau"), those of a part of `Mixed` after its key.
+        """
+        from amphid.simulation.scans import values
+
+        return values(self)
+
     def weights_of(self, group: str) -> Tensor:
         """Weights [*B, K] of the connections of a group, with their sign where it carries one."""
         edges = torch.from_numpy(self.edges[group]).to(self.weight.device)
         weight = self.weight[..., edges]
+        if group == "electrical" and self.coupling is not None:
+            weight = weight * self.coupling  # what differs from trial to trial
         if not self.dale:
             return weight
         return weight.abs() * self.sign[edges] if group == "chemical" else weight.abs()
@@ -108,6 +171,8 @@ class Network(nn.Module):
 
         Cells whose threshold is their own rest start at the resting potential of the network.
         """
+        if self.trials:  # one start for all: so they draw the same random numbers
+            like, wide = like[..., :1, :], like.shape
         state = self.neuron.init(like)
         midpoint = self.neuron.midpoint()
         if isinstance(self.neuron, MembraneNeuron) and midpoint is not None:
@@ -116,11 +181,14 @@ class Network(nn.Module):
         given = self.neuron.given(state)
         groups = {key: synapse.init(given) for key, synapse in self.groups()}
         past = {key: (given,) * wires[key].longest for key in groups}
-        return NetworkState(state, given, groups, past)
+        start = NetworkState(state, given, groups, past)
+        if not self.trials:
+            return start
+        return pytree.tree_map(lambda leaf: leaf.expand(*wide[:-1], leaf.shape[-1]), start)
 
     def rest(self, dt: float = 1.0) -> NetworkState:
         """The state at rest of one copy of the network [*B, N]."""
-        like = self.weight.new_zeros(*self.weight.shape[:-1], len(self.connectome))
+        like = self.weight.new_zeros(*self.batch, len(self.connectome))
         return self.init(like, self.wires(dt))
 
     def forward(self, stimulus: Tensor, dt: float = 1.0) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -59,6 +60,12 @@ class Spikes:
         index = torch.cat((self.index[:-1], place[self.index[-1]][None]))
         return replace(self, index=index[:, index[-1] >= 0], shape=(*self.shape[:-1], len(cells)))
 
+    def of_trial(self, place: int) -> Spikes:
+        """The spikes of one trial, by its place along the last of the axes *B."""
+        index = self.index[:, self.index[-2] == place]
+        kept = torch.cat((index[:-2], index[-1:]))
+        return replace(self, index=kept, shape=(*self.shape[:-2], self.shape[-1]))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recording:
@@ -68,6 +75,8 @@ class Recording:
     fields: the sampled variables [T', *B, N] by name, such as "v"; also `run.v`.
     events: the spikes as events, at full resolution; see `spikes`, and `run.spike` for a dense
         array, which stands among the fields instead where a gradient was asked for.
+    trials: names of the trials along the last of the axes *B, see `trial`; none unless the network
+        has variants.
     notes: what was decided on the way, such as the engine and the way of stepping.
     state: the state after the last step, to go on from.
     """
@@ -79,6 +88,7 @@ class Recording:
     events: Spikes | None = None
     notes: tuple[str, ...] = ()
     state: Any = None
+    trials: tuple[str, ...] = ()
 
     def __getattr__(self, name: str) -> Tensor:
         if not name.startswith("_"):
@@ -101,8 +111,19 @@ class Recording:
             state=None,
         )
 
+    def trial(self, which: str | int) -> Recording:
+        """The recording of one trial, by its name or by its place along the last of the axes *B.
+
+        Raises KeyError with near names for a trial that is not there.
+        """
+        place = self._place(which)
+        events = self.events and self.events.of_trial(place)
+        fields = {name: value[..., place, :] for name, value in self.fields.items()}
+        return replace(self, fields=fields, events=events, state=None, trials=())
+
     def __repr__(self) -> str:
-        return f"Recording({len(self.cells)} cells, {self.duration:g} ms: {self._held()})"
+        trials = f", {len(self.trials)} trials" if self.trials else ""
+        return f"Recording({len(self.cells)} cells{trials}, {self.duration:g} ms: {self._held()})"
 
     @cached_property
     def spikes(self) -> Spikes | None:
@@ -153,6 +174,17 @@ class Recording:
         from amphid.simulation.recording_file import load
 
         return load(Path(path))
+
+    def _place(self, which: str | int) -> int:
+        shape = self.events.shape if self.events else next(iter(self.fields.values())).shape
+        count = shape[-2] if len(shape) > 2 else 0
+        if which in self.trials:
+            return self.trials.index(str(which))
+        if isinstance(which, int) and -count <= which < count:
+            return which % count
+        close = difflib.get_close_matches(str(which), self.trials, n=3)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise KeyError(f"No trial {which!r} among the {count} of this recording.{hint}")
 
     def _held(self) -> str:
         return ", ".join(self._names()) or "nothing"

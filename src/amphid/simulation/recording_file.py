@@ -63,6 +63,8 @@ def _write(run: Recording, file: h5py.File) -> None:
     file.attrs.update(amphid_recording=FORMAT, dt=run.dt, every=run.every, steps=run.steps)
     text = h5py.string_dtype()
     file.create_dataset("notes", data=np.array(run.notes, dtype=object), dtype=text)
+    if run.trials:
+        file.create_dataset("trials", data=np.array(run.trials, dtype=object), dtype=text)
     for column in ("name", "kind", "cell_class", "transmitter"):
         file.create_dataset(f"cells/{column}", data=getattr(run.cells, column), dtype=text)
     file["cells/position"] = run.cells.position
@@ -100,4 +102,5 @@ def _read(file: h5py.File) -> Recording:
         fields={name: torch.from_numpy(data[:]) for name, data in file.get("fields", {}).items()},
         events=spikes,
         notes=tuple(file["notes"].asstr()[:]),
+        trials=tuple(file["trials"].asstr()[:]) if "trials" in file else (),
     )

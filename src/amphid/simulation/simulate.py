@@ -92,7 +92,12 @@ def simulate(
     if not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a number of steps, at least 1, got {every!r}.")
     task = Task(network, current, cells, dt, names, every, state, progress)
-    return (engine or Torch()).run(task)
+    if not network.trials:
+        return (engine or Torch()).run(task)
+    from amphid.simulation.portions import run_trials
+
+    _check_trials(network, current)
+    return run_trials(task, engine or Torch())
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ class Torch:
         network, dt = task.network, task.dt
         wires = network.wires(dt)
         stepper = self._stepper(network, wires, dt)
-        batch = torch.broadcast_shapes(task.current.shape[1:-1], network.weight.shape[:-1])
+        batch = torch.broadcast_shapes(task.current.shape[1:-1], network.batch)
         like = task.current.new_zeros(*batch, len(network.connectome))
         state = network.init(like, wires) if task.state is None else task.state
         if task.state is not None and set(state.past) != set(network.synapses):
@@ -284,6 +289,16 @@ def _current(
     if dt is None or not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
         raise ValueError(f"dt must be a positive number of ms per step, got {dt!r}.")
     return stimulus.to(network.weight), driven, float(dt)
+
+
+def _check_trials(network: Network, current: Tensor) -> None:
+    """The trials of a stimulus are those of the network, or stand before an axis of their own."""
+    own, trials = current.shape[1:-1], len(network.trials)
+    if own and own[-1] not in (1, trials):
+        raise ValueError(
+            f"the network has {trials} trials, the stimulus {own[-1]} of its own: give it the "
+            f"shape [T, {own[-1]}, 1, {current.shape[-1]}] to run every one with every other."
+        )
 
 
 def _names(record: Sequence[str]) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def build(settings: RunSettings, loaded: Loaded) -> Built:
     connectome = wired(settings, loaded)
     if not len(connectome):
         raise ValueError(f"{loaded.source} has no cells left to simulate.")
-    _check_size(settings, len(connectome))
+    check_size(settings, len(connectome))
     network = equipped(settings, connectome, generator)
     deliberate = driven(settings, connectome)
     if not deliberate.current.isfinite().all():
@@ -198,10 +198,11 @@ def described_model(settings: RunSettings) -> str:
     )
 
 
-def _check_size(settings: RunSettings, cells: int) -> None:
+def check_size(settings: RunSettings, cells: int, *, trials: int = 1) -> None:
+    """Raise ValueError for a recording that would not fit."""
     steps = settings.simulation.duration / settings.simulation.dt
     fields = [name for name in settings.simulation.record if name != "spike"]
-    size = len(fields) * math.ceil(steps / settings.simulation.every) * cells * 4
+    size = len(fields) * math.ceil(steps / settings.simulation.every) * cells * 4 * trials
     if size > LARGEST_RECORDING:
         raise ValueError(
             f"recording {', '.join(fields)} would take {size / 2**30:.0f} GiB: keep every tenth "

@@ -32,12 +32,17 @@ class Told:
     remarks: list[str] = field(default_factory=list)
 
 
-def complete(typed: argparse.Namespace) -> Told:
+def complete(typed: argparse.Namespace, *, scan: bool = False) -> Told:
     """What is typed wins over the configuration, the configuration over the defaults.
 
+    scan: whether the configuration may be that of a scan, which is left to the caller.
     Raises ValueError, KeyError or OSError, in a sentence, for what does not fit.
     """
     base = config.read(typed.config) if typed.config else None
+    if base and base.scan and not scan:
+        raise ValueError(
+            f"{typed.config} is the configuration of a scan: amphid scan --config {typed.config}"
+        )
     given: dict[str, Section] = base.model_dump(exclude={"version"}) if base else {}
     sections = {
         name: given.get(name, {}) for name in ("network", "model", "stimulus", "simulation")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,18 @@ class SimulationSection(_Section):
     threads: int = Field(ge=1)
 
 
+class ScanSection(_Section):
+    """What differs from trial to trial: the cells that are dead, or values by name.
+
+    readout: the cells that are looked at; all when empty.
+    """
+
+    lesion: list[list[str]] = []
+    vary: dict[str, list[float]] = {}
+    paired: bool = False
+    readout: list[str] = []
+
+
 class RunSettings(_Section):
     """One simulation, complete."""
 
@@ -78,6 +91,7 @@ class RunSettings(_Section):
     model: ModelSection
     stimulus: StimulusSection = StimulusSection()
     simulation: SimulationSection
+    scan: ScanSection | None = None
 
     @field_validator("model")
     @classmethod
@@ -125,14 +139,17 @@ def checked(given: Mapping[str, Any], where: str) -> RunSettings:
 
 def toml(settings: RunSettings) -> str:
     """The settings as TOML, complete."""
+    command = "scan" if settings.scan else "simulate"
     lines = [
-        "# Everything this run was told. Repeat it with: amphid simulate --config config.toml",
+        f"# Everything this run was told. Repeat it with: amphid {command} --config config.toml",
         f"version = {json.dumps(settings.version)}",
     ]
     for name in ("network", "model", "stimulus", "simulation"):
         lines += ["", f"[{name}]", *_lines(section := getattr(settings, name))]
         for pulse in getattr(section, "pulse", ()):
             lines += ["", "[[stimulus.pulse]]", *_lines(pulse)]
+    if settings.scan:
+        lines += ["", "[scan]", *_lines(settings.scan)]
     return "\n".join(lines) + "\n"
 
 
@@ -144,12 +161,18 @@ def _lines(section: BaseModel) -> list[str]:
 def _value(value: Any) -> str:
     """One value as TOML; the texts of JSON are those of TOML but for DEL."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_value(held)}" for key, held in value.items()) + "}"
+        pairs = (f"{_key(key)} = {_value(held)}" for key, held in value.items())
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, float) and math.isinf(value):
         return "inf" if value > 0 else "-inf"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    """A key of TOML; one with a point in it would be a table."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
         usage="amphid simulate NETWORK [options]\n       amphid simulate --config FILE [options]",
         help="run a connectome and report who answered",
         description=_DESCRIPTION,
-        epilog=f"{_models()}\n{_EXAMPLES}",
+        epilog=f"{models_told()}\n{_EXAMPLES}",
     )
     parser.set_defaults(parser=parser, run=run)
     parser.add_argument(
@@ -49,13 +49,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="start from the config.toml of a run"
     )
-    _add_stimulus(parser)
-    _add_model(parser)
-    _add_recording(parser)
+    add_stimulus(parser)
+    add_model(parser)
+    add_recording(parser)
     add_global_options(parser, seed="noise and of cells that fire by chance")
 
 
-def _add_stimulus(parser: argparse.ArgumentParser) -> None:
+def add_stimulus(parser: argparse.ArgumentParser) -> None:
+    """The options that tell what drives the cells."""
     group = parser.add_argument_group("stimulus")
     group.add_argument(
         "--stimulate",
@@ -81,7 +82,8 @@ def _add_stimulus(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, *, lesion: bool = True) -> None:
+    """The options that tell the wiring and the equations; lesion: whether cells can be killed."""
     group = parser.add_argument_group("wiring and equations")
     group.add_argument(
         "--signs",
@@ -98,7 +100,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         metavar="ATLAS",
         help="fill in what an atlas knows: celegans",
     )
-    group.add_argument("--lesion", type=names, metavar="CELLS", help="kill these cells first")
+    if lesion:
+        group.add_argument("--lesion", type=names, metavar="CELLS", help="kill these cells first")
     group.add_argument(
         "--neuron", choices=CELLS, metavar="MODEL", help="what a cell does: see below (graded)"
     )
@@ -122,7 +125,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_recording(parser: argparse.ArgumentParser) -> None:
+def add_recording(parser: argparse.ArgumentParser, *, every: str = "1") -> None:
+    """The options that tell how it is run; every: its default, in words."""
     group = parser.add_argument_group("run")
     group.add_argument("--duration", type=positive, metavar="ms", help="in all (2000)")
     group.add_argument("--dt", type=positive, metavar="ms", help="of one step (by model)")
@@ -132,12 +136,14 @@ def _add_recording(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="v, spike, release, ... (v, and spike where cells spike)",
     )
-    group.add_argument("--every", type=at_least_one, metavar="N", help="steps between samples (1)")
-    group.add_argument("--top", type=at_least_one, default=15, metavar="N", help="cells shown (15)")
+    group.add_argument(
+        "--every", type=at_least_one, metavar="N", help=f"steps between samples ({every})"
+    )
+    group.add_argument("--top", type=at_least_one, default=15, metavar="N", help="rows shown (15)")
     group.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/DATE_TIME_HASH)")
 
 
-def _models() -> str:
+def models_told() -> str:
     """The neuron models, a line each."""
     lines = ["neuron models, and what a pulse and a step are unless told otherwise:"]
     lines += [

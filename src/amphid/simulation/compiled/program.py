@@ -28,7 +28,7 @@ class Program:
     def __init__(self, task: Task, wires: dict[str, Wires], *, skip: bool | None) -> None:
         self.task, self.wires = task, wires
         self.network, self.size = task.network, len(task.network.connectome)
-        lead = torch.broadcast_shapes(task.stimulus.shape[1:-1], task.network.weight.shape[:-1])
+        lead = torch.broadcast_shapes(task.stimulus.shape[1:-1], task.network.batch)
         like = task.network.weight.new_zeros(*lead, self.size)
         self._start(first_state(task, like, wires))
         self._trace()
@@ -179,7 +179,7 @@ class Program:
         self.constants = {name: c for loop in everything for name, c in loop.constants.items()}
         first = pytree.tree_leaves((self.first.neuron, self.first.synapses, self.first.given))
         leads = [tensor.shape[:-1] for tensor in (*first, *self.constants.values())]
-        leads += [self.task.stimulus.shape[1:-1], self.network.weight.shape[:-1]]
+        leads += [self.task.stimulus.shape[1:-1], self.network.batch]
         self.batch = torch.broadcast_shapes(*leads)
         self.trials = self.batch.numel()
         self.counters = np.zeros((self.trials, 5), dtype=np.int64)
