@@ -35,8 +35,11 @@ class Quiet:
     moving: pairs (s, c): after k steps s holds the sum over c of power[k][s, c] times the distance
     of c from its rest. short, long: [SHORT, M] and [J, M] powers k and SHORT k of those M pairs.
     settled: states that a step takes to their rest at once, where they must stand to begin with.
-    slack: [C, 1] or [C, N] margins at rest. fall, rise: [C, S] by how much a unit above, or below,
-    rest can take from a margin at the worst of all times. least: [C, 1] what must be left of it.
+    inputs: arrays of what arrives in a step, I of them. matrix: [S, S] and push: [S, I] the next
+    distance from rest by this one and by the inputs.
+    slack: [C, 1] or [C, N] margins at rest. now: [C, S] and once: [C, I] what distances from rest
+    and inputs add to a margin in the step itself. fall, rise: [C, S] by how much a unit above, or
+    below, rest can take from a margin at the worst of all times. least: [C, 1] what must be left.
     """
 
     names: tuple[str, ...]
@@ -45,7 +48,12 @@ class Quiet:
     short: Numbers
     long: Numbers
     settled: tuple[int, ...]
+    inputs: tuple[str, ...]
+    matrix: Numbers
+    push: Numbers
     slack: Numbers
+    now: Numbers
+    once: Numbers
     fall: Numbers
     rise: Numbers
     least: Numbers
@@ -60,6 +68,10 @@ class Quiet:
             "POWER": self.short,
             "FAR": self.long,
             "REST": self.rest,
+            "MATRIX": self.matrix,
+            "PUSH": self.push,
+            "NOW": self.now,
+            "ONCE": self.once,
             "SLACK": self.slack,
             "FALL": self.fall,
             "RISE": self.rise,
@@ -91,23 +103,41 @@ def quiet_near(steps: Steps, point: dict[str, Tensor]) -> Quiet:
     step = affine_near(steps.traced, [point.get(name, zero) for name in steps.read])
     if not _silent(steps, step):
         raise NotAffine("cells that give out something at rest")
-    places = [steps.read.index(name) for name in state]
+    inputs = [name for name in dict.fromkeys(steps.read) if name not in point]
+    own, others = ([steps.read.index(name) for name in names] for names in (state, inputs))
     rows = [step.outputs[steps.write.index(name)] for name in state]
-    matrix = np.array([row.slope[places] for row in rows])
+    matrix = np.array([row.slope[own] for row in rows])
     rest = _fixed_point(matrix, _side_by_side([row.offset for row in rows]))
-    conditions = list(_binding(step.conditions, places, rest))
+    binding = list(_binding(step.conditions, own, rest))
+    slopes = np.array([slope for slope, _, _ in binding]).reshape(-1, len(steps.read))
     powers = _powers(matrix)
-    fall, rise = _worst(np.array([slope for slope, _, _ in conditions]), matrix, powers)
-    slack = _side_by_side([torch.from_numpy(margin) for _, margin, _ in conditions])
-    least = np.array([[lost] for _, _, lost in conditions])
-    settled = tuple(int(s) for s in np.flatnonzero(~matrix.any(1)))
+    fall, rise = _worst(slopes[:, own], matrix, powers)
+    moving = _moving(matrix, powers)
+    pairs = tuple(np.array(moving, dtype=np.int64).reshape(-1, 2).T)
+    return Quiet(
+        names=tuple(state),
+        rest=rest,
+        moving=moving,
+        short=powers[:SHORT, pairs[0], pairs[1]],
+        long=_far_powers(matrix, powers)[:, pairs[0], pairs[1]],
+        settled=tuple(int(s) for s in np.flatnonzero(~matrix.any(1))),
+        inputs=tuple(inputs),
+        matrix=matrix,
+        push=np.array([row.slope[others] for row in rows]),
+        slack=_side_by_side([torch.from_numpy(margin) for _, margin, _ in binding]),
+        now=slopes[:, own],
+        once=slopes[:, others],
+        fall=fall,
+        rise=rise,
+        least=np.array([[lost] for _, _, lost in binding]),
+    )
+
+
+def _moving(matrix: Numbers, powers: Numbers) -> tuple[tuple[int, int], ...]:
+    """Which states depend on which after some steps, but for those that stand still."""
     standing = (matrix == np.eye(len(matrix))).all(1)
     depends = (np.abs(powers[1:]).max(0) > 0) & ~standing[:, None]
-    moving = tuple((int(s), int(c)) for s, c in np.argwhere(depends))
-    at = tuple(np.array(moving, dtype=np.int64).reshape(-1, 2).T)
-    short = powers[:SHORT, at[0], at[1]]
-    long = _far_powers(matrix, powers)[:, at[0], at[1]]
-    return Quiet(tuple(state), rest, moving, short, long, settled, slack, fall, rise, least)
+    return tuple((int(s), int(c)) for s, c in np.argwhere(depends))
 
 
 def _silent(steps: Steps, step: AffineStep) -> bool:
@@ -132,16 +162,16 @@ def _fixed_point(matrix: Numbers, offset: Numbers) -> Numbers:
 
 
 def _binding(
-    conditions: Sequence[Condition], places: list[int], rest: Numbers
+    conditions: Sequence[Condition], own: list[int], rest: Numbers
 ) -> Iterator[tuple[Numbers, Numbers, float]]:
-    """Slope [S], margin at rest [1] or [N] and what must be left, each condition once.
+    """Slope by all that is read, margin at rest [1] or [N] and what must be left, each once.
 
     Of parallel conditions the one with the least margin stands for all.
     """
     tightest: dict[tuple[float, ...], tuple[Numbers, Numbers, float]] = {}
     for condition in conditions:
-        slope = condition.margin.slope[places]
-        margin = slope @ rest + condition.margin.offset.double().numpy()
+        slope = condition.margin.slope
+        margin = slope[own] @ rest + condition.margin.offset.double().numpy()
         size = np.abs(slope).max()
         if not size:
             continue

@@ -162,7 +162,8 @@ class Sleeping:
         def each(name: str, shape: tuple[int, ...], dtype: Any) -> None:
             own[name] = PerTrial(np.zeros((trials, *shape), dtype), np.arange(trials))
 
-        each("AWAKE", (size,), np.int32)
+        for name in ("AWAKE", "TOUCHED", "SINCE"):
+            each(name, (size,), np.int32)
         each("STILL", (size,), np.bool_)
         each("HISTORY", (self.depth, size), np.int32)
         each("FIRED_THEN", (self.depth,), np.int64)

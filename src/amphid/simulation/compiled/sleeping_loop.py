@@ -1,8 +1,8 @@
 """The source of a time loop that steps only the cells that are awake.
 
-A cell is woken by what reaches it, brought to the present, stepped while it might fire, and left
-alone again as soon as it cannot. Spikes are kept for as many steps as the longest delay and walk
-their connections in the step in which they arrive.
+A cell that something reaches is brought to the present; if it might fire it is awake, and stepped
+like any other, until it no longer might. Spikes are kept for as many steps as the longest delay and
+walk their connections in the step in which they arrive.
 """
 
 from __future__ import annotations
@@ -41,27 +41,85 @@ class Arrivals:
 
 
 def write_quiet(quiet: Quiet | None) -> str:
-    """Source of `wake(i, k, ...)`, k steps at once, and of `still(i, ...)`: may it be left alone?
+    """Source of what follows from a linear map; of nothing where there is none.
 
-    Without a linear map a cell stays as it is, and may be left where a step changed nothing.
+    `wake(i, k, ...)`: k steps at once. `glide(i, k, ...)`: the same and one more, with what arrives
+    in it, and whether the cell may be left alone; else only the k steps. `still(i, ...)`: may a
+    cell be left alone?
     """
     if quiet is None:
-        return "\n\n@inner\ndef wake(i, k):\n    return\n"
-    states = [f"S{place}" for place in range(len(quiet.names))]
-    return "\n\n".join(("", _wake(quiet, states), _still(quiet, states), ""))
+        return "\n"
+    return "\n\n".join(("", _wake(quiet), _glide(quiet), _still(quiet), ""))
 
 
-def _wake(quiet: Quiet, states: Sequence[str]) -> str:
-    # without a branch on k: a wrong guess would wait for memory, cell after cell
-    lines = ["@inner", f"def wake(i, k, POWER, FAR, REST, {', '.join(states)}):"]
-    lines += ["    r = i if REST.shape[1] > 1 else 0"]
-    lines += [f"    k, j = k & {SHORT - 1}, min(k >> {SHORT.bit_length() - 1}, len(FAR) - 1)"]
-    read = sorted({c for _, c in quiet.moving})
+def _states(quiet: Quiet) -> list[str]:
+    return [f"S{place}" for place in range(len(quiet.names))]
+
+
+def _distances(quiet: Quiet) -> list[str]:
+    """x: all distances from rest after k steps, POWER taking the last of them.
+
+    Without a branch on k: a wrong guess would wait for memory, cell after cell.
+    """
+    lines = ["r = i if REST.shape[1] > 1 else 0"]
+    lines += [f"k, j = k & {SHORT - 1}, min(k >> {SHORT.bit_length() - 1}, len(FAR) - 1)"]
+    states = range(len(quiet.names))
+    lines += [f"w{s} = S{s}[i] - REST[{s}, r]" for s in states]
+    lines += [f"y{s} = {_product(quiet, s, 'FAR[j', 'w') or f'w{s}'}" for s in states]
+    return lines + [f"x{s} = {_product(quiet, s, 'POWER[k', 'y') or f'y{s}'}" for s in states]
+
+
+def _wake(quiet: Quiet) -> str:
     moved = sorted({s for s, _ in quiet.moving})
-    lines += [f"    x{c} = S{c}[i] - REST[{c}, r]" for c in read]
-    lines += [f"    y{c} = {_product(quiet, c, 'FAR[j', 'x') or f'x{c}'}" for c in read]
-    lines += [f"    S{s}[i] = REST[{s}, r] + ({_product(quiet, s, 'POWER[k', 'y')})" for s in moved]
-    return "\n".join(lines)
+    body = _distances(quiet) + [f"S{s}[i] = REST[{s}, r] + x{s}" for s in moved]
+    head = f"def wake(i, k, POWER, FAR, REST, {', '.join(_states(quiet))}):"
+    return "\n".join(["@inner", head, *(f"    {line}" for line in body)])
+
+
+def _glide(quiet: Quiet) -> str:
+    arguments = [*TABLES, *_states(quiet), *(f"A{g}" for g in range(len(quiet.inputs)))]
+    body = [*_distances(quiet), *(f"a{g} = A{g}[i]" for g in range(len(quiet.inputs)))]
+    changed = []
+    for s, row in enumerate(quiet.matrix):
+        terms = [f"MATRIX[{s}, {c}] * x{c}" for c in range(len(row)) if row[c]]
+        pushes = [f"PUSH[{s}, {g}] * a{g}" for g in range(len(quiet.inputs)) if quiet.push[s, g]]
+        body.append(f"z{s} = {' + '.join([*terms, *pushes]) or f'0 * x{s}'}")
+        changed += [s] if pushes or any(s == moved for moved, _ in quiet.moving) else []
+    body.append("m = i if SLACK.shape[1] > 1 else 0")
+    body.append(f"yes = {' & '.join(f'(x{s} == 0) & (z{s} == 0)' for s in quiet.settled) or True}")
+    for c in range(len(quiet.slack)):
+        gains = [f"NOW[{c}, {s}] * x{s}" for s in range(len(quiet.names)) if quiet.now[c, s]]
+        gains += [f"ONCE[{c}, {g}] * a{g}" for g in range(len(quiet.inputs)) if quiet.once[c, g]]
+        body.append(f"yes &= SLACK[{c}, m] + ({' + '.join(gains) or '0'}) >= LEAST[{c}, 0]")
+    body += [*_bounds(quiet, "z"), "if yes:"]
+    body += [f"    S{s}[i] = REST[{s}, r] + z{s}" for s in changed] or ["    pass"]
+    body += ["else:", *(f"    S{s}[i] = REST[{s}, r] + x{s}" for s in changed)]
+    body += [] if changed else ["    pass"]
+    head = f"def glide(i, k, {', '.join(arguments)}):"
+    return "\n".join(["@inner", head, *(f"    {line}" for line in [*body, "return yes"])])
+
+
+def _still(quiet: Quiet) -> str:
+    states = range(len(quiet.names))
+    body = ["r = i if REST.shape[1] > 1 else 0", "m = i if SLACK.shape[1] > 1 else 0"]
+    body += [f"y{s} = S{s}[i] - REST[{s}, r]" for s in states]
+    body += [f"yes = {' & '.join(f'(y{s} == 0)' for s in quiet.settled) or True}"]
+    head = f"def still(i, REST, SLACK, FALL, RISE, LEAST, {', '.join(_states(quiet))}):"
+    body += [*_bounds(quiet, "y"), "return yes"]
+    return "\n".join(["@inner", head, *(f"    {line}" for line in body)])
+
+
+def _bounds(quiet: Quiet, away: str) -> list[str]:
+    """Whether every margin holds at the worst of all times to come."""
+    lines = []
+    for c in range(len(quiet.slack)):
+        lost = [
+            f"max(FALL[{c}, {s}] * {away}{s}, -RISE[{c}, {s}] * {away}{s})"
+            for s in range(len(quiet.names))
+            if quiet.fall[c, s] or quiet.rise[c, s]
+        ]
+        lines.append(f"yes &= SLACK[{c}, m] - ({' + '.join(lost) or '0'}) >= LEAST[{c}, 0]")
+    return lines
 
 
 def _product(quiet: Quiet, state: int, table: str, distance: str) -> str:
@@ -73,18 +131,9 @@ def _product(quiet: Quiet, state: int, table: str, distance: str) -> str:
     return " + ".join(terms)
 
 
-def _still(quiet: Quiet, states: Sequence[str]) -> str:
-    arguments = f"REST, SLACK, FALL, RISE, LEAST, {', '.join(states)}"
-    lines = ["@inner", f"def still(i, {arguments}):", "    r = i if REST.shape[1] > 1 else 0"]
-    lines += ["    m = i if SLACK.shape[1] > 1 else 0"]
-    used = [s for s in range(len(states)) if quiet.fall[:, s].any() or quiet.rise[:, s].any()]
-    lines += [f"    y{s} = S{s}[i] - REST[{s}, r]" for s in sorted({*used, *quiet.settled})]
-    lines += [f"    yes = {' & '.join([f'(y{s} == 0)' for s in quiet.settled]) or 'True'}"]
-    for c in range(len(quiet.slack)):
-        own = [s for s in used if quiet.fall[c, s] or quiet.rise[c, s]]
-        lost = [f"max(FALL[{c}, {s}] * y{s}, -RISE[{c}, {s}] * y{s})" for s in own]
-        lines.append(f"    yes &= SLACK[{c}, m] - ({' + '.join(lost) or '0'}) >= LEAST[{c}, 0]")
-    return "\n".join([*lines, "    return yes"])
+TABLES = (
+    "POWER", "FAR", "REST", "MATRIX", "PUSH", "SLACK", "NOW", "ONCE", "FALL", "RISE", "LEAST",
+)  # fmt: skip
 
 
 def write_sleeping_loop(
@@ -103,17 +152,18 @@ def write_sleeping_loop(
     counters: of steps done, spikes kept, -, cells awake, and by how much too many were of late.
     step: the call that steps the cells awake. samples: the call that keeps variables of all cells.
     """
-    body = ["t, awake = counters[0], counters[3]"]
+    body = ["t, awake, touched = counters[0], counters[3], 0"]
     if events:
         body = ["if counters[1] + n > len(EVENT_STEP):", "    return", *body]
     for group in groups:
-        body += _arrivals(group, quiet)
+        body += _arrivals(group)
     body += [
         "for c in range(len(DRIVEN)):",
         "    if STIMULUS[t, c] != 0:",
         "        i = DRIVEN[c]",
-        *_woken(quiet, "        "),
+        *_touched("        "),
         "        EXTERNAL[i] += STIMULUS[t, c]",
+        *_woken(groups, quiet),
         step,
         *_sorted_out(groups, quiet),
     ]
@@ -138,7 +188,7 @@ def write_sleeping_loop(
     return "\n".join(["", "", "@outer", *lines, ""])
 
 
-def _arrivals(group: Arrivals, quiet: Quiet | None) -> list[str]:
+def _arrivals(group: Arrivals) -> list[str]:
     name = group.name
     weight = f"WEIGHT_{name}[0]" if group.uniform else f"WEIGHT_{name}[edge]"
     return [
@@ -147,33 +197,43 @@ def _arrivals(group: Arrivals, quiet: Quiet | None) -> list[str]:
         "    pre = HISTORY[row, f]",
         f"    for edge in range(START_{name}[pre], START_{name}[pre + 1]):",
         f"        i = PLACE_{name}[edge]",
-        *_woken(quiet, "        "),
+        *_touched("        "),
         f"        ARRIVING_{name}[i] += {weight}",
     ]
 
 
-def _woken(quiet: Quiet | None, indent: str) -> list[str]:
-    lines = [
-        "if LAST[i] >= 0:",
-        f"    {_wake_call(quiet, 't')}",
-        "    LAST[i] = -1",
-        "    AWAKE[awake] = i",
-        "    awake += 1",
-    ]
-    return [indent + line for line in lines]
+def _touched(indent: str) -> list[str]:
+    """A cell that something reaches is put on a list, and no more: memory is read ahead."""
+    lines = ["if LAST[i] >= 0:", "    TOUCHED[touched] = i", "    SINCE[touched] = LAST[i]"]
+    return [indent + line for line in [*lines, "    LAST[i] = -1", "    touched += 1"]]
 
 
-def _wake_call(quiet: Quiet | None, now: str) -> str:
-    if quiet is None:
-        return f"wake(i, {now} - LAST[i])"
+def _woken(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
+    """Of the cells that were reached, those that may fire are awake from now on."""
+    lines = ["for m in range(touched):", "    i = TOUCHED[m]"]
+    if quiet is not None:
+        arguments = ", ".join([*TABLES, *quiet.names, *quiet.inputs])
+        lines += [
+            f"    if glide(i, t - SINCE[m], {arguments}):",
+            "        LAST[i] = t + 1",
+            *(f"        {name}[i] = 0" for name in _inputs(groups)),
+            "        continue",
+        ]
+    return [*lines, "    AWAKE[awake] = i", "    awake += 1"]
+
+
+def _inputs(groups: Sequence[Arrivals]) -> list[str]:
+    return [*(f"ARRIVING_{group.name}" for group in groups), "EXTERNAL"]
+
+
+def _wake_call(quiet: Quiet, now: str) -> str:
     return f"wake(i, {now} - LAST[i], POWER, FAR, REST, {', '.join(quiet.names)})"
 
 
 def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
     """Who fired is kept; who may be left alone leaves the list."""
     if quiet is None:
-        untouched = [f"(ARRIVING_{group.name}[i] == 0)" for group in groups]
-        alone = " & ".join(["STILL[k]", "(EXTERNAL[i] == 0)", *untouched])
+        alone = " & ".join(["STILL[k]", *(f"({name}[i] == 0)" for name in _inputs(groups))])
     else:
         alone = f"still(i, REST, SLACK, FALL, RISE, LEAST, {', '.join(quiet.names)})"
     return [
@@ -181,8 +241,7 @@ def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
         "for k in range(awake):",
         "    i = AWAKE[k]",
         f"    alone = {alone}",
-        *(f"    ARRIVING_{group.name}[i] = 0" for group in groups),
-        "    EXTERNAL[i] = 0",
+        *(f"    {name}[i] = 0" for name in _inputs(groups)),
         "    if GIVEN[i] != 0:",
         "        GIVEN[i] = 0",
         "        HISTORY[row, count] = i",
