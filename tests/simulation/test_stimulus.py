@@ -50,17 +50,6 @@ def test_noise_has_its_mean_deviation_and_memory():
     assert torch.corrcoef(current.T).fill_diagonal_(0).abs().max() < 0.1
 
 
-def test_poisson_spikes_have_their_rate_and_variance():
-    generator = torch.Generator().manual_seed(0)
-    spikes = am.poisson(
-        CELLS, "*", rate=0.1, amplitude=1.0, duration=40_000.0, dt=0.5, generator=generator
-    ).current
-    counts = spikes.unflatten(0, (-1, 200)).sum(1)  # in 100 ms
-    assert counts.mean() == pytest.approx(10.0, abs=0.25)
-    assert counts.var() / counts.mean() == pytest.approx(0.95, abs=0.1)  # 1 - rate dt
-    assert set(spikes.unique().tolist()) == {0.0, 1.0}
-
-
 def test_given_spikes_fall_in_their_steps():
     times = {"a": [0.0, 0.3, 1.2], "c*": [0.6]}
     trains = am.spike_trains(CELLS, times, amplitude=2.0, duration=1.5, dt=0.3)
@@ -82,6 +71,20 @@ def test_a_batch_puts_stimuli_side_by_side():
     assert both.shape == (3, 2, 5)
     assert torch.equal(both[:, 0], one.dense())
     assert torch.equal(both[:, 1], two.dense())
+
+
+def test_trials_and_a_single_stimulus_add_up():
+    one = am.pulse(CELLS, "a", amplitude=1.0, duration=3.0, dt=1.0)
+    two = am.pulse(CELLS, "c*", amplitude=5.0, duration=3.0, dt=1.0)
+    several = am.batch(one, two, one)
+    for both in (several + two, two + several):
+        assert torch.equal(both.dense(), several.dense() + two.dense()[:, None])
+
+
+def test_a_stretch_of_a_stimulus_is_that_stretch():
+    ramp = am.ramp(CELLS, "a", first=1.0, last=5.0, duration=4.0, dt=1.0)
+    assert ramp[1:3].dense()[:, 0].tolist() == [2, 3]
+    assert len(ramp[-1:]) == 1
 
 
 def test_a_table_is_interpolated(tmp_path):
@@ -133,13 +136,14 @@ SOUND = {"amplitude": 1.0, "duration": 3.0, "dt": 1.0}
         (lambda: am.pulse(CELLS, "a", **{**SOUND, "duration": 2.5}), "whole number of steps"),
         (lambda: am.pulse(CELLS, "a", **{**SOUND, "amplitude": math.nan}), "amplitude must be"),
         (lambda: am.pulse(CELLS, "a", start=2.0, stop=1.0, **SOUND), "stop must lie after start"),
-        (lambda: am.poisson(CELLS, "a", rate=2.0, generator=None, **SOUND), "rate must be"),
         (lambda: am.spike_trains(CELLS, {"a": [9.0]}, **SOUND), "spike times of 'a'"),
         (lambda: am.pulse(CELLS, "a", **SOUND) + am.pulse(CELLS, "a", **{**SOUND, "dt": 0.5}),
          "must have the same"),
         (lambda: am.batch(), "got none"),
+        (lambda: am.pulse(CELLS, "a", **SOUND)[::2], "cut by a range of steps"),
+        (lambda: am.pulse(CELLS, "a", **SOUND)[1], "cut by a range of steps"),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_in_a_sentence(call, named):
-    with pytest.raises((ValueError, KeyError), match=named):
+    with pytest.raises((ValueError, KeyError, TypeError), match=named):
         call()

@@ -157,14 +157,24 @@ def fresh_keys(like: Tensor, generator: torch.Generator) -> Tensor:
 def uniform(key: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The next keys, and random numbers of that type, uniform in [0, 1), from the keys [*B, N].
 
-    Splitmix64 in tensor arithmetic: the numbers have as many bits as the type holds exactly.
+    The numbers have as many bits as the type holds exactly.
     """
     key = key + _INCREMENT
-    mixed = (key ^ _shifted(key, 30)) * _FIRST
-    mixed = (mixed ^ _shifted(mixed, 27)) * _SECOND
     bits = 1 - round(math.log2(torch.finfo(dtype).eps))
-    number = _shifted(mixed ^ _shifted(mixed, 31), 64 - bits)
+    number = _shifted(mixed(key), 64 - bits)
     return key, number.to(dtype) * 2.0**-bits
+
+
+def place_in_sequence(key: Tensor, index: Tensor) -> Tensor:
+    """The keys, int64, after as many moves and one: where entry `index` of a sequence is made."""
+    return key + (index + 1) * _INCREMENT
+
+
+def mixed(key: Tensor) -> Tensor:
+    """64 random bits, int64, from each key, int64: splitmix64 in tensor arithmetic."""
+    number = (key ^ _shifted(key, 30)) * _FIRST
+    number = (number ^ _shifted(number, 27)) * _SECOND
+    return number ^ _shifted(number, 31)
 
 
 def _shifted(number: Tensor, places: int) -> Tensor:

@@ -160,7 +160,7 @@ def _driven(run: Recording, connectome: Connectome, stimulus: Stimulus | None) -
     if stimulus is None:
         return np.empty(0, dtype=np.int64)
     place_of = {name: index for index, name in enumerate(run.names)}
-    names = connectome.cells.name[stimulus.cells.cpu().numpy()]
+    names = connectome.cells.name[stimulus.driven.cpu().numpy()]
     return np.array([place_of[name] for name in names if name in place_of], dtype=np.int64)
 
 
@@ -170,9 +170,8 @@ def _during(
     """When any current flows: at most 40 stretches, or one from the first to the last."""
     if stimulus is None:
         return ()
-    current = stimulus.current.detach().cpu()
-    flat = current.reshape(len(current), -1, current.shape[-1])
-    on = (flat[:, min(trial, flat.shape[1] - 1)] != 0).any(-1).numpy()
+    every = stimulus.active().cpu().reshape(len(stimulus), -1)
+    on = every[:, min(trial, every.shape[1] - 1)].numpy()
     edges = np.flatnonzero(np.diff(np.concatenate(([False], on, [False])).astype(int)))
     if len(edges) > 80:
         edges = edges[[0, -1]]

@@ -1,12 +1,7 @@
 """Step a network through time and keep what was asked."""
 
 from amphid.simulation.compiled import Compiled
-from amphid.simulation.network import Network, NetworkState
-from amphid.simulation.recording import Recording, Spikes
-from amphid.simulation.simulate import Engine, Task, Torch, simulate
-from amphid.simulation.stimulus import (
-    Stimulus,
-    batch,
+from amphid.simulation.currents import (
     noise,
     poisson,
     pulse,
@@ -15,13 +10,21 @@ from amphid.simulation.stimulus import (
     spike_trains,
     stimulus_from_file,
 )
+from amphid.simulation.network import Network, NetworkState
+from amphid.simulation.recording import Recording, Spikes
+from amphid.simulation.simulate import Engine, Task, Torch, simulate
+from amphid.simulation.sources import GivenSpikes, PoissonTrains, Source
+from amphid.simulation.stimulus import Stimulus, batch
 
 __all__ = [
     "Compiled",
     "Engine",
+    "GivenSpikes",
     "Network",
     "NetworkState",
+    "PoissonTrains",
     "Recording",
+    "Source",
     "Spikes",
     "Stimulus",
     "Task",

@@ -42,7 +42,7 @@ def _portion_size(task: Task) -> int:
     numbers = cells * (VARIABLES + 2 * longest * len(network.synapses))
     if network.coupling is not None:
         numbers += MATRICES * cells**2
-    others = max(task.stimulus.shape[1:-1].numel() // len(network.trials), 1)
+    others = max(task.batch.numel() // len(network.trials), 1)
     return max(int(WORKING_MEMORY / (width * numbers * others)), 1)
 
 
@@ -57,8 +57,13 @@ def _portion(task: Task, first: int, stop: int) -> Task:
         if task.progress:
             task.progress(first * steps + done * count, trials * steps)
 
-    network = portion(task.network, first, stop)
-    return replace(task, network=network, stimulus=stimulus, progress=task.progress and heard)
+    return replace(
+        task,
+        network=portion(task.network, first, stop),
+        stimulus=stimulus,
+        sources=tuple(source.portion(first, stop, trials) for source in task.sources),
+        progress=task.progress and heard,
+    )
 
 
 def _joined(done: Sequence[Recording], trials: tuple[str, ...]) -> Recording:

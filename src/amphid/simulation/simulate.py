@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -14,11 +13,13 @@ from torch.utils.checkpoint import checkpoint
 
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.recording import Recording, Spikes
+from amphid.simulation.sources import Source
 from amphid.simulation.stepping import Explicit, Joint, Stepper, choose
-from amphid.simulation.stimulus import Stimulus
+from amphid.simulation.stimulus import Stimulus, spread
 from amphid.simulation.wires import Wires
 
 LONG = 256  # steps; longer differentiable runs are checkpointed unless told otherwise
+ROOM = 1 << 23  # currents made at once, where no gradient is asked for
 
 
 class Engine(Protocol):
@@ -32,9 +33,9 @@ class Engine(Protocol):
 class Task:
     """What an engine is asked to do; made by `simulate`, already checked.
 
-    network, stimulus [T, *B, K] in pA into K cells (all of them, in order, when cells is None), dt
-    in ms, names of the variables to record, steps between samples, the state to start from and who
-    hears of the progress (steps done, steps in all).
+    network, stimulus [T, *B, K] in pA into K cells (all of them, in order, when cells is None) and
+    sources on top of it, dt in ms, names of the variables to record, steps between samples, the
+    state to start from and who hears of the progress (steps done, steps in all).
     """
 
     network: Network
@@ -45,18 +46,23 @@ class Task:
     every: int
     state: NetworkState | None
     progress: Callable[[int, int], None] | None
+    sources: tuple[Source, ...] = ()
 
     @property
     def steps(self) -> int:
         """How many steps to take."""
         return len(self.stimulus)
 
-    @cached_property
-    def current(self) -> Tensor:
-        """The current into every cell [T, *B, N] in pA."""
-        if self.cells is None:
-            return self.stimulus
-        return Stimulus(self.stimulus, self.cells, len(self.network.connectome), self.dt).dense()
+    @property
+    def batch(self) -> torch.Size:
+        """The axes *B of trials of the stimulus."""
+        leads = (source.batch for source in self.sources)
+        return torch.broadcast_shapes(self.stimulus.shape[1:-1], *leads)
+
+    def currents(self, first: int, last: int) -> Tensor:
+        """The current into every cell [S, *B, N] in pA in the steps first <= t < last."""
+        size = len(self.network.connectome)
+        return spread(self.stimulus[first:last], self.cells, size, self.sources, first)
 
 
 def simulate(
@@ -87,16 +93,16 @@ def simulate(
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}.")
-    current, cells, dt = _current(network, stimulus, dt)
+    current, cells, sources, dt = _current(network, stimulus, dt)
     names = (network.neuron.output,) if record is None else _names(record)
     if not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a number of steps, at least 1, got {every!r}.")
-    task = Task(network, current, cells, dt, names, every, state, progress)
+    task = Task(network, current, cells, dt, names, every, state, progress, sources)
     if not network.trials:
         return (engine or Torch()).run(task)
     from amphid.simulation.portions import run_trials
 
-    _check_trials(network, current)
+    _check_trials(task)
     return run_trials(task, engine or Torch())
 
 
@@ -122,22 +128,24 @@ class Torch:
         network, dt = task.network, task.dt
         wires = network.wires(dt)
         stepper = self._stepper(network, wires, dt)
-        batch = torch.broadcast_shapes(task.current.shape[1:-1], network.batch)
-        like = task.current.new_zeros(*batch, len(network.connectome))
+        batch = torch.broadcast_shapes(task.batch, network.batch)
+        like = task.stimulus.new_zeros(*batch, len(network.connectome))
         state = network.init(like, wires) if task.state is None else task.state
         if task.state is not None and set(state.past) != set(network.synapses):
             raise ValueError("state belongs to another network: it has other groups of synapses.")
         keeper = _Keeper(task, dense=self.dense)
-        graph = torch.is_grad_enabled() and _asks_for_gradient(network, task.current, state)
+        graph = torch.is_grad_enabled() and _asks_for_gradient(task, state)
+        segment = self._segment(task, like, graph=graph)
         note = "torch engine, " + stepper.note
         try:
-            for chunk in task.current.split(self._segment(len(task.current), graph=graph)):
-                run = _Segment(stepper, keeper, graph=graph)
-                if graph and self._segment(len(task.current), graph=graph) < len(task.current):
-                    state, kept = checkpoint(run, state, chunk, use_reentrant=False)
+            while keeper.done < task.steps:
+                last = min(keeper.done + segment, task.steps)
+                run = _Segment(stepper, keeper, last)
+                if graph and segment < task.steps:
+                    state, kept = checkpoint(run, state, use_reentrant=False)
                 else:
-                    state, kept = run(state, chunk)
-                keeper.keep(kept, len(chunk))
+                    state, kept = run(state)
+                keeper.keep(kept, last - keeper.done)
         except KeyboardInterrupt:
             note += f"; interrupted after {keeper.done} of {task.steps} steps"
         return keeper.recording(state, note)
@@ -152,24 +160,24 @@ class Torch:
             )
         return (Joint if self.implicit else Explicit)(network, wires, dt)
 
-    def _segment(self, steps: int, *, graph: bool) -> int:
+    def _segment(self, task: Task, like: Tensor, *, graph: bool) -> int:
+        """How many steps have their currents made at once."""
         if not graph:
-            return 64
+            return max(1, min(64, ROOM // max(like.numel(), 1)))
         if self.checkpoint is None:
-            return steps if steps <= LONG else math.isqrt(steps)
-        return self.checkpoint or steps
+            return task.steps if task.steps <= LONG else math.isqrt(task.steps)
+        return self.checkpoint or task.steps
 
 
 class _Segment:
-    """Some steps in a row: from a state and currents [S, *B, N] to a state and what is kept."""
+    """Some steps in a row, up to a last one: from a state to a state and what is kept."""
 
-    def __init__(self, stepper: Stepper, keeper: _Keeper, *, graph: bool) -> None:
-        self.stepper, self.keeper, self.graph, self.start = stepper, keeper, graph, keeper.done
+    def __init__(self, stepper: Stepper, keeper: _Keeper, last: int) -> None:
+        self.stepper, self.keeper, self.start, self.last = stepper, keeper, keeper.done, last
 
-    def __call__(
-        self, state: NetworkState, current: Tensor
-    ) -> tuple[NetworkState, dict[str, list[Tensor]]]:
+    def __call__(self, state: NetworkState) -> tuple[NetworkState, dict[str, list[Tensor]]]:
         kept: dict[str, list[Tensor]] = {name: [] for name in self.keeper.task.record}
+        current = self.keeper.task.currents(self.start, self.last)
         for step, external in enumerate(current.unbind(0), start=self.start + 1):
             state = self.stepper(state, external)
             for name, values in kept.items():
@@ -265,9 +273,10 @@ def read_variable(task: Task, state: NetworkState, name: str) -> Tensor:
 
 def _current(
     network: Network, stimulus: Stimulus | Tensor, dt: float | None
-) -> tuple[Tensor, Tensor | None, float]:
+) -> tuple[Tensor, Tensor | None, tuple[Source, ...], float]:
     """The current [T, *B, K] in the network's type and on its device, into which cells, and dt."""
-    driven = None
+    driven: Tensor | None = None
+    sources: tuple[Source, ...] = ()
     size = len(network.connectome)
     if isinstance(stimulus, Stimulus):
         if dt is not None and not math.isclose(dt, stimulus.dt):
@@ -275,8 +284,14 @@ def _current(
                 f"dt must be that of the stimulus: it was made for dt={stimulus.dt:g} ms, "
                 f"simulate was given dt={dt!r}."
             )
-        stimulus = stimulus.to(network.weight)
-        dt, size, driven, stimulus = stimulus.dt, stimulus.size, stimulus.cells, stimulus.current
+        held = stimulus.to(network.weight)
+        dt, size, driven, stimulus, sources = (
+            held.dt,
+            held.size,
+            held.cells,
+            held.current,
+            held.sources,
+        )
     if not isinstance(stimulus, Tensor):
         raise TypeError(f"stimulus must be a Stimulus or a tensor, got {type(stimulus).__name__}.")
     cells = stimulus.shape[-1] if driven is None and stimulus.dim() else size
@@ -288,16 +303,16 @@ def _current(
         )
     if dt is None or not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
         raise ValueError(f"dt must be a positive number of ms per step, got {dt!r}.")
-    return stimulus.to(network.weight), driven, float(dt)
+    return stimulus.to(network.weight), driven, sources, float(dt)
 
 
-def _check_trials(network: Network, current: Tensor) -> None:
+def _check_trials(task: Task) -> None:
     """The trials of a stimulus are those of the network, or stand before an axis of their own."""
-    own, trials = current.shape[1:-1], len(network.trials)
+    own, trials = task.batch, len(task.network.trials)
     if own and own[-1] not in (1, trials):
         raise ValueError(
             f"the network has {trials} trials, the stimulus {own[-1]} of its own: give it the "
-            f"shape [T, {own[-1]}, 1, {current.shape[-1]}] to run every one with every other."
+            f"shape [T, {own[-1]}, 1, {task.stimulus.shape[-1]}] to run every one with every other."
         )
 
 
@@ -307,6 +322,6 @@ def _names(record: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(record))
 
 
-def _asks_for_gradient(network: Network, current: Tensor, state: NetworkState) -> bool:
-    asked = [*network.parameters(), current, state.v]
-    return any(tensor.requires_grad for tensor in asked)
+def _asks_for_gradient(task: Task, state: NetworkState) -> bool:
+    given = (task.stimulus, *(source.amplitude for source in task.sources))
+    return any(t.requires_grad for t in (*task.network.parameters(), *given, state.v))

@@ -1,60 +1,98 @@
-"""Stimuli: currents into chosen cells over time, and spike trains from outside."""
+"""What goes into a network: currents into chosen cells over time, and sources of spikes."""
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from amphid.wiring import Connectome
+from amphid.simulation.sources import Source, side_by_side
 
 
 @dataclass(frozen=True, eq=False)
 class Stimulus:
-    """Currents into chosen cells over time; two of them add up.
+    """Currents into chosen cells over time; two of them add up, and `stimulus[a:b]` is a stretch.
 
     current: [T, *B, K] pA. cells: [K] indices of the driven cells. size: N, the cells of the
-    network. dt: ms per step.
+    network. dt: ms per step. sources: what is drawn or read step by step on top of the current,
+    which may have no columns then, but still has T rows.
     """
 
     current: Tensor
     cells: Tensor
     size: int
     dt: float
+    sources: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_positive("dt", self.dt)
+        check_positive("dt", self.dt)
         if self.current.dim() < 2 or self.current.shape[-1] != len(self.cells):
             raise ValueError(
                 f"current must be [T, *B, K] with one entry for each of {len(self.cells)} driven "
                 f"cells, got shape {list(self.current.shape)}."
             )
+        for source in self.sources:
+            self._check(source)
 
     def __len__(self) -> int:
         return len(self.current)
 
     def __repr__(self) -> str:
         shape = list(self.current.shape)
-        return f"Stimulus({shape} pA into {len(self.cells)} of {self.size} cells, dt={self.dt:g})"
+        held = [f"{shape} pA into {len(self.cells)} of {self.size} cells"]
+        if self.sources and not len(self.cells):
+            held = [f"{len(self)} steps, {self.size} cells"]
+        return f"Stimulus({', '.join((*held, *map(repr, self.sources)))}, dt={self.dt:g})"
+
+    def __getitem__(self, steps: slice) -> Stimulus:
+        """The steps first:last, where sources go on as in the whole."""
+        if not isinstance(steps, slice) or steps.step not in (None, 1):
+            raise TypeError(
+                f"a stimulus is cut by a range of steps, such as [:100]; got {steps!r}."
+            )
+        first, _, _ = steps.indices(len(self))
+        sources = tuple(source.later(first) for source in self.sources)
+        return replace(self, current=self.current[steps], sources=sources)
 
     @property
     def duration(self) -> float:
         """How long it lasts, ms."""
         return len(self) * self.dt
 
+    @property
+    def batch(self) -> torch.Size:
+        """The axes *B of its trials."""
+        leads = (source.batch for source in self.sources)
+        return torch.broadcast_shapes(self.current.shape[1:-1], *leads)
+
+    @property
+    def driven(self) -> Tensor:
+        """Indices of all cells that get anything, in order."""
+        return torch.unique(torch.cat((self.cells, *(source.cells for source in self.sources))))
+
+    def active(self) -> Tensor:
+        """In which steps [T, *B] any cell gets anything, or may."""
+        on = (self.current != 0).any(-1)
+        for source in self.sources:
+            on, more = _aligned(on[..., None], source.active(len(self))[..., None])
+            on = (on | more)[..., 0]
+        return on
+
     def dense(self) -> Tensor:
         """The current into every cell [T, *B, N] in pA."""
-        everywhere = self.current.new_zeros(*self.current.shape[:-1], self.size)
-        return everywhere.index_add(-1, self.cells, self.current)
+        return spread(self.current, self.cells, self.size, self.sources)
 
     def to(self, like: Tensor) -> Stimulus:
         """The same in the type and on the device of a tensor."""
-        return replace(self, current=self.current.to(like), cells=self.cells.to(like.device))
+        return replace(
+            self,
+            current=self.current.to(like),
+            cells=self.cells.to(like.device),
+            sources=tuple(source.to(like) for source in self.sources),
+        )
 
     def __add__(self, other: Stimulus) -> Stimulus:
         if not isinstance(other, Stimulus):
@@ -65,7 +103,44 @@ class Stimulus:
                 f"{self!r} and {other!r}."
             )
         cells = torch.unique(torch.cat((self.cells, other.cells)))
-        return replace(self, current=_spread(self, cells) + _spread(other, cells), cells=cells)
+        one, two = _aligned(_columns(self, cells), _columns(other, cells))
+        return replace(self, current=one + two, cells=cells, sources=self.sources + other.sources)
+
+    def _check(self, source: Source) -> None:
+        if not math.isclose(source.dt, self.dt):
+            raise ValueError(
+                f"a source must have the dt of its stimulus: got {source.dt:g} ms in one of "
+                f"{self.dt:g} ms."
+            )
+        cells = source.cells
+        if len(cells) and not 0 <= int(cells.min()) <= int(cells.max()) < self.size:
+            raise ValueError(
+                f"a source must drive cells of the network, 0 to {self.size - 1}: got indices "
+                f"{int(cells.min())} to {int(cells.max())}."
+            )
+
+
+def spread(
+    current: Tensor,
+    cells: Tensor | None,
+    size: int,
+    sources: Sequence[Source],
+    first: int = 0,
+) -> Tensor:
+    """The current into every cell [S, *B, N] in pA, of a stretch that begins at a step.
+
+    current: [S, *B, K] into the cells [K], or into all in order when None.
+    """
+    if cells is not None:
+        nothing = current.new_zeros(*current.shape[:-1], size)
+        current = nothing.index_add(-1, cells, current)
+    for source in sources:
+        drawn = source.current(first, first + len(current))
+        current, drawn = _aligned(current, drawn)
+        batch = torch.broadcast_shapes(current.shape[:-1], drawn.shape[:-1])
+        wide = current.expand(*batch, size)
+        current = wide.index_add(-1, source.cells, drawn.expand(*batch, drawn.shape[-1]))
+    return current
 
 
 def batch(*stimuli: Stimulus) -> Stimulus:
@@ -80,234 +155,31 @@ def batch(*stimuli: Stimulus) -> Stimulus:
         )
     cells = torch.unique(torch.cat([s.cells for s in stimuli]))
     return replace(
-        stimuli[0], current=torch.stack([_spread(s, cells) for s in stimuli], 1), cells=cells
+        stimuli[0],
+        current=torch.stack([_columns(s, cells) for s in stimuli], 1),
+        cells=cells,
+        sources=side_by_side([s.sources for s in stimuli]),
     )
 
 
-def pulse(
-    connectome: Connectome,
-    *cells: str | int,
-    start: float = 0.0,
-    stop: float = math.inf,
-    amplitude: float,
-    duration: float,
-    dt: float,
-) -> Stimulus:
-    """A constant current of `amplitude` pA from `start` to `stop` ms into each of the cells.
-
-    duration: ms in all. dt: ms. Raises KeyError with near names for a cell that is not there.
-    """
-    _check_finite(amplitude=amplitude, start=start)
-    time = _time(duration, dt)
-    if not start < stop:
-        raise ValueError(f"stop must lie after start: got start {start:g} ms, stop {stop:g} ms.")
-    inside = (time > start - dt / 2) & (time < stop - dt / 2)
-    return _into(connectome, cells, amplitude * inside.double(), dt)
+def _aligned(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
+    """Two currents [T, *B, K] with as many axes of trials each."""
+    most = max(one.dim(), two.dim())
+    missing = ((1,) * (most - current.dim()) for current in (one, two))
+    return (
+        one.reshape(len(one), *next(missing), *one.shape[1:]),
+        two.reshape(len(two), *next(missing), *two.shape[1:]),
+    )
 
 
-def ramp(
-    connectome: Connectome,
-    *cells: str | int,
-    first: float = 0.0,
-    last: float,
-    duration: float,
-    dt: float,
-) -> Stimulus:
-    """A current that goes evenly from `first` to `last` pA over `duration` ms."""
-    _check_finite(first=first, last=last)
-    time = _time(duration, dt)
-    return _into(connectome, cells, first + (last - first) * time / duration, dt)
-
-
-def sine(
-    connectome: Connectome,
-    *cells: str | int,
-    amplitude: float,
-    frequency: float,
-    phase: float = 0.0,
-    offset: float = 0.0,
-    duration: float,
-    dt: float,
-) -> Stimulus:
-    """A current offset + amplitude sin(2 pi frequency t + phase) in pA.
-
-    frequency: cycles per ms (0.01 is 10 Hz). phase: rad.
-    """
-    _check_finite(amplitude=amplitude, frequency=frequency, phase=phase, offset=offset)
-    wave = torch.sin(2 * math.pi * frequency * _time(duration, dt) + phase)
-    return _into(connectome, cells, offset + amplitude * wave, dt)
-
-
-def noise(
-    connectome: Connectome,
-    *cells: str | int,
-    deviation: float,
-    tau: float,
-    mean: float = 0.0,
-    duration: float,
-    dt: float,
-    generator: torch.Generator,
-) -> Stimulus:
-    r"""Ornstein-Uhlenbeck current, independent for each cell, stationary from the first step.
-
-    .. math:: \tau \, dI = (\mu - I) \, dt + \sigma \sqrt{2 \tau} \, dW
-
-    mean, deviation: mu and sigma of the current in pA. tau: ms; its law is exact in dt.
-    Reference: Uhlenbeck & Ornstein 1930, doi 10.1103/PhysRev.36.823.
-    """
-    _check_finite(mean=mean, deviation=deviation)
-    _check_positive("tau", tau)
-    steps, chosen = len(_time(duration, dt)), connectome.select(*cells)
-    kick = torch.randn(steps, len(chosen), dtype=torch.float64, generator=generator)
-    left = math.exp(-dt / tau)
-    current = [kick[0]]
-    for fresh in kick[1:].unbind():
-        current.append(left * current[-1] + math.sqrt(1 - left**2) * fresh)
-    return _into(connectome, cells, mean + deviation * torch.stack(current), dt)
-
-
-def poisson(
-    connectome: Connectome,
-    *cells: str | int,
-    rate: float,
-    amplitude: float,
-    duration: float,
-    dt: float,
-    generator: torch.Generator,
-) -> Stimulus:
-    """Independent Poisson spike trains, each spike a current of `amplitude` pA for one step.
-
-    rate: spikes per ms (0.15 is 150 Hz); at most one spike falls in a step.
-    A spike carries the charge amplitude * dt in fC: it moves a cell by amplitude * dt / C mV.
-    """
-    _check_finite(amplitude=amplitude)
-    if not 0 <= rate * dt <= 1:
-        raise ValueError(
-            f"rate must be spikes per ms with at most one a step: got {rate:g} per ms at dt {dt:g} "
-            "ms. 100 Hz is 0.1."
-        )
-    shape = len(_time(duration, dt)), len(connectome.select(*cells))
-    spikes = torch.rand(shape, dtype=torch.float64, generator=generator) < rate * dt
-    return _into(connectome, cells, amplitude * spikes.double(), dt)
-
-
-def spike_trains(
-    connectome: Connectome,
-    times: Mapping[str, Sequence[float]],
-    *,
-    amplitude: float,
-    duration: float,
-    dt: float,
-) -> Stimulus:
-    """Given spikes, each a current of `amplitude` pA for the step it falls in.
-
-    times: for each cell (or class or pattern) its spike times in ms, 0 <= t < duration.
-    """
-    _check_finite(amplitude=amplitude)
-    cells = connectome.select(*times)
-    column = {int(cell): k for k, cell in enumerate(cells)}
-    current = torch.zeros(len(_time(duration, dt)), len(cells), dtype=torch.float64)
-    for name, train in times.items():
-        for time in train:
-            if not 0 <= time < duration:
-                raise ValueError(
-                    f"spike times of {name!r} must lie in 0 <= t < {duration:g} ms, got {time!r}."
-                )
-            step = min(int(time / dt + 1e-9), len(current) - 1)
-            current[step, [column[int(cell)] for cell in connectome.select(name)]] += amplitude
-    return Stimulus(current, torch.from_numpy(cells), len(connectome), dt)
-
-
-def stimulus_from_file(
-    connectome: Connectome, path: str | Path, *, dt: float, duration: float | None = None
-) -> Stimulus:
-    """Currents from a CSV table: a column `time` in ms, evenly spaced, then one per cell, in pA.
-
-    Between its times the current is interpolated linearly. duration: ms; the table is cut there, or
-    followed by no current; as long as the table when None. Raises ValueError naming the line of a
-    bad number, KeyError with near names for a column that is no cell.
-    """
-    header, rows = _table(Path(path))
-    if not header or header[0].strip().lower() not in ("time", "time (ms)", "t"):
-        raise ValueError(f"{path}: the first column must be 'time', in ms; got {header[:1]}.")
-    if len(rows) < 2:
-        raise ValueError(f"{path}: needs at least two rows of currents, got {len(rows)}.")
-    table = torch.tensor(rows, dtype=torch.float64)
-    gaps = table[:, 0].diff()
-    if not (gaps > 0).all() or not torch.allclose(gaps, gaps.mean(), rtol=1e-3):
-        raise ValueError(f"{path}: times must grow evenly from row to row.")
-    gap = float(gaps.mean())
-    place = _time(float(table[-1, 0] - table[0, 0]) + gap, dt) / gap
-    before = place.long().clamp(max=len(rows) - 1)
-    after = (before + 1).clamp(max=len(rows) - 1)
-    share = (place - before).clamp(0, 1)[:, None]
-    current = table[before, 1:] * (1 - share) + table[after, 1:] * share
-    cells = torch.tensor([connectome.index(name.strip()) for name in header[1:]])
-    current = current.to(torch.get_default_dtype())
-    if duration is not None:
-        steps = len(_time(duration, dt))
-        current = torch.cat((current, current.new_zeros(steps, len(cells))))[:steps]
-    return Stimulus(current, cells, len(connectome), dt)
-
-
-def _table(path: Path) -> tuple[list[str], list[list[float]]]:
-    rows: list[list[float]] = []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            rows.extend(_numbers(path, reader.line_num, row, len(header)) for row in reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV table: {error}.") from None
-    return header, rows
-
-
-def _numbers(path: Path, line: int, row: list[str], width: int) -> list[float]:
-    try:
-        values = [float(entry) for entry in row]
-    except ValueError:
-        raise ValueError(f"{path}, line {line}: {row} holds something that is no number.") from None
-    if len(values) != width or not all(map(math.isfinite, values)):
-        raise ValueError(f"{path}, line {line}: needs {width} finite numbers, got {row}.")
-    return values
-
-
-def _into(
-    connectome: Connectome, cells: tuple[str | int, ...], current: Tensor, dt: float
-) -> Stimulus:
-    """The same current [T], or one column each [T, K], into the cells."""
-    if not cells:
-        raise ValueError("name at least one cell, class or pattern to stimulate.")
-    chosen = torch.from_numpy(connectome.select(*cells))
-    if current.dim() == 1:
-        current = current[:, None].expand(-1, len(chosen)).contiguous()
-    return Stimulus(current.to(torch.get_default_dtype()), chosen, len(connectome), dt)
-
-
-def _spread(stimulus: Stimulus, cells: Tensor) -> Tensor:
+def _columns(stimulus: Stimulus, cells: Tensor) -> Tensor:
+    """The currents of a stimulus [T, *B, K] into those cells."""
     place = torch.searchsorted(cells, stimulus.cells)
     wide = stimulus.current.new_zeros(*stimulus.current.shape[:-1], len(cells))
     return wide.index_add(-1, place, stimulus.current)
 
 
-def _time(duration: float, dt: float) -> Tensor:
-    """Start of each step [T] in ms."""
-    _check_positive("duration", duration)
-    _check_positive("dt", dt)
-    steps = round(duration / dt)
-    if steps < 1 or abs(steps * dt - duration) > 1e-6 * duration:
-        raise ValueError(
-            f"duration must be a whole number of steps: got {duration:g} ms at dt {dt:g} ms."
-        )
-    return torch.arange(steps, dtype=torch.float64) * dt
-
-
-def _check_positive(name: str, value: float) -> None:
+def check_positive(name: str, value: float) -> None:
+    """Raise ValueError unless a time is a positive number of ms."""
     if not (isinstance(value, (int, float)) and 0 < value < math.inf):
         raise ValueError(f"{name} must be a positive number of ms, got {value!r}.")
-
-
-def _check_finite(**values: float) -> None:
-    for name, value in values.items():
-        if not (isinstance(value, (int, float)) and math.isfinite(value)):
-            raise ValueError(f"{name} must be a finite number, got {value!r}.")

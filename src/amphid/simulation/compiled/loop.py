@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from amphid.simulation.compiled.edges import Rows
+from amphid.simulation.compiled.inflow import Given, Poisson
 
 # whole arrays are never assigned: compiling that takes numba longer than all the rest
 TOOLS = '''
@@ -129,6 +130,7 @@ def write_time_loop(
     *,
     v: str,
     driven: bool,
+    sources: Sequence[Poisson | Given],
     events: bool,
     samples: str,
     arguments: Sequence[str],
@@ -138,7 +140,8 @@ def write_time_loop(
     counters: of steps done, spikes kept and cells that gave out something in the last step.
 
     cells: the calls that step the cells. v: the name of the voltages. driven: whether currents go
-    to some cells only. events: whether to keep spikes. samples: the call that keeps variables.
+    to some cells only. sources: what is added to them. events: whether to keep spikes. samples: the
+    call that keeps variables.
     """
     body = []
     if events:
@@ -146,7 +149,7 @@ def write_time_loop(
     body.append("t = counters[0]")
     for group in groups:
         body += _arrivals(group, v)
-    body.append("drive(DRIVEN, STIMULUS[t], EXTERNAL)" if driven else "EXTERNAL = STIMULUS[t]")
+    body += _external(sources, driven=driven)
     for call in cells:
         body += call.splitlines()
     body += [f"clear(ARRIVING_{group.name})" for group in groups]
@@ -159,6 +162,16 @@ def write_time_loop(
     head = f"def run({', '.join(('counters', 'steps', 'every', 'n', *arguments))}):"
     lines = [head, "    for k in range(steps):", *(f"        {line}" for line in body)]
     return "\n".join(["", "", "@outer", *lines, ""])
+
+
+def _external(sources: Sequence[Poisson | Given], *, driven: bool) -> list[str]:
+    """What comes from outside in this step."""
+    if not sources:
+        return ["drive(DRIVEN, STIMULUS[t], EXTERNAL)" if driven else "EXTERNAL = STIMULUS[t]"]
+    lines = ["copy(STIMULUS[t], EXTERNAL)"]
+    if driven:
+        lines = ["clear(EXTERNAL)", "drive(DRIVEN, STIMULUS[t], EXTERNAL)"]
+    return [*lines, *(line for source in sources for line in source.added())]
 
 
 def _arrivals(group: Group, v: str) -> list[str]:

@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from amphid.dynamics import Mixed
 from amphid.kernels import UnknownOperation, compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
+from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
 from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
@@ -28,7 +29,7 @@ class Program:
     def __init__(self, task: Task, wires: dict[str, Wires], *, skip: bool | None) -> None:
         self.task, self.wires = task, wires
         self.network, self.size = task.network, len(task.network.connectome)
-        lead = torch.broadcast_shapes(task.stimulus.shape[1:-1], task.network.batch)
+        lead = torch.broadcast_shapes(task.batch, task.network.batch)
         like = task.network.weight.new_zeros(*lead, self.size)
         self._start(first_state(task, like, wires))
         self._trace()
@@ -179,7 +180,7 @@ class Program:
         self.constants = {name: c for loop in everything for name, c in loop.constants.items()}
         first = pytree.tree_leaves((self.first.neuron, self.first.synapses, self.first.given))
         leads = [tensor.shape[:-1] for tensor in (*first, *self.constants.values())]
-        leads += [self.task.stimulus.shape[1:-1], self.network.batch]
+        leads += [self.task.batch, self.network.batch]
         self.batch = torch.broadcast_shapes(*leads)
         self.trials = self.batch.numel()
         self.counters = np.zeros((self.trials, 5), dtype=np.int64)
@@ -234,7 +235,9 @@ class Program:
         self.arrays["STIMULUS"] = PerTrial.of(self.task.stimulus.movedim(0, -2), self.batch, axes=2)
         if self.task.cells is not None:
             self._shared("DRIVEN", self.task.cells.numpy().astype(np.uint32))
+        if self.task.cells is not None or self.task.sources:
             self._scratch("EXTERNAL", self._type)
+        self.inflows = lay_out_sources(self)
 
     def _lay_out_mixture(self) -> None:
         if isinstance(self.network.neuron, Mixed):
@@ -274,13 +277,13 @@ class Program:
             [loop.call for loop in self.parts],
             v=neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
             driven=self.task.cells is not None,
+            sources=self.inflows,
             events=self.events,
             samples=self.reading.call if self.reading else "",
             arguments=self.order,
         )
         loops = [*self.parts, *self.releases.values(), *([self.reading] if self.reading else [])]
-        bits = "\n\nBITS = np.int64\n" if self.dtype is torch.float64 else "\n\nBITS = np.int32\n"
-        source = "\n".join((bits, TOOLS, *(made.text for made in loops), loop))
+        source = "\n".join((self.tools, *(made.text for made in loops), loop))
         exact = self.dtype is torch.float64
         self._run = compile_source(source, exact=exact).run
 
@@ -297,6 +300,13 @@ class Program:
                     "Leave it to the engine with skip_resting=None."
                 ) from None
             return None
+
+    @property
+    def tools(self) -> str:
+        """The functions that time loops call, for numbers of this type."""
+        bits = 64 if self.dtype is torch.float64 else 32
+        kinds = f"\n\nBITS, REAL = np.int{bits}, np.float{bits}\n"
+        return kinds + TOOLS + (INFLOW_TOOLS if self.inflows else "")
 
     @property
     def _type(self) -> Any:

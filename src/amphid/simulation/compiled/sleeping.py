@@ -204,11 +204,14 @@ class Sleeping:
             self.groups,
             step.call,
             self.quiet,
+            program.inflows,
             events=program.events,
             samples=reading.call,
             arguments=self.order,
         )
-        source = "\n".join(("", "", SORT, write_quiet(self.quiet), step.text, reading.text, loop))
+        source = "\n".join(
+            (program.tools, SORT, write_quiet(self.quiet), step.text, reading.text, loop)
+        )
         return compile_source(source, exact=program.dtype is torch.float64).run
 
     def _array(self, name: str, trial: int) -> Array:
@@ -279,7 +282,8 @@ def _check_worth(program: Program, at_rest: float) -> None:
         raise CannotSleep("the network is small")
     if at_rest < 0.9:
         raise CannotSleep("cells fire or move without input")
-    if len(task.cells) * DRIVEN > size:
+    driven = torch.unique(torch.cat((task.cells, *(source.cells for source in task.sources))))
+    if len(driven) * DRIVEN > size:
         raise CannotSleep("many cells are driven")
     if program.sampled and task.every < OFTEN:
         raise CannotSleep("all cells are sampled often")

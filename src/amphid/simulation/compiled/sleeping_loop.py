@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amphid.simulation.compiled.inflow import Given, Poisson
 from amphid.simulation.compiled.quiet import SHORT, Quiet
 
 # cells that fired are kept in ascending order, so that sums are those of the loop over all cells
@@ -140,6 +141,7 @@ def write_sleeping_loop(
     groups: Sequence[Arrivals],
     step: str,
     quiet: Quiet | None,
+    sources: Sequence[Poisson | Given],
     *,
     events: bool,
     samples: str,
@@ -150,7 +152,8 @@ def write_sleeping_loop(
     It stops early where so many cells are awake that stepping all of them costs less.
 
     counters: of steps done, spikes kept, -, cells awake, and by how much too many were of late.
-    step: the call that steps the cells awake. samples: the call that keeps variables of all cells.
+    step: the call that steps the cells awake. sources: what is added to the currents. samples: the
+    call that keeps variables of all cells.
     """
     body = ["t, awake, touched = counters[0], counters[3], 0"]
     if events:
@@ -163,6 +166,7 @@ def write_sleeping_loop(
         "        i = DRIVEN[c]",
         *_touched("        "),
         "        EXTERNAL[i] += STIMULUS[t, c]",
+        *(line for source in sources for line in source.each(_touched(""))),
         *_woken(groups, quiet),
         step,
         *_sorted_out(groups, quiet),
