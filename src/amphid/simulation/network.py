@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Neuron, Synapse
 from amphid.dynamics.values import Equation, Value
 from amphid.simulation.rest import resting_voltage
-from amphid.simulation.wires import Wires
+from amphid.simulation.wires import Wires, lags
 from amphid.wiring import Connectome
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Network(nn.Module):
         for part in (self.neuron, *groups.values()):
             _check_sizes(part, len(connectome))
         self.synapses = nn.ModuleDict(groups)
-        self.edges: dict[str, NDArray[np.int64]] = _edges_by_group(connectome, groups)
+        self.edges: dict[str, NDArray[np.int32]] = _edges_by_group(connectome, groups)
         sign = torch.from_numpy(connectome.connections.sign.astype(np.int8))
         self.register_buffer("sign", sign, persistent=False)
         self.register_buffer("coupling", None, persistent=False)
@@ -150,20 +150,20 @@ class Network(nn.Module):
 
     def weights_of(self, group: str) -> Tensor:
         """Weights [*B, K] of the connections of a group, with their sign where it carries one."""
-        edges = torch.from_numpy(self.edges[group]).to(self.weight.device)
+        own = self.edges[group]
+        everything = len(own) == self.weight.shape[-1]  # then indexing would only copy
+        edges = slice(None) if everything else torch.from_numpy(own).to(self.weight.device)
         weight = self.weight[..., edges]
         if group == "electrical" and self.coupling is not None:
             weight = weight * self.coupling  # what differs from trial to trial
         if not self.dale:
             return weight
-        return weight.abs() * self.sign[edges] if group == "chemical" else weight.abs()
+        weight = weight.abs()  # an optimizer may have carried it below zero
+        return weight * self.sign[edges] if group == "chemical" else weight
 
     def wires(self, dt: float) -> dict[str, Wires]:
         """The connections of each group, made ready for steps of dt ms."""
-        made = {
-            group: Wires.of(self.connectome, edges, self.weights_of(group), dt)
-            for group, edges in self.edges.items()
-        }
+        made = self._connected(dt)
         return {g: w if g == "electrical" else w.gathered() for g, w in made.items()}
 
     def init(self, like: Tensor, wires: Mapping[str, Wires]) -> NetworkState:
@@ -171,6 +171,12 @@ class Network(nn.Module):
 
         Cells whose threshold is their own rest start at the resting potential of the network.
         """
+        return self._start(like, {key: own.longest for key, own in wires.items()}, wires)
+
+    def _start(
+        self, like: Tensor, longest: Mapping[str, int], wires: Mapping[str, Wires]
+    ) -> NetworkState:
+        """At rest; the wires are looked at only where they decide at which voltage that is."""
         if self.trials:  # one start for all: so they draw the same random numbers
             like, wide = like[..., :1, :], like.shape
         state = self.neuron.init(like)
@@ -180,7 +186,7 @@ class Network(nn.Module):
             state = self.neuron.settle(state, v)
         given = self.neuron.given(state)
         groups = {key: synapse.init(given) for key, synapse in self.groups()}
-        past = {key: (given,) * wires[key].longest for key in groups}
+        past = {key: (given,) * longest[key] for key in groups}
         start = NetworkState(state, given, groups, past)
         if not self.trials:
             return start
@@ -189,7 +195,11 @@ class Network(nn.Module):
     def rest(self, dt: float = 1.0) -> NetworkState:
         """The state at rest of one copy of the network [*B, N]."""
         like = self.weight.new_zeros(*self.batch, len(self.connectome))
-        return self.init(like, self.wires(dt))
+        if self.neuron.midpoint() is not None:
+            return self.init(like, self._connected(dt))
+        delay = self.connectome.connections.delay
+        longest = {key: int(lags(delay, own, dt).max(initial=1)) for key, own in self.edges.items()}
+        return self._start(like, longest, {})
 
     def forward(self, stimulus: Tensor, dt: float = 1.0) -> Tensor:
         """What the cells give out [T, *B, N], from rest, under a current [T, *B, N] in pA."""
@@ -198,12 +208,19 @@ class Network(nn.Module):
         run = simulate(self, stimulus, dt=dt, engine=Torch(dense=True))
         return getattr(run, self.neuron.output)
 
+    def _connected(self, dt: float) -> dict[str, Wires]:
+        return {
+            group: Wires.of(self.connectome, edges, self.weights_of(group), dt)
+            for group, edges in self.edges.items()
+        }
+
     def _hold_weight(self, weight: Tensor | None) -> None:
         wires = self.connectome.connections
         if weight is None:
-            counts = torch.from_numpy(wires.synapses.astype(np.float64))
-            signs = 1 if self.dale else torch.from_numpy(np.where(wires.sign < 0, -1.0, 1.0))
-            weight = nn.Parameter((counts * signs).to(torch.get_default_dtype()))
+            counts = torch.tensor(wires.synapses, dtype=torch.get_default_dtype())
+            if not self.dale:
+                counts[torch.from_numpy(wires.sign < 0)] *= -1
+            weight = nn.Parameter(counts)
         if not isinstance(weight, Tensor) or weight.shape[-1:] != (len(wires),):
             got = list(weight.shape) if isinstance(weight, Tensor) else repr(weight)
             raise ValueError(
@@ -262,7 +279,7 @@ def _check_signals(neuron: Neuron[Any], groups: Mapping[str, Synapse[Any]]) -> N
 
 def _edges_by_group(
     connectome: Connectome, groups: Mapping[str, Any]
-) -> dict[str, NDArray[np.int64]]:
+) -> dict[str, NDArray[np.int32]]:
     """Indices of the connections of each group; every connection must be in one."""
     wires = connectome.connections
     split = bool({"excitatory", "inhibitory"} & set(groups))
@@ -288,4 +305,4 @@ def _edges_by_group(
             )
     if not np.isnan(wires.delay[wires.electrical]).all():
         raise ValueError("an electrical connection has no delay, but some here carry one.")
-    return {key: np.flatnonzero(masks[key]) for key in groups}
+    return {key: np.flatnonzero(masks[key]).astype(np.int32) for key in groups}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,15 +31,14 @@ class Wires:
     size: int
 
     @staticmethod
-    def of(connectome: Connectome, edges: NDArray[np.int64], weight: Tensor, dt: float) -> Wires:
+    def of(connectome: Connectome, edges: NDArray[Any], weight: Tensor, dt: float) -> Wires:
         """Those connections of a connectome, with weights [*B, K], at steps of dt ms."""
         wires = connectome.connections
-        delay = np.nan_to_num(wires.delay[edges].astype(np.float64))
         return Wires(
-            pre=torch.from_numpy(wires.pre[edges].astype(np.int64)).to(weight.device),
-            post=torch.from_numpy(wires.post[edges].astype(np.int64)).to(weight.device),
+            pre=torch.from_numpy(wires.pre[edges]).to(weight.device),
+            post=torch.from_numpy(wires.post[edges]).to(weight.device),
             weight=weight,
-            lag=1 + np.rint(delay / dt).astype(np.int64),
+            lag=lags(wires.delay, edges, dt),
             size=len(connectome),
         )
 
@@ -100,12 +100,24 @@ class Wires:
     def _scatter(self, chosen: slice | Tensor) -> Tensor:
         weight = self.weight[..., chosen]
         flat = weight.new_zeros(*weight.shape[:-1], self.size**2)
-        place = self.pre[chosen] * self.size + self.post[chosen]
+        place = self.pre[chosen].long() * self.size + self.post[chosen]
         return flat.index_add(-1, place, weight).unflatten(-1, (self.size, self.size))
 
     def _shape(self, signal: Tensor) -> tuple[int, ...]:
         batch = torch.broadcast_shapes(signal.shape[:-1], self.weight.shape[:-1])
         return (*batch, self.size)
+
+
+def lags(delay: NDArray[np.float32], edges: NDArray[Any], dt: float) -> NDArray[np.int64]:
+    """[K] lags in steps of those connections, of delays [E] in ms, nan where there is none.
+
+    Where all are the same it is one number, seen from everywhere.
+    """
+    first = delay[edges[:1]]
+    same = len(first) and (np.isnan(delay).all() if np.isnan(first[0]) else (delay == first).all())
+    own = first if same else delay[edges]
+    steps = 1 + np.rint(np.nan_to_num(own.astype(np.float64)) / dt).astype(np.int64)
+    return np.broadcast_to(steps, len(edges))
 
 
 class _Carrier:

@@ -82,9 +82,8 @@ class Rows:
         if len(lag) and bool((rows == rows[:, :1]).all()):
             rows = rows[:, :1]
         kept = PerTrial(np.ascontiguousarray(rows), weight.which)
-        return Rows(
-            start, place.astype(np.uint32 if small else np.uint64), kept, only, wires.longest
-        )
+        place = place.astype(np.uint32 if small else np.uint64, copy=False)
+        return Rows(start, place, kept, only, wires.longest)
 
 
 def under_way(wires: Wires, past: tuple[Tensor, ...], batch: torch.Size) -> Array:
