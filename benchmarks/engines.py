@@ -62,15 +62,17 @@ class Workload:
     connectome: wiring.Connectome
     build: Callable[[wiring.Connectome], am.Network]
     drive: Callable[[am.Network, float], am.Stimulus]
-    v: Tensor
+    v: Tensor | None  # at rest where None
     steps: int
     torch_steps: int  # as many as one is willing to wait for, in pieces of 64
     given: dict[str, Any] = field(default_factory=dict)
 
     def run(self, network: am.Network, engine: Any, steps: int, progress: Any = None) -> Any:
         """That many steps, from the same start."""
-        state = network.rest(DT)
-        start = state._replace(neuron=network.neuron.at(state.neuron, self.v))
+        start = None
+        if self.v is not None:
+            state = network.rest(DT)
+            start = state._replace(neuron=network.neuron.at(state.neuron, self.v))
         with torch.no_grad():
             return am.simulate(
                 network, self.drive(network, steps * DT), state=start, engine=engine,
@@ -152,9 +154,12 @@ def fly() -> Workload:
             generator=torch.Generator().manual_seed(2),
         )  # fmt: skip
 
-    v = torch.full((len(wired),), -52.0)
-    given = {"driven": driven, "synapses": wired.connections.synapses}
-    return Workload("fly-sized", "fly", wired, build, drive, v, 10000, 64, given)
+    given = {
+        "driven": driven,
+        "synapses": wired.connections.synapses,
+        "v": np.full(len(wired), -52.0),
+    }
+    return Workload("fly-sized", "fly", wired, build, drive, None, 10000, 64, given)
 
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {
@@ -172,8 +177,8 @@ class Brian2:
         wires = workload.connectome.connections
         path = Path(folder) / "network.npz"
         np.savez(
-            path, equations=workload.equations, v=workload.v, pre=wires.pre, post=wires.post,
-            sign=wires.sign, steps=steps, **workload.given,
+            path, equations=workload.equations, pre=wires.pre, post=wires.post, sign=wires.sign,
+            steps=steps, **({"v": workload.v} | workload.given),
         )  # fmt: skip
         self.process = subprocess.Popen(
             [python, str(PEER), str(path), folder],
@@ -251,7 +256,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     steps, engine = workload.steps, Compiled(threads=1)
     network = workload.build(workload.connectome)
     run = workload.run(network, engine, steps)
-    seconds, cells = steps * DT / 1000, len(workload.v)
+    seconds, cells = steps * DT / 1000, len(workload.connectome)
 
     def ours() -> float:
         return workload.loop(network, engine, steps)

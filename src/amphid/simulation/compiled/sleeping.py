@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,9 @@ class Sleeping:
     """
 
     def __init__(self, program: Program, *, insist: bool) -> None:
-        self.program, self.size = program, program.size
+        # not to own each other: else the arrays of a run would outlive it for a while
+        self.program: Program = weakref.proxy(program)
+        self.size = program.size
         self.groups = list(_arrivals(program))
         self.quiet, self.at_rest = _quiet(program)
         if not insist:
