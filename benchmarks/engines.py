@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -185,7 +186,7 @@ class Brian2:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.build = float(self._answer()["build"])
-        self.spikes, self.steps, self.peak_mb = 0, steps, 0
+        self.spikes, self.steps, self.peak_mb, self.weight = 0, steps, 0, math.nan
 
     def loop(self) -> float:
         """CPU seconds of the loop for a second of biology."""
@@ -194,6 +195,7 @@ class Brian2:
         self.process.stdin.flush()
         told = self._answer()
         self.spikes, self.peak_mb = int(told["spikes"]), int(told["peak_mb"])
+        self.weight = float(told.get("weight", math.nan))  # mean at the end, of plastic connections
         return float(told["loop"]) / (self.steps * DT / 1000)
 
     def _answer(self) -> dict[str, float]:

@@ -33,9 +33,9 @@ def cpu_seconds():
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def coba(given):
-    """Conductances in units of the leak: 6 nS and 67 nS over 10 nS."""
-    cells = NeuronGroup(
+def coba_cells(given):
+    """Conductances in units of the leak."""
+    return NeuronGroup(
         len(given["v"]),
         """dv/dt = (ge*(0*mV - v) + gi*(-80*mV - v) - v - 40*mV)/(20*ms) : volt (unless refractory)
            dge/dt = -ge / (5*ms) : 1
@@ -45,11 +45,38 @@ def coba(given):
         refractory=5 * ms,
         method="exponential_euler",
     )
+
+
+def coba(given):
+    """6 nS and 67 nS over 10 nS."""
+    cells = coba_cells(given)
     return [
         cells,
         connected(cells, given, 1, "ge += 0.6"),
         connected(cells, given, -1, "gi += 6.7"),
     ]
+
+
+def coba_stdp(given):
+    """The same with pair STDP of all spikes on the excitatory connections, as Brian 2's own pages
+    write it: traces of each connection, decayed when it is looked at."""
+    cells = coba_cells(given)
+    chosen = ordered(given, 1)
+    synapses = Synapses(
+        cells,
+        cells,
+        """w : 1
+           dbefore/dt = -before / (20*ms) : 1 (event-driven)
+           dafter/dt = -after / (20*ms) : 1 (event-driven)""",
+        on_pre="""ge += 0.6 * w
+                  before += 0.005
+                  w = clip(w + after, 0, 2)""",
+        on_post="""after -= 0.00525
+                   w = clip(w + before, 0, 2)""",
+    )
+    synapses.connect(i=given["pre"][chosen], j=given["post"][chosen])
+    synapses.w = 1
+    return [cells, synapses, connected(cells, given, -1, "gi += 6.7")]
 
 
 def brunel(given):
@@ -98,12 +125,16 @@ def fly(given):
 
 
 def connected(cells, given, sign, on_pre, **delay):
-    chosen = np.flatnonzero(given["sign"] == sign)
-    # by the cell they come from, as Brian 2 lays them out when it draws them itself
-    chosen = chosen[np.lexsort((given["post"][chosen], given["pre"][chosen]))]
+    chosen = ordered(given, sign)
     synapses = Synapses(cells, cells, on_pre=on_pre, **delay)
     synapses.connect(i=given["pre"][chosen], j=given["post"][chosen])
     return synapses
+
+
+def ordered(given, sign):
+    """By the cell they come from, as Brian 2 lays connections out when it draws them itself."""
+    chosen = np.flatnonzero(given["sign"] == sign)
+    return chosen[np.lexsort((given["post"][chosen], given["pre"][chosen]))]
 
 
 def main():
@@ -112,7 +143,8 @@ def main():
     began = cpu_seconds()
     set_device("cpp_standalone", build_on_run=False, directory=folder + "/build")
     defaultclock.dt = 0.1 * ms
-    parts = {"coba": coba, "brunel": brunel, "fly": fly}[str(given["equations"])](given)
+    known = {"coba": coba, "coba-stdp": coba_stdp, "brunel": brunel, "fly": fly}
+    parts = known[str(given["equations"])](given)
     parts[0].v = given["v"] * mV
     spikes = SpikeMonitor(parts[0])
     Network(*parts, spikes).run(int(given["steps"]) * defaultclock.dt)
@@ -125,6 +157,8 @@ def main():
             "spikes": int(spikes.num_spikes),
             "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
         }
+        if str(given["equations"]) == "coba-stdp":
+            told["weight"] = float(np.mean(parts[1].w[:]))
         print(json.dumps(told), flush=True)
 
 

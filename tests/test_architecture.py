@@ -20,9 +20,10 @@ MAY_IMPORT = {
     "simulation": {"kernels", "wiring", "dynamics"},
     "models": {"kernels", "wiring", "dynamics", "simulation"},
     "measures": {"kernels", "wiring", "dynamics", "simulation", "models"},
-    "studies": {"kernels", "wiring", "dynamics", "simulation", "models", "measures"},
+    "learning": {"kernels", "wiring", "dynamics", "simulation", "models", "measures"},
+    "studies": {"kernels", "wiring", "dynamics", "simulation", "models", "measures", "learning"},
     "interfaces": {
-        "kernels", "wiring", "dynamics", "simulation", "models", "measures", "studies",
+        "kernels", "wiring", "dynamics", "simulation", "models", "measures", "learning", "studies",
     },
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from amphid import dynamics, measures, models, simulation, studies, wiring
+    from amphid import dynamics, learning, measures, models, simulation, studies, wiring
     from amphid.simulation import (
         Compiled,
         Network,
@@ -37,6 +37,7 @@ __all__ = [
     "Torch",
     "batch",
     "dynamics",
+    "learning",
     "measures",
     "models",
     "noise",
@@ -52,7 +53,7 @@ __all__ = [
     "wiring",
 ]
 
-_ROOMS = ("dynamics", "measures", "models", "simulation", "studies", "wiring")
+_ROOMS = ("dynamics", "learning", "measures", "models", "simulation", "studies", "wiring")
 
 
 def __getattr__(name: str) -> Any:

@@ -49,7 +49,7 @@ from amphid.dynamics import (
 )
 from amphid.kernels import UnknownOperation
 from amphid.simulation import Compiled, Stimulus
-from amphid.simulation.compiled.edges import _order
+from amphid.simulation.compiled.edges import order_of
 from amphid.wiring import Cells, Connections, Connectome
 
 pytest.importorskip("numba", reason="numba is not installed")
@@ -414,4 +414,4 @@ def test_a_number_of_threads_that_makes_no_sense_is_refused(threads: Any) -> Non
 @pytest.mark.parametrize("largest", [7, 70_000, 2**40])
 def test_connections_are_ordered_as_sorting_would(largest: int) -> None:
     cells = np.random.default_rng(1).integers(0, largest, 997)
-    assert np.array_equal(_order(cells), np.argsort(cells, kind="stable"))
+    assert np.array_equal(order_of(cells), np.argsort(cells, kind="stable"))

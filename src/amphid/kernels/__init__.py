@@ -7,8 +7,9 @@ numba is imported when the first kernel is made, not before.
 
 from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affine_near
 from amphid.kernels.kernel import Kernel, compile_step
+from amphid.kernels.known import with_known
 from amphid.kernels.machine_code import cache_folder, compile_source
-from amphid.kernels.program import LoopSource, write_loop
+from amphid.kernels.program import LoopSource, write_function, write_loop
 from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace, with_values
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "compile_source",
     "compile_step",
     "trace",
+    "with_known",
     "with_values",
+    "write_function",
     "write_loop",
 ]

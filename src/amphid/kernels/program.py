@@ -1,7 +1,8 @@
-"""Write a traced step as the source of a loop over cells."""
+"""Write a traced step as source: a loop over cells, or a function of one number each."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -67,3 +68,21 @@ def _unchanged(traced: Traced, into: Mapping[int, int]) -> str:
     pairs = [(traced.outputs[place], traced.inputs[to]) for place, to in into.items()]
     same = [f"({written(a, a.dtype)} == {b.name})" for a, b in pairs if a != b]
     return " & ".join(same) or "True"
+
+
+def write_function(traced: Traced, name: str, *, clamped: tuple[float, float] | None = None) -> str:
+    """Source of `def name(*inputs, *constants)`, of numbers, which returns the only output.
+
+    clamped: the least and the greatest value that it may return.
+    Raises UnknownOperation.
+    """
+    arguments = [symbol.name for symbol in (*traced.inputs, *(c for c, _ in traced.constants))]
+    lines = [f"{o.result.name} = {expression(o)}" for o in traced.operations]
+    output = traced.outputs[0]
+    lines.append(f"y = {written(output, output.dtype)}")
+    for bound, sign in zip(clamped or (), "<>", strict=False):
+        if math.isfinite(bound):
+            shown = written(bound, output.dtype)
+            lines.append(f"y = {shown} if y {sign} {shown} else y")
+    text = [f"def {name}({', '.join(arguments)}):", *(f"    {line}" for line in lines)]
+    return "\n".join([*text, "    return y", ""])

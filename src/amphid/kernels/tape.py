@@ -73,7 +73,7 @@ def trace(step: Callable[..., Any], *examples: Any) -> Traced:
     found, structure = pytree.tree_flatten(result)
     outputs = tuple(tape.symbol(leaf) for leaf in found)
     operations, constants = tuple(tape.operations), tuple(tape.constants)
-    return _needed(Traced(tape.inputs, outputs, operations, constants, structure))
+    return needed(Traced(tape.inputs, outputs, operations, constants, structure))
 
 
 class _Tape(TorchDispatchMode):
@@ -204,16 +204,16 @@ def unknown(operation: Operation) -> UnknownOperation:
     )
 
 
-def _needed(traced: Traced) -> Traced:
+def needed(traced: Traced) -> Traced:
     """The same without operations and constants that no output depends on."""
-    needed = {id(symbol) for symbol in traced.outputs}
+    read_later = {id(symbol) for symbol in traced.outputs}
     kept: list[Operation] = []
     for operation in reversed(traced.operations):
-        if id(operation.result) in needed:
+        if id(operation.result) in read_later:
             kept.append(operation)
             read = (*operation.operands, *operation.options.values())
-            needed |= {id(symbol) for symbol in read}
-    constants = tuple(pair for pair in traced.constants if id(pair[0]) in needed)
+            read_later |= {id(symbol) for symbol in read}
+    constants = tuple(pair for pair in traced.constants if id(pair[0]) in read_later)
     return Traced(traced.inputs, traced.outputs, tuple(kept[::-1]), constants, traced.structure)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "GivenSpikes",
     "Network",
     "NetworkState",
+    "Plasticity",
     "PoissonTrains",
     "Recording",
     "Source",

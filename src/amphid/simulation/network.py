@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -14,7 +15,7 @@ from torch.utils import _pytree as pytree
 from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Neuron, Synapse
 from amphid.dynamics.values import Equation, Value
 from amphid.simulation.rest import resting_voltage
-from amphid.simulation.wires import Wires, lags
+from amphid.simulation.wires import Past, Wires, lags
 from amphid.wiring import Connectome
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ class NetworkState(NamedTuple):
     neuron: Any  # state of the cells
     given: Tensor  # what they gave out in the last step [*B, N]
     synapses: dict[str, Any]  # state of each group of synapses
-    past: dict[str, tuple[Tensor, ...]]  # what they released in the last steps, latest first
+    past: dict[str, Past]  # what they released in the last steps, latest first
+    weight: Tensor | None = None  # of all connections [*B, E], where it is not the network's own
+    traces: tuple[Any, ...] = ()  # what each plasticity rule remembers
 
     @property
     def v(self) -> Tensor:
@@ -148,12 +151,27 @@ class Network(nn.Module):
 
         return values(self)
 
-    def weights_of(self, group: str) -> Tensor:
-        """Weights [*B, K] of the connections of a group, with their sign where it carries one."""
+    def weighted(self, weight: Tensor) -> Network:
+        """The same network with other weights [*B, E]; cells and synapses are shared.
+
+        Raises ValueError for weights that do not fit.
+        """
+        other = copy.copy(self)
+        other._parameters = {k: p for k, p in self._parameters.items() if k != "weight"}
+        other._buffers = {k: b for k, b in self._buffers.items() if k != "weight"}
+        other._hold_weight(weight)
+        return other
+
+    def weights_of(self, group: str, weight: Tensor | None = None) -> Tensor:
+        """Weights [*B, K] of the connections of a group, with their sign where it carries one.
+
+        weight: those of all connections [*B, E]; the network's own when None.
+        """
         own = self.edges[group]
-        everything = len(own) == self.weight.shape[-1]  # then indexing would only copy
-        edges = slice(None) if everything else torch.from_numpy(own).to(self.weight.device)
-        weight = self.weight[..., edges]
+        weight = self.weight if weight is None else weight
+        everything = len(own) == weight.shape[-1]  # then indexing would only copy
+        edges = slice(None) if everything else torch.from_numpy(own).to(weight.device)
+        weight = weight[..., edges]
         if group == "electrical" and self.coupling is not None:
             weight = weight * self.coupling  # what differs from trial to trial
         if not self.dale:
@@ -186,11 +204,11 @@ class Network(nn.Module):
             state = self.neuron.settle(state, v)
         given = self.neuron.given(state)
         groups = {key: synapse.init(given) for key, synapse in self.groups()}
-        past = {key: (given,) * longest[key] for key in groups}
-        start = NetworkState(state, given, groups, past)
-        if not self.trials:
-            return start
-        return pytree.tree_map(lambda leaf: leaf.expand(*wide[:-1], leaf.shape[-1]), start)
+        past: dict[str, Past] = {key: (given,) * longest[key] for key in groups}
+        parts = (state, given, groups, past)
+        if self.trials:
+            parts = pytree.tree_map(lambda leaf: leaf.expand(*wide[:-1], leaf.shape[-1]), parts)
+        return NetworkState(*parts)
 
     def rest(self, dt: float = 1.0) -> NetworkState:
         """The state at rest of one copy of the network [*B, N]."""

@@ -78,7 +78,10 @@ class Recording:
     trials: names of the trials along the last of the axes *B, see `trial`; none unless the network
         has variants.
     notes: what was decided on the way, such as the engine and the way of stepping.
-    state: the state after the last step, to go on from.
+    state: the state after the last step, to go on from; its `weight` [*B, E] are the weights of all
+        connections then, where some are plastic.
+    weight: weights [T', *B, K] of the plastic connections at the times of the samples, where they
+        were asked for. edges: [K] which connections those are.
     """
 
     cells: Cells
@@ -89,6 +92,8 @@ class Recording:
     notes: tuple[str, ...] = ()
     state: Any = None
     trials: tuple[str, ...] = ()
+    weight: Tensor | None = None
+    edges: NDArray[np.int64] | None = None
 
     def __getattr__(self, name: str) -> Tensor:
         if not name.startswith("_"):
@@ -109,6 +114,8 @@ class Recording:
             fields={name: value[..., chosen] for name, value in self.fields.items()},
             events=self.events and self.events.of(chosen),
             state=None,
+            weight=None,
+            edges=None,
         )
 
     def trial(self, which: str | int) -> Recording:
@@ -119,7 +126,8 @@ class Recording:
         place = self._place(which)
         events = self.events and self.events.of_trial(place)
         fields = {name: value[..., place, :] for name, value in self.fields.items()}
-        return replace(self, fields=fields, events=events, state=None, trials=())
+        weight = None if self.weight is None else self.weight[..., place, :]
+        return replace(self, fields=fields, events=events, state=None, trials=(), weight=weight)
 
     def __repr__(self) -> str:
         trials = f", {len(self.trials)} trials" if self.trials else ""
@@ -145,7 +153,8 @@ class Recording:
             return self.events.shape[0]
         if "spike" in self.fields:
             return len(self.fields["spike"])
-        return next((len(value) * self.every for value in self.fields.values()), 0)
+        sampled = [*self.fields.values(), *([] if self.weight is None else [self.weight])]
+        return next((len(value) * self.every for value in sampled), 0)
 
     @property
     def duration(self) -> float:
@@ -194,6 +203,8 @@ class Recording:
             yield f"spike ({len(self.events)} events)"
         for name, value in self.fields.items():
             yield f"{name} {list(value.shape)}"
+        if self.weight is not None:
+            yield f"weight {list(self.weight.shape)}"
 
     @cached_property
     def _connectome(self) -> Connectome:

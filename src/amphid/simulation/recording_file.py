@@ -80,11 +80,16 @@ def _write(run: Recording, file: h5py.File) -> None:
     if run.spikes is not None:
         file["spikes/index"] = run.spikes.index.cpu().numpy()
         file["spikes/shape"] = np.array(run.spikes.shape)
+    if run.weight is not None:
+        data = file.create_dataset("connections/weight", data=run.weight.detach().cpu().numpy())
+        data.attrs["units"] = "1"
+        _name_dimensions(data, "connection")
+        file["connections/index"] = run.edges
 
 
-def _name_dimensions(data: Any) -> None:
+def _name_dimensions(data: Any, last: str = "cell") -> None:
     batch = [f"batch{axis}" for axis in range(data.ndim - 2)]
-    for axis, name in enumerate(("time", *batch, "cell")):
+    for axis, name in enumerate(("time", *batch, last)):
         data.dims[axis].label = name
 
 
@@ -103,4 +108,6 @@ def _read(file: h5py.File) -> Recording:
         events=spikes,
         notes=tuple(file["notes"].asstr()[:]),
         trials=tuple(file["trials"].asstr()[:]) if "trials" in file else (),
+        weight=torch.from_numpy(file["connections/weight"][:]) if "connections" in file else None,
+        edges=file["connections/index"][:] if "connections" in file else None,
     )

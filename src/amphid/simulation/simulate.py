@@ -5,13 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from amphid.simulation.network import Network, NetworkState
+from amphid.simulation.plasticity import (
+    Governed,
+    Learning,
+    Plasticity,
+    Tagged,
+    finished,
+    govern,
+    moving,
+    started,
+)
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.sources import Source
 from amphid.simulation.stepping import Explicit, Joint, Stepper, choose
@@ -35,7 +48,8 @@ class Task:
 
     network, stimulus [T, *B, K] in pA into K cells (all of them, in order, when cells is None) and
     sources on top of it, dt in ms, names of the variables to record, steps between samples, the
-    state to start from and who hears of the progress (steps done, steps in all).
+    state to start from, who hears of the progress (steps done, steps in all) and the rules by which
+    weights move.
     """
 
     network: Network
@@ -47,22 +61,30 @@ class Task:
     state: NetworkState | None
     progress: Callable[[int, int], None] | None
     sources: tuple[Source, ...] = ()
+    plasticity: tuple[Governed, ...] = ()
 
     @property
     def steps(self) -> int:
         """How many steps to take."""
         return len(self.stimulus)
 
-    @property
-    def batch(self) -> torch.Size:
-        """The axes *B of trials of the stimulus."""
-        leads = (source.batch for source in self.sources)
-        return torch.broadcast_shapes(self.stimulus.shape[1:-1], *leads)
-
     def currents(self, first: int, last: int) -> Tensor:
         """The current into every cell [S, *B, N] in pA in the steps first <= t < last."""
         size = len(self.network.connectome)
         return spread(self.stimulus[first:last], self.cells, size, self.sources, first)
+
+    @property
+    def batch(self) -> torch.Size:
+        """The axes *B of the trials, those of the stimulus and of third factors."""
+        factors = [governed.factor for governed in self.plasticity]
+        leads = [factor.signal.shape[1:] for factor in factors if factor]
+        leads += [source.batch for source in self.sources]
+        return torch.broadcast_shapes(self.stimulus.shape[1:-1], *leads)
+
+    @cached_property
+    def moving(self) -> NDArray[np.int64]:
+        """Indices [K] of the connections whose weights move."""
+        return moving(self.plasticity)
 
 
 def simulate(
@@ -73,6 +95,7 @@ def simulate(
     record: Sequence[str] | None = None,
     every: int = 1,
     state: NetworkState | None = None,
+    plasticity: Sequence[Plasticity] = (),
     engine: Engine | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Recording:
@@ -80,9 +103,13 @@ def simulate(
 
     stimulus: a `Stimulus`, or currents [T, *B, N] in pA; axes *B are trials run side by side.
     dt: ms per step; that of the stimulus when None.
-    record: "spike", variables of the cells ("v"), or of a group of synapses ("excitatory.g"). What
-        the cells give out when None. every: steps between samples; spikes are always kept all.
-    state: where to start, such as `recording.state`; the network's rest when None.
+    record: "spike", variables of the cells ("v"), or of a group of synapses ("excitatory.g"), or
+        "weight" of the connections that are plastic. What the cells give out when None.
+    every: steps between samples; spikes are always kept all.
+    state: where to start, such as `recording.state`; the network's rest when None. Its weights, if
+        it has any, take the place of the network's.
+    plasticity: rules such as `learning.STDP(...)` by which spikes move weights during the run; the
+        weights at its end [*B, E] are `recording.state.weight`.
     engine: `Torch()` when None; `Compiled()` is faster and gives no gradients.
     progress: called with the steps done and the steps in all.
 
@@ -97,7 +124,10 @@ def simulate(
     names = (network.neuron.output,) if record is None else _names(record)
     if not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a number of steps, at least 1, got {every!r}.")
-    task = Task(network, current, cells, dt, names, every, state, progress, sources)
+    if state is not None and state.weight is not None:
+        network = network.weighted(state.weight)
+    rules = govern(plasticity, network, len(current))
+    task = Task(network, current, cells, dt, names, every, state, progress, sources, rules)
     if not network.trials:
         return (engine or Torch()).run(task)
     from amphid.simulation.portions import run_trials
@@ -127,12 +157,12 @@ class Torch:
         """The recording of a task."""
         network, dt = task.network, task.dt
         wires = network.wires(dt)
-        stepper = self._stepper(network, wires, dt)
+        stepper: Stepper = self._stepper(network, wires, dt)
         batch = torch.broadcast_shapes(task.batch, network.batch)
         like = task.stimulus.new_zeros(*batch, len(network.connectome))
-        state = network.init(like, wires) if task.state is None else task.state
-        if task.state is not None and set(state.past) != set(network.synapses):
-            raise ValueError("state belongs to another network: it has other groups of synapses.")
+        state = first_state(task, like, wires)
+        if task.plasticity:
+            stepper = Learning(stepper, task.plasticity, dt)
         keeper = _Keeper(task, dense=self.dense)
         graph = torch.is_grad_enabled() and _asks_for_gradient(task, state)
         segment = self._segment(task, like, graph=graph)
@@ -148,7 +178,7 @@ class Torch:
                 keeper.keep(kept, last - keeper.done)
         except KeyboardInterrupt:
             note += f"; interrupted after {keeper.done} of {task.steps} steps"
-        return keeper.recording(state, note)
+        return keeper.recording(finished(state, task.plasticity), note)
 
     def _stepper(self, network: Network, wires: Any, dt: float) -> Stepper:
         if self.implicit is None:
@@ -210,6 +240,7 @@ class _Keeper:
     def recording(self, state: NetworkState, note: str) -> Recording:
         """The recording of all that was kept."""
         fields = {name: torch.stack(values) for name, values in self.samples.items() if values}
+        weight = fields.pop("weight", None)
         return Recording(
             cells=self.task.network.connectome.cells,
             dt=self.task.dt,
@@ -218,6 +249,8 @@ class _Keeper:
             events=self._all_events(),
             notes=(note,),
             state=state,
+            weight=weight,
+            edges=None if weight is None else self.task.moving,
         )
 
     def _keep_events(self, values: list[Tensor]) -> None:
@@ -238,11 +271,10 @@ def first_state(task: Task, like: Tensor, wires: Mapping[str, Wires]) -> Network
 
     Raises ValueError for the state of another network.
     """
-    if task.state is None:
-        return task.network.init(like, wires)
-    if set(task.state.past) != set(task.network.synapses):
+    state = task.network.init(like, wires) if task.state is None else task.state
+    if set(state.past) != set(task.network.synapses):
         raise ValueError("state belongs to another network: it has other groups of synapses.")
-    return task.state
+    return started(state, task.plasticity, task.network, wires, like)
 
 
 def read_variable(task: Task, state: NetworkState, name: str) -> Tensor:
@@ -258,6 +290,8 @@ def read_variable(task: Task, state: NetworkState, name: str) -> Tensor:
                 "that, or 'v'."
             )
         return state.given
+    if name == "weight":
+        return _moving_weight(task, state)
     group, _, field = name.rpartition(".")
     if not group:
         return task.network.neuron.read(state.neuron, field)
@@ -269,6 +303,19 @@ def read_variable(task: Task, state: NetworkState, name: str) -> Tensor:
         raise KeyError(f"record asks for {name!r}; the variables of {group} are: {known}.")
     value: Tensor = getattr(state.synapses[group], field)
     return value
+
+
+def _moving_weight(task: Task, state: NetworkState) -> Tensor:
+    """Weights [*B, K] of the connections that are plastic."""
+    if not task.plasticity or state.weight is None:
+        raise KeyError(
+            "record asks for 'weight', but no weight moves: give plasticity=(rule, ...). The "
+            "weights of a network that stay as they are are network.weight."
+        )
+    weight = state.weight
+    for governed, own in zip(task.plasticity, state.traces, strict=True):
+        weight = governed.bounded(weight) if isinstance(own, Tagged) else weight
+    return weight[..., torch.from_numpy(task.moving).to(weight.device)]
 
 
 def _current(
@@ -323,5 +370,9 @@ def _names(record: Sequence[str]) -> tuple[str, ...]:
 
 
 def _asks_for_gradient(task: Task, state: NetworkState) -> bool:
-    given = (task.stimulus, *(source.amplitude for source in task.sources))
-    return any(t.requires_grad for t in (*task.network.parameters(), *given, state.v))
+    modules = [task.network, *(governed.rule for governed in task.plasticity)]
+    parts = [part for part in modules if isinstance(part, torch.nn.Module)]
+    asked: list[Tensor] = [v for part in parts for v in (*part.parameters(), *part.buffers())]
+    asked += [task.network.weight, task.stimulus, state.v]
+    asked += [source.amplitude for source in task.sources]
+    return any(tensor.requires_grad for tensor in asked)

@@ -17,7 +17,7 @@ from amphid.dynamics import (
 )
 from amphid.simulation.joint import JointSolver
 from amphid.simulation.network import Network, NetworkState
-from amphid.simulation.wires import Wires
+from amphid.simulation.wires import Past, Wires
 
 STIFF = 0.2  # dt times the fastest rate of the voltages; above, explicit steps lose accuracy
 
@@ -47,7 +47,7 @@ class Explicit:
             groups[key], flowing = synapse.step(group, arriving, state.v, self.dt)
             current = current + flowing
         cells, given = self.network.neuron.step(state.neuron, current, self.dt)
-        return NetworkState(cells, given, groups, past)
+        return state._replace(neuron=cells, given=given, synapses=groups, past=past)
 
 
 class Joint:
@@ -84,19 +84,18 @@ class Joint:
         else:
             v = self.solver.solve(torch.zeros_like(right) + diagonal, right, state.v)
         cells, given = neuron.emit(cells, v, self.dt)
-        return NetworkState(cells, given, groups, past)
+        return state._replace(neuron=cells, given=given, synapses=groups, past=past)
 
 
 def arrive(
     synapse: Synapse[Any], key: str, state: NetworkState, wires: Wires, dt: float
-) -> tuple[Any, tuple[Tensor, ...], Tensor]:
+) -> tuple[Any, Past, Tensor]:
     """State of a group, what its cells released of late, and what arrives [*B, N] now."""
     group, past = state.synapses[key], state.past[key]
     if key == "electrical":
         return group, past, wires.deliver_difference(state.v)
     group, released = synapse.release(group, state.given, dt)
-    past = (released, *past[:-1])
-    return group, past, wires.deliver(past)
+    return group, *wires.carry(past, released)
 
 
 def _linear(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,20 @@ from torch import Tensor
 from amphid.wiring import Connectome
 
 DENSE_CELLS = 1024  # below, one matrix product beats gathering edge by edge
+
+
+class UnderWay(NamedTuple):
+    """What travels to the cells of a group, each signal with the weight that it left with.
+
+    rows: what will arrive [*B, N], soonest first.
+    """
+
+    rows: tuple[Tensor, ...]
+
+
+Past = tuple[Tensor, ...] | UnderWay
+"""What cells released in the last steps [*B, N], latest first; or, where weights move or have
+moved, what is under way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +98,41 @@ class Wires:
         arriving = [carry(past[lag - 1]) for lag, carry in self._by_lag]
         return sum(arriving[1:], arriving[0]) if arriving else torch.zeros_like(past[0])
 
+    def carry(self, past: Past, released: Tensor) -> tuple[Past, Tensor]:
+        """What was released [*B, N] is sent off; then, what arrives in this step."""
+        if not isinstance(past, UnderWay):
+            past = (released, *past[:-1])
+            return past, self.deliver(past)
+        rows = list(past.rows)
+        for lag, carry in self._by_lag:
+            rows[lag - 1] = rows[lag - 1] + carry(released)
+        return UnderWay((*rows[1:], torch.zeros_like(rows[0]))), rows[0]
+
+    def under_way(self, past: Past) -> UnderWay:
+        """What is under way of what was released in the last steps.
+
+        Raises ValueError where signals are under way over other delays.
+        """
+        if isinstance(past, UnderWay):
+            if len(past.rows) != self.longest:
+                raise ValueError(
+                    f"state has signals under way for {len(past.rows)} steps, but delays take up "
+                    f"to {self.longest} here: start from a state of this network at this dt."
+                )
+            return past
+        rows = [torch.zeros_like(past[0]) for _ in past]
+        if any(bool(released.any()) for released in past[:-1]):
+            for lag, carry in self._by_lag:
+                for age in range(lag - 1):
+                    rows[lag - 2 - age] = rows[lag - 2 - age] + carry(past[age])
+        return UnderWay(tuple(rows))
+
+    def at(self, weight: Tensor) -> Wires:
+        """The same connections with other weights [*B, K]."""
+        moved = replace(self, weight=weight)
+        moved.__dict__["_by_lag"] = [(lag, carry.at(moved)) for lag, carry in self._by_lag]
+        return moved
+
     def deliver_difference(self, v: Tensor) -> Tensor:
         """Weighted voltage differences [*B, N] over connections without direction."""
         out = torch.zeros_like(v) if self.weight.dim() == 1 else v.new_zeros(self._shape(v))
@@ -125,13 +175,20 @@ class _Carrier:
 
     def __init__(self, wires: Wires, chosen: NDArray[np.int64], dense: bool) -> None:  # noqa: FBT001
         self.size = wires.size
-        edges = torch.from_numpy(chosen).to(wires.pre.device)
-        if dense:
-            self.matrix: Tensor | None = wires._scatter(edges)
-        else:
-            self.matrix = None
-            self.pre, self.post = wires.pre[edges], wires.post[edges]
-            self.weight = wires.weight[..., edges]
+        self.edges = torch.from_numpy(chosen).to(wires.pre.device)
+        self.matrix = wires._scatter(self.edges) if dense else None
+        if not dense:
+            self.pre, self.post = wires.pre[self.edges], wires.post[self.edges]
+            self.weight = wires.weight[..., self.edges]
+
+    def at(self, wires: Wires) -> _Carrier:
+        """The same connections with the weights of those wires."""
+        moved = copy.copy(self)
+        if self.matrix is not None:
+            moved.matrix = None
+            moved.pre, moved.post = wires.pre[self.edges], wires.post[self.edges]
+        moved.weight = wires.weight[..., self.edges]
+        return moved
 
     def __call__(self, signal: Tensor) -> Tensor:
         if self.matrix is None:

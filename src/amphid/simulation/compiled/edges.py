@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amphid.simulation.wires import Wires
+from amphid.simulation.wires import Past, UnderWay, Wires
 
 Array = NDArray[Any]
 
@@ -51,7 +51,8 @@ class Rows:
 
     start: [N + 1] where the row of each cell begins. place: [K] the cell that a signal goes to, or,
     where lags differ, the entry of the ring counted from the row of this step. weight: [K], or [1]
-    where all are the same. lag: that of all connections, or None where they differ.
+    where all are the same. lag: that of all connections, or None where they differ. order: [K] the
+    place in the group of each connection, or None where the group stands in this order.
     """
 
     start: Array
@@ -59,35 +60,48 @@ class Rows:
     weight: PerTrial
     lag: int | None
     longest: int
+    order: Array | None = None
 
     @property
     def uniform(self) -> bool:
         """Whether all connections of a trial have the same weight."""
         return self.weight.rows.shape[1] == 1 < len(self.place)
 
+    def places(self, chosen: Array) -> Array:
+        """Where connections of the group [K] stand in the rows."""
+        if self.order is None:
+            return chosen
+        place = np.empty(len(self.order), dtype=np.int64)
+        place[self.order] = np.arange(len(self.order))
+        found: Array = place[chosen]
+        return found
+
     @staticmethod
-    def of(wires: Wires, batch: torch.Size) -> Rows:
-        """The connections of a group of synapses."""
+    def of(wires: Wires, batch: torch.Size, *, plastic: bool = False) -> Rows:
+        """The connections of a group of synapses; where plastic, with a weight for each."""
         pre, post, lag = wires.pre.numpy(), wires.post.numpy(), wires.lag
         weight = PerTrial.of(wires.weight, batch)
-        rows = weight.rows
+        rows, order = weight.rows, None
         if np.any(pre[1:] < pre[:-1]):
-            order = _order(pre)
+            order = order_of(pre)
             post, lag, rows = post[order], lag[order], rows[:, order]
         start = np.zeros(wires.size + 1, dtype=np.int64)
         np.cumsum(np.bincount(pre, minlength=wires.size), out=start[1:])
         only = int(lag[0]) if len(lag) and bool((lag == lag[0]).all()) else None
         place = post if only else (lag - 1) * wires.size + post
         small = wires.size * wires.longest < 2**32
-        if len(lag) and bool((rows == rows[:, :1]).all()):
+        if len(lag) and not plastic and bool((rows == rows[:, :1]).all()):
             rows = rows[:, :1]
         kept = PerTrial(np.ascontiguousarray(rows), weight.which)
         place = place.astype(np.uint32 if small else np.uint64, copy=False)
-        return Rows(start, place, kept, only, wires.longest)
+        return Rows(start, place, kept, only, wires.longest, order)
 
 
-def under_way(wires: Wires, past: tuple[Tensor, ...], batch: torch.Size) -> Array:
+def under_way(wires: Wires, past: Past, batch: torch.Size) -> Array:
     """The ring [trials, L, N] filled with what was released before the first step."""
+    if isinstance(past, UnderWay):
+        held = [row.detach().expand(*batch, wires.size) for row in wires.under_way(past).rows]
+        return torch.stack(held, -2).reshape(-1, wires.longest, wires.size).numpy().copy()
     lag, pre, post = wires.lag, wires.pre.numpy(), wires.post.numpy()
     ring = np.zeros((batch.numel(), wires.longest, wires.size), past[0].numpy().dtype)
     weight = PerTrial.of(wires.weight, batch)
@@ -104,7 +118,7 @@ def under_way(wires: Wires, past: tuple[Tensor, ...], batch: torch.Size) -> Arra
     return ring
 
 
-def _order(cells: Array) -> Array:
+def order_of(cells: Array) -> Array:
     """What `argsort` gives, in a time that grows with the number of entries alone.
 
     numpy sorts numbers of 16 bits by counting them.

@@ -138,6 +138,7 @@ class _Run:
         task, program = self.task, self.program
         kept = self.done // task.every
         fields = {name: values[:kept] for name, values in program.fields().items() if kept}
+        weight = program.plasticity.samples() if kept else None
         return Recording(
             cells=task.network.connectome.cells,
             dt=task.dt,
@@ -146,6 +147,8 @@ class _Run:
             events=self._spikes() if "spike" in task.record else None,
             notes=(note,),
             state=program.state(self.done),
+            weight=None if weight is None else weight[:kept],
+            edges=None if weight is None else task.moving,
         )
 
     def _spikes(self) -> Spikes:

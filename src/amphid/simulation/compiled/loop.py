@@ -116,12 +116,14 @@ class Group:
     """What the loop needs to know of a group of synapses.
 
     release: the call that lets go what cells release, or "" where that is what they give out.
-    rows: its chemical connections; None for gap junctions.
+    rows: its chemical connections; None for gap junctions. queued: whether what is under way is all
+    that is kept of what was released.
     """
 
     name: str
     release: str
     rows: Rows | None
+    queued: bool = False
 
 
 def write_time_loop(
@@ -132,7 +134,8 @@ def write_time_loop(
     driven: bool,
     sources: Sequence[Poisson | Given],
     events: bool,
-    samples: str,
+    learning: Sequence[str],
+    samples: Sequence[str],
     arguments: Sequence[str],
 ) -> str:
     """Source of `run(counters, steps, every, n, *arguments)`, which takes `steps` steps at most.
@@ -140,8 +143,8 @@ def write_time_loop(
     counters: of steps done, spikes kept and cells that gave out something in the last step.
 
     cells: the calls that step the cells. v: the name of the voltages. driven: whether currents go
-    to some cells only. sources: what is added to them. events: whether to keep spikes. samples: the
-    call that keeps variables.
+    to some cells only. sources: what is added to them. events: whether to keep spikes. learning,
+    samples: the calls that move weights, and that keep variables.
     """
     body = []
     if events:
@@ -154,10 +157,12 @@ def write_time_loop(
         body += call.splitlines()
     body += [f"clear(ARRIVING_{group.name})" for group in groups]
     body.append("counters[2] = given_out(GIVEN, FIRED)")
+    body += learning
     if events:
         body += _events()
     if samples:
-        body += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1", f"    {samples}"]
+        body += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1"]
+        body += [f"    {call}" for call in samples]
     body.append("counters[0] = t + 1")
     head = f"def run({', '.join(('counters', 'steps', 'every', 'n', *arguments))}):"
     lines = [head, "    for k in range(steps):", *(f"        {line}" for line in body)]
@@ -186,11 +191,12 @@ def _arrivals(group: Group, v: str) -> list[str]:
     if group.release:
         released, fired, count = f"RELEASED_{name}", f"FIRED_{name}", f"count_{name}"
         lines = [group.release, f"{count} = given_out({released}, {fired})"]
-    lines += [
-        f"if steps - k <= {longest}:",
-        f"    copy({released}, PAST_{name}[t % {longest}])",
-        f"ARRIVING_{name} = RING_{name}[t % {longest}]",
-    ]
+    if not group.queued:
+        lines += [
+            f"if steps - k <= {longest}:",
+            f"    copy({released}, PAST_{name}[t % {longest}])",
+        ]
+    lines.append(f"ARRIVING_{name} = RING_{name}[t % {longest}]")
     given = f"{count}, {fired}, {released}, START_{name}, PLACE_{name}, WEIGHT_{name}"
     uniform = "_uniform" if group.rows.uniform else ""
     if lag is None:

@@ -15,10 +15,12 @@ from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
 from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
 from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
+from amphid.simulation.compiled.plastic import CompiledPlasticity
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.network import NetworkState
+from amphid.simulation.plasticity import Tagged
 from amphid.simulation.simulate import Task, first_state, read_variable
-from amphid.simulation.wires import Wires
+from amphid.simulation.wires import Past, UnderWay, Wires
 
 ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 
@@ -39,6 +41,7 @@ class Program:
         self.sleeping = self._sleeping(skip)
         kind = "double" if self.dtype is torch.float64 else "single"
         self._note = f"compiled engine, explicit steps, {kind} precision"
+        self._note += "; plastic" if task.plasticity else ""
 
     @property
     def note(self) -> str:
@@ -101,22 +104,30 @@ class Program:
         def filled(names: Any) -> Any:
             return pytree.tree_map(lambda name: shaped(self.arrays[name].rows), names)
 
-        past = dict(self.first.past)
+        past: dict[str, Past] = dict(self.first.past)
         for group in self.rows:
-            rows, longest = self.arrays[f"PAST_{group}"].rows, self.rows[group].longest
-            past[group] = tuple(
-                shaped(rows[:, (done - 1 - age) % longest]) for age in range(longest)
-            )
+            longest = self.rows[group].longest
+            if group in self.queued:
+                ring = self.arrays[f"RING_{group}"].rows
+                steps = (shaped(ring[:, (done + k) % longest]) for k in range(longest))
+                past[group] = UnderWay(tuple(steps))
+            else:
+                kept = self.arrays[f"PAST_{group}"].rows
+                past[group] = tuple(
+                    shaped(kept[:, (done - 1 - age) % longest]) for age in range(longest)
+                )
         neuron, given = filled(self.neuron.names), shaped(self.arrays["GIVEN"].rows)
         if isinstance(self.network.neuron, Mixed):
             neuron = neuron._replace(output=given)
         groups = {group: filled(state.names) for group, state in self.groups.items()}
-        return NetworkState(neuron, given, groups, past)
+        state = NetworkState(neuron, given, groups, past, self.first.weight, self.first.traces)
+        return self.plasticity.after(state, filled, done) if self.task.plasticity else state
 
     def _start(self, state: NetworkState) -> None:
         """The state to start from, and one trial of it as an example."""
         self.first, self.dtype = state, self.network.weight.dtype
-        leaves = pytree.tree_leaves((state.neuron, state.synapses, state.given))
+        traces = [own.traces if isinstance(own, Tagged) else own for own in state.traces]
+        leaves = pytree.tree_leaves((state.neuron, state.synapses, state.given, traces))
         other = {leaf.dtype for leaf in leaves if leaf.is_floating_point()} - {self.dtype}
         if other:
             raise ValueError(
@@ -127,10 +138,15 @@ class Program:
         def alone(tensor: Tensor) -> Tensor:
             return tensor.detach().reshape(-1, tensor.shape[-1])[0].clone()
 
-        example = pytree.tree_map(alone, (state.neuron, state.synapses, state.given))
+        parts = (state.neuron, state.synapses, state.given, traces)
+        example = pytree.tree_map(alone, parts)
         self.neuron = State.of(example[0], "NEURON_")
         self.groups = {key: State.of(tree, f"{key.upper()}_") for key, tree in example[1].items()}
         self.like = example[2]
+        self.traces = traces
+        self.plasticity = CompiledPlasticity(self.task, state, example[3], self.like)
+        past = state.past.items()
+        self.queued = [group for group, sent in past if isinstance(sent, UnderWay)]
 
     def _trace(self) -> None:
         """The loops over cells, and what they are called with."""
@@ -148,7 +164,7 @@ class Program:
                 self.releases[key] = part(f"release_{key}", release, [state, given], results, "n")
         for name in self.task.record:  # one that is not there is an error before anything runs
             read_variable(self.task, self.first, name)
-        self.sampled = [name for name in self.task.record if name != "spike"]
+        self.sampled = [name for name in self.task.record if name not in ("spike", "weight")]
         self.events = "spike" in self.task.record
         self.reading = self._reading() if self.sampled else Part("", "", {})
 
@@ -177,9 +193,12 @@ class Program:
     def _settle_batch(self) -> None:
         """The trials there are: those of the stimulus, the weights, the state and the values."""
         everything = [*self.parts, *self.releases.values(), self.reading or Part("", "", {})]
+        everything += self.plasticity.steps
         self.constants = {name: c for loop in everything for name, c in loop.constants.items()}
-        first = pytree.tree_leaves((self.first.neuron, self.first.synapses, self.first.given))
-        leads = [tensor.shape[:-1] for tensor in (*first, *self.constants.values())]
+        start = self.first
+        first = pytree.tree_leaves((start.neuron, start.synapses, start.given, self.traces))
+        values = [*self.constants.values(), *self.plasticity.constants.values()]
+        leads = [tensor.shape[:-1] for tensor in (*first, *values)]
         leads += [self.task.batch, self.network.batch]
         self.batch = torch.broadcast_shapes(*leads)
         self.trials = self.batch.numel()
@@ -192,6 +211,7 @@ class Program:
         for state, held in (
             (self.neuron, self.first.neuron),
             *((self.groups[key], self.first.synapses[key]) for key in self.groups),
+            *zip((rule.state for rule in self.plasticity.rules), self.traces, strict=True),
         ):
             names = pytree.tree_leaves(state.names)
             for name, tensor in zip(names, pytree.tree_leaves(held), strict=True):
@@ -202,6 +222,7 @@ class Program:
             self._lay_out_group(key)
         for name, tensor in self.constants.items():
             self._constant(name, tensor)
+        self.plasticity.lay_out(self.arrays, self.rows, self.batch)
         self._lay_out_stimulus()
         self._lay_out_mixture()
         self._lay_out_record()
@@ -218,18 +239,22 @@ class Program:
             self.arrays[f"WEIGHT_{key}"] = PerTrial.of(wires.weight, self.batch)
             self._scratch(f"RING_{key}", self._type, 1)
             return
-        rows = self.rows[key] = Rows.of(wires, self.batch)
+        rows = self.rows[key] = Rows.of(wires, self.batch, plastic=key in self.plasticity.groups)
         past = self.first.past[key]
         self._shared(f"START_{key}", rows.start)
         self._shared(f"PLACE_{key}", rows.place)
         self.arrays[f"WEIGHT_{key}"] = rows.weight
+        if key in self.plasticity.groups:
+            self._each(f"WEIGHT_{key}", rows.weight.rows[rows.weight.which])
         self._each(f"RING_{key}", under_way(wires, past, self.batch))
-        held = [tensor.detach().expand(*self.batch, self.size) for tensor in past]
-        kept = torch.stack(held, -2).flip(-2).reshape(self.trials, rows.longest, self.size)
-        self._each(f"PAST_{key}", kept.numpy().copy())
         if key in self.releases:
             self._scratch(f"RELEASED_{key}", self._type)
             self._scratch(f"FIRED_{key}", np.int64)
+        if isinstance(past, UnderWay):
+            return
+        held = [tensor.detach().expand(*self.batch, self.size) for tensor in past]
+        kept = torch.stack(held, -2).flip(-2).reshape(self.trials, rows.longest, self.size)
+        self._each(f"PAST_{key}", kept.numpy().copy())
 
     def _lay_out_stimulus(self) -> None:
         self.arrays["STIMULUS"] = PerTrial.of(self.task.stimulus.movedim(0, -2), self.batch, axes=2)
@@ -266,7 +291,12 @@ class Program:
 
     def _compile(self) -> None:
         groups = [
-            Group(key, self.releases[key].call if key in self.releases else "", self.rows.get(key))
+            Group(
+                key,
+                self.releases[key].call if key in self.releases else "",
+                self.rows.get(key),
+                queued=key in self.queued,
+            )
             for key in self.groups
         ]
         self.order = list(self.arrays)
@@ -279,11 +309,16 @@ class Program:
             driven=self.task.cells is not None,
             sources=self.inflows,
             events=self.events,
-            samples=self.reading.call if self.reading else "",
+            learning=self.plasticity.calls,
+            samples=[
+                *([self.reading.call] if self.reading and self.reading.call else []),
+                *self.plasticity.keeping,
+            ],
             arguments=self.order,
         )
         loops = [*self.parts, *self.releases.values(), *([self.reading] if self.reading else [])]
-        source = "\n".join((self.tools, *(made.text for made in loops), loop))
+        texts = (self.tools, *(made.text for made in loops), self.plasticity.text, loop)
+        source = "\n".join(texts)
         exact = self.dtype is torch.float64
         self._run = compile_source(source, exact=exact).run
 
@@ -292,6 +327,8 @@ class Program:
         if skip is False:
             return None
         try:
+            if self.task.plasticity or self.queued:
+                raise CannotSleep("weights move, or have moved, and traces with them")
             return Sleeping(self, insist=skip is True)
         except CannotSleep as reason:
             if skip:
