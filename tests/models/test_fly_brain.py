@@ -45,6 +45,8 @@ def test_a_spike_of_the_drive_fires_a_cell_from_far_below_threshold() -> None:
     lost = (sent[1:] & sent[:-1]).sum()
     assert len(spikes) == pytest.approx(int(sent.sum() - lost), abs=2)
     assert len(spikes) > 40
+    with pytest.raises(ValueError, match="less than one a step"):
+        models.fly_drive(net, "a", rate=150.0, generator=g)
 
 
 def test_driven_cells_have_a_short_period_and_silenced_ones_reach_nobody() -> None:
