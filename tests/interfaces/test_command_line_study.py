@@ -58,6 +58,7 @@ class TestStudy:
             "worm-classic",
             "worm-touch",
             "whole-fly-brain",
+            "cortical-column",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

@@ -215,7 +215,7 @@ def test_names_are_found_by_folder_and_misspelled_ones_bring_the_nearest() -> No
     assert data_set("larval_drosophila_winding2023").name == "larval-drosophila"
     assert data_set("Worm_Web_Sim").name == "worm-web-sim"
     assert data_set("larval-fly").name == "larval-drosophila"
-    assert data_set("larval-fly-axo-axonic").name == "larval-drosophila-axo-axonic"
+    assert data_set("larval-fly-axo-axonic").name == "larval-fly-aa"
     with pytest.raises(KeyError, match="Did you mean larval-drosophila"):
         data_set("larval-drosphila")
     for name in ELSEWHERE:

@@ -8,10 +8,13 @@ import torch
 from amphid import measures
 from amphid.measures import (
     active,
+    fluctuation,
     interval_variation,
+    population_rate,
     rate,
     response,
     response_time,
+    rhythm,
     synchrony,
 )
 from amphid.simulation import Recording, Spikes
@@ -19,13 +22,16 @@ from amphid.wiring import Cells
 
 MEASURES = {
     "active": lambda run: active(run, before=3.0),
+    "fluctuation": fluctuation,
     "interval_variation": interval_variation,
+    "population_rate": lambda run: population_rate(run, bin=31.0).squeeze(-1),
     "rate": rate,
     "response": lambda run: response(run, before=3.0),
     "response_time": lambda run: response_time(run, before=3.0),
+    "rhythm": lambda run: rhythm(run)[1],
     "synchrony": synchrony,
 }
-PER_TRIAL = ("active", "synchrony")
+PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")
 
 
 def recording(*, v=None, spike=None, dt=1.0, every=1):

@@ -22,15 +22,14 @@ def test_a_synapse_raises_the_voltage_as_the_published_equations_say(sign: int) 
     """t ms after it arrives: 0.275 mV * 5 / (5 - 20) (e^{-t/5} - e^{-t/20}), for each synapse."""
     net = models.fly_brain(chain(7.0, sign), driven=["a"]).double()
     g = torch.Generator().manual_seed(1)
-    kick = models.fly_drive(net, "a", rate=1.0, duration=0.7, generator=g)
+    kick = models.fly_drive(net, "a", rate=1.0, duration=70.0, generator=g)
     current = torch.zeros(200, 2, dtype=torch.float64)
-    current[0, 0] = kick.current.max()
+    sent = kick.dense()
+    current[0, 0] = sent[sent > 0].min()
     with torch.no_grad():
         run = am.simulate(net, current, dt=0.1, record=("spike", "v"))
     assert run.spikes.index.tolist() == [[0], [0]]
-    since = (
-        np.arange(200) - 18
-    ) * 0.1  # it fires in step 0; 1.8 ms later, step 19, begins the rise
+    since = (np.arange(200) - 18) * 0.1  # fired in step 0, it arrives as step 19 begins
     rise = 7 * 0.275 * 5 / (5 - 20) * (np.exp(-since / 5) - np.exp(-since / 20))
     expected = -52 + sign * np.where(since > 0, rise, 0.0)
     np.testing.assert_allclose(run.v[:, 1].numpy(), expected, rtol=0, atol=1e-9)
@@ -46,6 +45,8 @@ def test_a_spike_of_the_drive_fires_a_cell_from_far_below_threshold() -> None:
     lost = (sent[1:] & sent[:-1]).sum()
     assert len(spikes) == pytest.approx(int(sent.sum() - lost), abs=2)
     assert len(spikes) > 40
+    with pytest.raises(ValueError, match="less than one a step"):
+        models.fly_drive(net, "a", rate=150.0, generator=g)
 
 
 def test_driven_cells_have_a_short_period_and_silenced_ones_reach_nobody() -> None:

@@ -9,12 +9,20 @@ import pytest
 import torch
 
 from amphid import studies
-from amphid.studies import Report, Settings, Study, WholeFlyBrain, WormClassic, WormTouch
+from amphid.studies import (
+    CorticalColumn,
+    Report,
+    Settings,
+    Study,
+    WholeFlyBrain,
+    WormClassic,
+    WormTouch,
+)
 from amphid.studies.touch_test import CONDITIONS, fractions, ordered
 from amphid.studies.worm_classic import GOLDEN
 from amphid.studies.worm_touch import judged
 
-STUDIES = [WormClassic(), WormTouch(), WholeFlyBrain()]
+STUDIES = [WormClassic(), WormTouch(), WholeFlyBrain(), CorticalColumn()]
 
 needs_worm_web_sim = pytest.mark.skipif(
     not (Path(os.environ.get("AMPHID_DATA", "")) / "worm_web_sim").is_dir(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -104,9 +105,15 @@ def fly_drive(
     """Poisson spikes that each raise v by 68.75 mV within a step, and so make a cell fire.
 
     cells: driven ones of a `fly_brain`. rate: spikes per ms (0.15 is 150 Hz, as published).
-    duration, dt: ms. A spike that comes one step after another is lost, as in the published
-    program, which leaves rate / (1 + rate * dt).
+    duration, dt: ms. A spike falls in a step with the probability rate * dt; one that comes a step
+    after another is lost, as in the published program, which leaves rate / (1 + rate * dt).
+    Raises ValueError for a rate at which there is more than one in a step.
     """
+    if not 0 <= rate * dt < 1:
+        raise ValueError(
+            f"rate must be spikes per ms with less than one a step: got {rate:g} per ms at dt "
+            f"{dt:g} ms. 150 Hz is 0.15."
+        )
     chosen = network.connectome.select(*cells).tolist()
     probe = torch.zeros(len(network.connectome), dtype=torch.float64)
     rest = network.neuron.init(probe)
@@ -115,7 +122,7 @@ def fly_drive(
     return poisson(
         network.connectome,
         *chosen,
-        rate=rate,
+        rate=-math.log1p(-rate * dt) / dt,  # of steps with one spike or more
         amplitude=KICK / by_one_pA,
         duration=duration,
         dt=dt,

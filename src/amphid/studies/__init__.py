@@ -1,8 +1,17 @@
 """One claim each: run it, print measured beside published."""
 
+from amphid.studies.cortical_column import CorticalColumn
 from amphid.studies.study import Report, Settings, Study
 from amphid.studies.whole_fly_brain import WholeFlyBrain
 from amphid.studies.worm_classic import WormClassic
 from amphid.studies.worm_touch import WormTouch
 
-__all__ = ["Report", "Settings", "Study", "WholeFlyBrain", "WormClassic", "WormTouch"]
+__all__ = [
+    "CorticalColumn",
+    "Report",
+    "Settings",
+    "Study",
+    "WholeFlyBrain",
+    "WormClassic",
+    "WormTouch",
+]

@@ -44,11 +44,15 @@ def add(commands: Any) -> None:
 
 def studies() -> dict[str, Study]:
     """The studies by name: the one place where a name that a person types becomes one."""
+    from amphid.studies.cortical_column import CorticalColumn
     from amphid.studies.whole_fly_brain import WholeFlyBrain
     from amphid.studies.worm_classic import WormClassic
     from amphid.studies.worm_touch import WormTouch
 
-    return {study.name: study for study in (WormClassic(), WormTouch(), WholeFlyBrain())}
+    return {
+        study.name: study
+        for study in (WormClassic(), WormTouch(), WholeFlyBrain(), CorticalColumn())
+    }
 
 
 def run(arguments: argparse.Namespace) -> int:

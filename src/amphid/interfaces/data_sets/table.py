@@ -33,14 +33,14 @@ _LARVA_ARCHIVE = RemoteFile(
 )
 
 
-def _larva(name: str, contacts: flies.Contacts, connections: int) -> DataSet:
+def _larva(contacts: flies.Contacts, connections: int) -> DataSet:
     """The larva with some of its contacts; its archive holds them all."""
-    what = "" if contacts == "all" else f", {contacts} contacts only"
+    whole = contacts == "all"
     return DataSet(
-        name=f"larval-drosophila{name}",
-        also=(f"larval-fly{name}",),
+        name="larval-drosophila" if whole else f"larval-fly-{flies.MATRICES[contacts]}",
+        also=("larval-fly",) if whole else (f"larval-fly-{contacts}",),
         folder=flies.LARVA,
-        title=f"fly larva, whole brain{what}",
+        title="fly larva, whole brain" if whole else f"the same, {contacts}",
         cells=2952,
         connections=connections,
         files=(_LARVA_ARCHIVE,),
@@ -53,11 +53,11 @@ def _larva(name: str, contacts: flies.Contacts, connections: int) -> DataSet:
 DATA_SETS: dict[str, DataSet] = {
     data.name: data
     for data in (
-        _larva("", "all", 110_677),
-        _larva("-axo-dendritic", "axo-dendritic", 63_545),
-        _larva("-axo-axonic", "axo-axonic", 40_636),
-        _larva("-dendro-axonic", "dendro-axonic", 3722),
-        _larva("-dendro-dendritic", "dendro-dendritic", 9019),
+        _larva("all", 110_677),
+        _larva("axo-dendritic", 63_545),
+        _larva("axo-axonic", 40_636),
+        _larva("dendro-axonic", 3722),
+        _larva("dendro-dendritic", 9019),
         DataSet(
             name="flywire-783",
             folder=flies.FLYWIRE,
