@@ -140,20 +140,16 @@ def brunel(cells: int) -> Workload:
 
 def fly() -> Workload:
     """The size and degrees of the adult fly's brain; 21 cells of many targets are driven."""
-    draw = torch.Generator().manual_seed(1)
-    wired = wiring.heavy_tailed(138639, outdegree=15091983 / 138639, generator=draw)
-    targets = np.bincount(wired.connections.pre, minlength=len(wired))
-    excites = np.flatnonzero(wired.cells.kind != "inhibitory")
-    driven = np.sort(excites[np.argsort(-targets[excites], kind="stable")[200:221]])
+    wired = models.generated_fly(generator=torch.Generator().manual_seed(1))
+    driven = np.sort(wired.select("driven"))
 
     def build(connectome: wiring.Connectome) -> am.Network:
-        return models.fly_brain(connectome, driven=[int(cell) for cell in driven])
+        return models.fly_brain(connectome, driven=["driven"])
 
     def drive(network: am.Network, duration: float) -> am.Stimulus:
         return models.fly_drive(
-            network, *map(int, driven), duration=duration, dt=DT,
-            generator=torch.Generator().manual_seed(2),
-        )  # fmt: skip
+            network, "driven", duration=duration, dt=DT, generator=torch.Generator().manual_seed(2)
+        )
 
     given = {
         "driven": driven,
