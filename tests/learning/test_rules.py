@@ -30,7 +30,8 @@ RULES: dict[str, Callable[[], learning.Rule]] = {
 
 def concrete(kind: type) -> set[type]:
     below = {leaf for child in kind.__subclasses__() for leaf in concrete(child) | {child}}
-    return {leaf for leaf in below if not inspect.isabstract(leaf)}
+    own = {leaf for leaf in below if leaf.__module__.startswith("amphid.")}
+    return {leaf for leaf in own if not inspect.isabstract(leaf)}
 
 
 def fired(*trains: list[int], steps: int = 200) -> Tensor:
