@@ -256,7 +256,7 @@ def _strength(network: Network, group: str) -> Numbers:
 
 
 def _projection(network: Network, group: str, cells: list[Kind], dt: float) -> Projection:
-    edges, synapse = network.edges[group], network.synapses[group]
+    edges, synapse = network.edges[group].astype(np.int64), network.synapses[group]
     wires = network.connectome.connections
     steps = np.rint(np.nan_to_num(wires.delay[edges].astype(np.float64)) / dt).astype(np.int64)
     weight = _strength(network, group)
