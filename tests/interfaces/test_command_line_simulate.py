@@ -321,6 +321,24 @@ def test_signs_of_the_file_stay_and_only_unknown_ones_are_filled_in(amphid, tmp_
     assert "0 excite, 3 inhibit" in told["signs"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("GABA,glutamat", "'glutamat'. Did you mean glutamate?"),
+        ("zinc", "'zinc'. Those there are: "),
+    ],
+)
+def test_a_transmitter_that_no_cell_has_is_refused_with_near_names(amphid, typed, told) -> None:
+    answer = amphid("simulate", "celegans", "--inhibitory", typed, *SHORT)
+    assert answer.code == 2
+    assert f"no cell has the transmitter {told}" in answer.err
+
+
+def test_the_usual_transmitter_may_be_missing(amphid, tmp_path) -> None:
+    files.write(Connectome(Cells(["A", "B"]), Connections([0], [1])), tmp_path / "plain.h5")
+    assert amphid("simulate", "plain.h5", "--duration", "5").code == 0
+
+
 def test_a_killed_cell_is_gone_from_the_recording(amphid, ring) -> None:
     amphid("simulate", ring, "--lesion", "A,inter", "--out", "run", *SHORT)
     assert list(Recording.load("run/recording.h5").names) == ["E"]

@@ -92,6 +92,22 @@ NEURONS: dict[str, tuple[Any, float]] = {
             generator=torch.Generator().manual_seed(5)), "*": ALIF()}),
         180.0,
     ),
+    "Refractory around Mixed": (
+        lambda: Refractory(
+            Mixed({"n1*": LIF(), "n2*": Refractory(ALIF(), period=6.0), "*": AdEx()}),
+            period=each(3.0),
+        ),
+        400.0,
+    ),
+    "Mixed of Mixed": (
+        lambda: Mixed({
+            "n2*": Mixed({"A": LIF(tau=12.0), "B": Refractory(Mixed({"C": LIF(), "D": ALIF()},
+                where={"C": [0, 2, 4], "D": [1, 3]}), period=2.0)},
+                where={"A": [1, 3, 5, 7, 9, 10], "B": [0, 2, 4, 6, 8]}),
+            "*": Izhikevich(),
+        }),
+        250.0,
+    ),
     "Mixed with release": (lambda: Mixed({"n1*": Graded(capacitance=200.0), "*": LIF()}), 180.0),
 }  # fmt: skip
 
@@ -224,6 +240,25 @@ def test_variables_of_mixed_cells_are_sampled() -> None:
     net = network(NEURONS["Mixed with release"][0]())
     names = ["v", "release", "output", "chemical.s"]
     same(*both(net, drive(180.0), record=names, every=7)[::-1])
+
+
+@pytest.mark.parametrize("kind", ["Refractory around Mixed", "Mixed of Mixed"])
+def test_a_mixture_inside_goes_on_from_the_state_of_either_engine(kind: str) -> None:
+    make, mean = NEURONS[kind]
+    alive = (torch.arange(CELLS) % 5 > 0).double()
+    for neuron in (make(), dynamics.Ablated(make(), alive=torch.stack((alive, 1 - alive)))):
+        net, current = network(neuron), drive(3 * mean, 2)
+        given = {"dt": 0.05, "record": ["v", "spike"] if net.neuron.output == "spike" else ["v"]}
+        with torch.no_grad():
+            start = {"state": net.init(torch.zeros(2, CELLS).double(), net.wires(0.05))}
+            whole = am.simulate(net, current, engine=TORCH, **given, **start)
+            for one, two in ((TORCH, Compiled()), (Compiled(), TORCH), (Compiled(), Compiled())):
+                first = am.simulate(net, current[:201], engine=one, **given, **start)
+                then = {"state": first.state}
+                second = am.simulate(net, current[201:], engine=two, **given, **then)
+                joined = torch.cat((first.v, second.v))
+                torch.testing.assert_close(joined, whole.v, rtol=1e-9, atol=1e-9)
+                torch.testing.assert_close(second.state, whole.state, rtol=1e-9, atol=1e-9)
 
 
 def test_a_network_without_connections_runs() -> None:

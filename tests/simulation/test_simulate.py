@@ -159,3 +159,34 @@ def test_implicit_steps_are_refused_for_cells_without_a_linear_membrane():
     net = am.Network(GRADED.connectome, neuron=cells)
     with pytest.raises(ValueError, match="needs cells with a linear membrane"):
         am.simulate(net, torch.zeros(3, CELLS), dt=0.1, engine=am.Torch(implicit=True))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("engine", [am.Torch(), am.Compiled(), None])
+def test_a_stimulus_that_is_not_finite_is_refused_by_its_place(bad, engine):
+    drive = current(3)
+    drive[11, 2, 5] = bad
+    with pytest.raises(ValueError, match=r"finite numbers.* in step 11, trial 2, cell 5"):
+        am.simulate(network(), drive, dt=0.5, engine=engine)
+    few = am.Stimulus(drive[:, 2, 5:6], torch.tensor([4]), CELLS, 0.5)
+    with pytest.raises(ValueError, match=r"in step 11, cell 4"):
+        am.simulate(network(), few, engine=engine)
+
+
+def test_a_stimulus_whose_sum_alone_is_infinite_runs():
+    drive = torch.full((STEPS, CELLS), 3e38)
+    net = am.Network(wiring.random(CELLS, probability=0.0, generator=torch.Generator()),
+                     neuron=dynamics.LIF(), weight=torch.ones(0))  # fmt: skip
+    assert am.simulate(net, drive, dt=0.5, record=("v",)).steps == STEPS
+
+
+@pytest.mark.parametrize(
+    ("delay", "told"),
+    [(1.5, ""), (0.0, ""), (1.4, "delays rounded to steps of 0.5 ms, by at most 0.1 ms")],
+)
+def test_delays_that_are_rounded_are_told(delay, told):
+    wired = network().connectome.with_connections(delay=delay)
+    synapse = dynamics.Exponential(tau=5.0, amplitude=60.0)
+    net = am.Network(wired, neuron=dynamics.LIF(), synapse=synapse)
+    notes = am.simulate(net, current().float(), dt=0.5).notes
+    assert [note for note in notes if "delay" in note] == ([told] if told else [])

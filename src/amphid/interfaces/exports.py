@@ -60,7 +60,7 @@ def export_nwb(
     )
     _add_variables(file, run)
     if run.spikes is not None:
-        _add_units(file, run, run.spikes)
+        _add_units(file, run.of("spike"), run.spikes)
 
     def write(part: Path) -> None:
         with NWBHDF5IO(part, "w") as io:
@@ -79,6 +79,7 @@ def export_csv(run: Recording, path: str | Path, *, field: str = "v") -> Path:
     """
     if field not in run.fields:
         raise ValueError(f"there is no {field!r} to write in {run!r}.")
+    run = run.of(field)
     value = run.fields[field].detach().cpu()
     batched, value = value.dim() > 2, value.reshape(len(value), -1, value.shape[-1])
     times = [_short(time) for time in run.time.tolist()]
@@ -97,6 +98,7 @@ def export_spikes(run: Recording, path: str | Path) -> Path:
     The file appears whole or not at all. Raises ValueError when no spikes were recorded or the
     suffix is not .csv, FileNotFoundError when the folder is not there.
     """
+    run = run.of("spike")
     if run.spikes is None:
         raise ValueError("the recording has no spikes: simulate(..., record=('spike',)).")
     spikes, batched = run.spikes, len(run.spikes.shape) > 2
@@ -125,9 +127,17 @@ def _add_variables(file: NWBFile, run: Recording) -> None:
             conversion=factor,
             starting_time=run.every * run.dt / 1000,
             rate=1000 / (run.every * run.dt),
-            comments="axes: time, trial if there are several, cell",
+            comments="axes: time, trial if there are several, cell" + _rows(run, name),
         )
         module.add(series)
+
+
+def _rows(run: Recording, name: str) -> str:
+    """Which rows of the table of cells a series of some cells has, if not all."""
+    rows = run.kept.get(name)
+    if rows is None:
+        return ""
+    return f"; of these rows of the table of cells alone: {', '.join(map(str, rows.tolist()))}"
 
 
 def _cell_table(run: Recording) -> Any:
@@ -148,7 +158,7 @@ def _cell_table(run: Recording) -> Any:
             for place, axis in enumerate("xyz")
         ),
     ]
-    about = "The recorded cells; row k is the last index k of every series."
+    about = "The recorded cells; row k is the last index k of a series of all."
     return DynamicTable(name="cells", description=about, columns=columns)
 
 

@@ -38,6 +38,7 @@ def raster(run: Recording, ax: Axes | None = None, *, trial: int = 0) -> Axes:
     recorded or there is no such trial.
     """
     ax = _axes(ax)
+    run = run.of("spike")
     if run.spikes is None:
         raise ValueError("a raster needs spikes: simulate(..., record=('spike',)).")
     spikes = run.spikes
@@ -61,6 +62,7 @@ def traces(
     Raises ValueError when the variable was not recorded or there is no such trial.
     """
     ax = _axes(ax)
+    run = run.of(field)
     value = _field(run, field)
     batch, value = value.shape[1:-1], value.reshape(len(value), -1, value.shape[-1])
     if trial is not None:

@@ -112,7 +112,9 @@ def _digest(text: str) -> str:
 
 def _known_facts(trial: Trial, run: Recording, number: int) -> dict[str, str]:
     wires = trial.connectome.connections
-    batch = (run.spikes.shape if run.spikes else next(iter(run.fields.values())).shape)[1:-1]
+    batch = (run.spikes.shape if run.spikes is not None else next(iter(run.fields.values())).shape)[
+        1:-1
+    ]
     every = f", every {run.every * run.dt:g} ms" if run.every > 1 and run.fields else ""
     rows = {
         "Network": trial.connectome.name or "without a name",
@@ -120,7 +122,9 @@ def _known_facts(trial: Trial, run: Recording, number: int) -> dict[str, str]:
         "Connections": f"{int(wires.chemical.sum()):,} chemical, "
         f"{int(wires.electrical.sum()):,} electrical",
         "Duration": f"{run.duration:g} ms in {run.steps:,} steps of {run.dt:g} ms",
-        "Recorded": ", ".join(dict.fromkeys([*(["spike"] if run.spikes else []), *run.fields]))
+        "Recorded": ", ".join(
+            dict.fromkeys([*(["spike"] if run.spikes is not None else []), *run.fields])
+        )
         + every,
         "Stimulated": _some(str(trial.run.names[cell]) for cell in trial.stimulated),
         "Trial": f"{number} of {int(np.prod(batch))}, counted from 0" if batch else "",

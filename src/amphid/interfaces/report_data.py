@@ -133,14 +133,34 @@ def _alone(run: Recording, trial: int) -> Recording:
         for name, value in run.fields.items()
         if name != "spike" and value.dim() == 2 + len(batch)
     }
-    spikes = run.spikes and _spikes_at(run.spikes, at)
-    alone = replace(run, fields=fields, events=spikes, state=None)
+    spikes = None if run.spikes is None else _spikes_at(run.spikes, at)
+    alone = filled(replace(run, fields=fields, events=spikes, state=None))
     if not shown_fields(alone) and spikes is None:
         raise ValueError(
             "a report needs spikes or a variable sampled at least twice, got "
             f"{run!r}: simulate(..., record=('v',))."
         )
     return alone
+
+
+def filled(run: Recording) -> Recording:
+    """Every variable for every cell: nan where it was not kept, of many cells those with any."""
+    if not run.kept:
+        return run
+    few = [cells for name, cells in run.kept.items() if name in run.fields]
+    if few and len(run.cells) > CELLS:
+        spread = torch.arange(0, len(run.cells), math.ceil(len(run.cells) / CELLS))
+        run = run._only(torch.unique(torch.cat((*few, spread))), partly=True)
+    fields = {}
+    for name, value in run.fields.items():
+        wide = value.new_full((*value.shape[:-1], len(run.cells)), math.nan)
+        cells = run.kept.get(name, torch.arange(len(run.cells)))
+        fields[name] = wide.index_copy(-1, cells, value)
+    spikes = run.events
+    if spikes is not None and "spike" in run.kept:
+        index = torch.cat((spikes.index[:-1], run.kept["spike"][spikes.index[-1]][None]))
+        spikes = Spikes(index, (*spikes.shape[:-1], len(run.cells)), spikes.dt)
+    return replace(run, fields=fields, events=spikes, kept={})
 
 
 def _batch(run: Recording) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from amphid.simulation import Recording, Spikes
 
 
 def rate(run: Recording) -> Tensor:
-    """Mean firing rate of each cell [*B, N] in Hz.
+    """Mean firing rate of each cell [*B, N] in Hz; of `run.of("spike")` where some were chosen.
 
     Raises ValueError when no spikes were recorded.
     """

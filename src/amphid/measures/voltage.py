@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from amphid.measures.spiking import rate
@@ -33,17 +34,28 @@ def response_time(run: Recording, before: float) -> Tensor:
 def active(run: Recording, before: float, *, threshold: float = 1.0) -> Tensor:
     """Share of the cells that fired, or moved by more than `threshold` mV after `before` [*B].
 
-    Spikes count at any time, voltages as in `response`; either may be missing, not both.
+    Spikes count at any time, voltages as in `response`; either may be missing, not both. Of cells
+    are counted those for which either was kept.
     Raises ValueError when neither was recorded or the threshold is negative.
     """
     if not threshold >= 0:
         raise ValueError(f"threshold must be in mV, not negative, got {threshold!r}.")
-    fired = rate(run) > 0 if run.spikes is not None else None
-    if fired is not None and "v" not in run.fields:
-        return fired.double().mean(-1)
-    moved = response(run, before).abs() > threshold
-    moved = moved if fired is None else moved | fired.to(moved.device)
-    return moved.double().mean(-1)
+    found = {"spike": rate(run) > 0} if run.spikes is not None else {}
+    if not found or "v" in run.fields:
+        found["v"] = response(run, before).abs() > threshold
+    return _either(run, found).double().mean(-1)
+
+
+def _either(run: Recording, found: dict[str, Tensor]) -> Tensor:
+    """What holds for any of the variables, of all cells for which one was kept."""
+    first = next(iter(found.values()))
+    yes = first.new_zeros(*first.shape[:-1], len(run.cells))
+    known = yes.new_zeros(len(run.cells))
+    for name, holds in found.items():
+        cells = run.kept.get(name, torch.arange(len(run.cells))).to(yes.device)
+        yes[..., cells] |= holds.to(yes.device)
+        known[cells] = True
+    return yes[..., known]
 
 
 def synchrony(run: Recording) -> Tensor:

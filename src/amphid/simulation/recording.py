@@ -44,7 +44,7 @@ class Spikes:
 
     @property
     def cell(self) -> Tensor:
-        """[K] which cell, as an index into the cells of the recording."""
+        """[K] which cell, as an index into those cells of the recording that spikes are kept of."""
         return self.index[-1]
 
     def dense(self) -> Tensor:
@@ -82,6 +82,9 @@ class Recording:
         connections then, where some are plastic.
     weight: weights [T', *B, K] of the plastic connections at the times of the samples, where they
         were asked for. edges: [K] which connections those are.
+    kept: [K] the cells of variables, "spike" among them, that were kept for some cells only: these
+        have K columns instead of N, also as events. `run.of("v")` is the recording of those cells,
+        `run["AVAL"]` has what was kept for it.
     """
 
     cells: Cells
@@ -94,6 +97,7 @@ class Recording:
     trials: tuple[str, ...] = ()
     weight: Tensor | None = None
     edges: NDArray[np.int64] | None = None
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Tensor:
         if not name.startswith("_"):
@@ -101,21 +105,60 @@ class Recording:
                 return self.fields[name]
             if name == "spike" and self.events is not None:
                 return self.events.dense()
+            if name in self.kept:
+                raise AttributeError(self._not_kept(name))
         raise AttributeError(f"This recording has no {name!r}; it holds {self._held()}.")
 
     def __getitem__(self, which: str | int | tuple[str | int, ...]) -> Recording:
         """The recording of some cells: by name, class, kind or pattern, in the order asked for."""
         which = which if isinstance(which, tuple) else (which,)
-        cells = self._connectome.select(*which)
-        chosen = torch.from_numpy(cells)
+        return self._only(torch.from_numpy(self._connectome.select(*which)))
+
+    def of(self, variable: str) -> Recording:
+        """The recording of the cells for which a variable was kept."""
+        return self._only(self.kept[variable].cpu()) if variable in self.kept else self
+
+    def _only(self, chosen: Tensor, *, partly: bool = False) -> Recording:
+        """The recording of some cells [M], with the variables that were kept for all of them.
+
+        partly: also with those that were kept for some of them.
+        """
+        place = {name: self._columns(name, chosen) for name in (*self.fields, "spike", *self.kept)}
+        there = {name: (columns >= 0).nonzero()[:, 0] for name, columns in place.items()}
+        held = {*self.fields, *(["spike"] if self.events is not None else [])}
+        held = {n for n in held if len(there[n]) == len(chosen) or (partly and len(there[n]))}
+        columns = {name: place[name][there[name]] for name in held}
+        fields = {n: value[..., columns[n]] for n, value in self.fields.items() if n in held}
+        events = self.events
+        if events is not None:
+            events = events.of(columns["spike"]) if "spike" in held else None
         return replace(
             self,
-            cells=self._connectome.subset(*which).cells,
-            fields={name: value[..., chosen] for name, value in self.fields.items()},
-            events=self.events and self.events.of(chosen),
+            cells=self._connectome._keep(chosen.numpy()).cells,
+            fields=fields,
+            events=events,
             state=None,
             weight=None,
             edges=None,
+            kept={name: there[name] for name in self.kept if partly or name not in held},
+        )
+
+    def _columns(self, name: str, chosen: Tensor) -> Tensor:
+        """Where the values of those cells [M] stand; -1 for one that was not kept."""
+        if name not in self.kept:
+            return chosen
+        place = torch.full((len(self.cells),), -1)
+        place[self.kept[name].cpu()] = torch.arange(len(self.kept[name]))
+        return place[chosen]
+
+    def _not_kept(self, name: str) -> str:
+        held = np.isin(np.arange(len(self.cells)), self.kept[name].numpy())
+        if held.all():
+            return f"{name} was kept for these cells: take them from the whole recording."
+        without, among = (", ".join(map(str, self.names[k][:5])) for k in (~held, held))
+        return (
+            f"{name} was kept for {among or 'none'} of these cells, not for {without}: take those "
+            f"alone for which it was, or name the others where simulate is asked to record {name}."
         )
 
     def trial(self, which: str | int) -> Recording:
@@ -124,7 +167,7 @@ class Recording:
         Raises KeyError with near names for a trial that is not there.
         """
         place = self._place(which)
-        events = self.events and self.events.of_trial(place)
+        events = None if self.events is None else self.events.of_trial(place)
         fields = {name: value[..., place, :] for name, value in self.fields.items()}
         weight = None if self.weight is None else self.weight[..., place, :]
         return replace(self, fields=fields, events=events, state=None, trials=(), weight=weight)
@@ -185,7 +228,9 @@ class Recording:
         return load(Path(path))
 
     def _place(self, which: str | int) -> int:
-        shape = self.events.shape if self.events else next(iter(self.fields.values())).shape
+        shape = (
+            self.events.shape if self.events is not None else next(iter(self.fields.values())).shape
+        )
         count = shape[-2] if len(shape) > 2 else 0
         if which in self.trials:
             return self.trials.index(str(which))

@@ -15,7 +15,7 @@ from amphid.wiring import Cells
 if TYPE_CHECKING:
     import h5py
 
-FORMAT = 1
+FORMAT = 2  # 1 where every variable was kept for every cell
 
 
 def save(run: Recording, path: Path) -> Path:
@@ -60,7 +60,8 @@ def load(path: Path) -> Recording:
 def _write(run: Recording, file: h5py.File) -> None:
     import h5py
 
-    file.attrs.update(amphid_recording=FORMAT, dt=run.dt, every=run.every, steps=run.steps)
+    version = FORMAT if run.kept else 1
+    file.attrs.update(amphid_recording=version, dt=run.dt, every=run.every, steps=run.steps)
     text = h5py.string_dtype()
     file.create_dataset("notes", data=np.array(run.notes, dtype=object), dtype=text)
     if run.trials:
@@ -77,6 +78,8 @@ def _write(run: Recording, file: h5py.File) -> None:
         data = file.create_dataset(f"fields/{name}", data=value.detach().cpu().numpy())
         data.attrs["units"] = UNITS.get(name.rpartition(".")[2], "1")
         _name_dimensions(data)
+    for name, cells in run.kept.items():
+        file[f"kept/{name}"] = cells.cpu().numpy()
     if run.spikes is not None:
         file["spikes/index"] = run.spikes.index.cpu().numpy()
         file["spikes/shape"] = np.array(run.spikes.shape)
@@ -110,4 +113,5 @@ def _read(file: h5py.File) -> Recording:
         trials=tuple(file["trials"].asstr()[:]) if "trials" in file else (),
         weight=torch.from_numpy(file["connections/weight"][:]) if "connections" in file else None,
         edges=file["connections/index"][:] if "connections" in file else None,
+        kept={name: torch.from_numpy(data[:]) for name, data in file.get("kept", {}).items()},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from amphid.simulation.keeping import Keeper
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.plasticity import (
     Governed,
@@ -25,14 +26,15 @@ from amphid.simulation.plasticity import (
     moving,
     started,
 )
-from amphid.simulation.recording import Recording, Spikes
+from amphid.simulation.recording import Recording
 from amphid.simulation.sources import Source
 from amphid.simulation.stepping import Explicit, Joint, Stepper, choose
-from amphid.simulation.stimulus import Stimulus, spread
-from amphid.simulation.wires import Wires
+from amphid.simulation.stimulus import Stimulus, check_finite, spread
+from amphid.simulation.wires import Wires, rounded_delays
 
+Record = Sequence[str] | Mapping[str, Sequence[str | int] | None]
 LONG = 256  # steps; longer differentiable runs are checkpointed unless told otherwise
-ROOM = 1 << 23  # currents made at once, where no gradient is asked for
+ROOM = 1 << 20  # currents made at once, where no gradient is asked for
 
 
 class Engine(Protocol):
@@ -48,8 +50,8 @@ class Task:
 
     network, stimulus [T, *B, K] in pA into K cells (all of them, in order, when cells is None) and
     sources on top of it, dt in ms, names of the variables to record, steps between samples, the
-    state to start from, who hears of the progress (steps done, steps in all) and the rules by which
-    weights move.
+    state to start from, who hears of the progress (steps done, steps in all), the rules by which
+    weights move, and the cells [K] of the variables that are recorded for some of them only.
     """
 
     network: Network
@@ -62,11 +64,18 @@ class Task:
     progress: Callable[[int, int], None] | None
     sources: tuple[Source, ...] = ()
     plasticity: tuple[Governed, ...] = ()
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
         """How many steps to take."""
         return len(self.stimulus)
+
+    def kept_of(self, name: str, value: Tensor) -> Tensor:
+        """A variable [*B, N] of the cells for which it is kept [*B, K]."""
+        if name not in self.kept:
+            return value
+        return value.expand(*value.shape[:-1], len(self.network.connectome))[..., self.kept[name]]
 
     def currents(self, first: int, last: int) -> Tensor:
         """The current into every cell [S, *B, N] in pA in the steps first <= t < last."""
@@ -92,48 +101,72 @@ def simulate(
     stimulus: Stimulus | Tensor,
     *,
     dt: float | None = None,
-    record: Sequence[str] | None = None,
+    record: Record | None = None,
     every: int = 1,
     state: NetworkState | None = None,
     plasticity: Sequence[Plasticity] = (),
     engine: Engine | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
 ) -> Recording:
     """Run a network under a stimulus.
 
     stimulus: a `Stimulus`, or currents [T, *B, N] in pA; axes *B are trials run side by side.
     dt: ms per step; that of the stimulus when None.
     record: "spike", variables of the cells ("v"), or of a group of synapses ("excitatory.g"), or
-        "weight" of the connections that are plastic. What the cells give out when None.
+        "weight" of the connections that are plastic. What the cells give out when None. Of chosen
+        cells only where it says which, by name, class or pattern:
+        `{"spike": None, "v": ["AVAL", "AVB*"]}`, None for all cells.
     every: steps between samples; spikes are always kept all.
     state: where to start, such as `recording.state`; the network's rest when None. Its weights, if
         it has any, take the place of the network's.
     plasticity: rules such as `learning.STDP(...)` by which spikes move weights during the run; the
         weights at its end [*B, E] are `recording.state.weight`.
-    engine: `Torch()` when None; `Compiled()` is faster and gives no gradients.
-    progress: called with the steps done and the steps in all.
+    engine: `Torch()` is differentiable, `Compiled()` is fast. None takes `Compiled()` where no
+        gradient is asked for, the network is on the processor, all of it can be compiled and the
+        run is long enough to be worth it, else `Torch()`; the notes of the recording say which and
+        why. Their spikes are the same in double precision.
+    progress: True draws a bar on a terminal; a function is called with the steps done and in all.
 
     The recording is differentiable while torch records gradients and a parameter or the stimulus
-    asks for them; under `torch.no_grad()` it is faster and lighter. Interrupted by Ctrl-C it
-    returns the part that was run, and says so in its notes.
-    Raises ValueError or KeyError when an argument does not fit the network.
+    asks for them, as the weights of a network do unless they were given as a tensor; wrap the call
+    in `torch.no_grad()` where no gradient is wanted: it is much faster and lighter. Interrupted by
+    Ctrl-C it returns the part that was run, and says so in its notes.
+    Raises ValueError or KeyError when an argument does not fit the network, MemoryError, before
+    anything is allocated, when the run would need more memory than there is.
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}.")
     current, cells, sources, dt = _current(network, stimulus, dt)
-    names = (network.neuron.output,) if record is None else _names(record)
+    record = (network.neuron.output,) if record is None else record
+    names, kept = _names(record), _kept(network, record)
     if not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a number of steps, at least 1, got {every!r}.")
     if state is not None and state.weight is not None:
         network = network.weighted(state.weight)
     rules = govern(plasticity, network, len(current))
-    task = Task(network, current, cells, dt, names, every, state, progress, sources, rules)
-    if not network.trials:
-        return (engine or Torch()).run(task)
+    from amphid.simulation.memory import check_memory
+    from amphid.simulation.progress import heard
+
+    with heard(progress) as told:
+        task = Task(network, current, cells, dt, names, every, state, told, sources, rules, kept)
+        check_memory(task)
+        run = _run(task, engine)
+    rounded = rounded_delays(network.connectome, dt)
+    return replace(run, notes=(*run.notes, rounded)) if rounded else run
+
+
+def _run(task: Task, engine: Engine | None) -> Recording:
+    """The recording of a task, by an engine or the one that suits it."""
+    if engine is None:
+        from amphid.simulation.choosing import Chosen
+
+        engine = Chosen()
+    if not task.network.trials:
+        return engine.run(task)
     from amphid.simulation.portions import run_trials
 
     _check_trials(task)
-    return run_trials(task, engine or Torch())
+    return run_trials(task, engine)
 
 
 @dataclass(frozen=True)
@@ -163,8 +196,8 @@ class Torch:
         state = first_state(task, like, wires)
         if task.plasticity:
             stepper = Learning(stepper, task.plasticity, dt)
-        keeper = _Keeper(task, dense=self.dense)
-        graph = torch.is_grad_enabled() and _asks_for_gradient(task, state)
+        graph = torch.is_grad_enabled() and asks_for_gradient(task, state)
+        keeper = Keeper(task, dense=self.dense, graph=graph)
         segment = self._segment(task, like, graph=graph)
         note = "torch engine, " + stepper.note
         try:
@@ -202,68 +235,19 @@ class Torch:
 class _Segment:
     """Some steps in a row, up to a last one: from a state to a state and what is kept."""
 
-    def __init__(self, stepper: Stepper, keeper: _Keeper, last: int) -> None:
+    def __init__(self, stepper: Stepper, keeper: Keeper, last: int) -> None:
         self.stepper, self.keeper, self.start, self.last = stepper, keeper, keeper.done, last
 
     def __call__(self, state: NetworkState) -> tuple[NetworkState, dict[str, list[Tensor]]]:
-        kept: dict[str, list[Tensor]] = {name: [] for name in self.keeper.task.record}
-        current = self.keeper.task.currents(self.start, self.last)
+        task = self.keeper.task
+        kept: dict[str, list[Tensor]] = {name: [] for name in task.record}
+        current = task.currents(self.start, self.last)
         for step, external in enumerate(current.unbind(0), start=self.start + 1):
             state = self.stepper(state, external)
             for name, values in kept.items():
-                if name == "spike" or step % self.keeper.task.every == 0:
-                    values.append(read_variable(self.keeper.task, state, name))
+                if name == "spike" or step % task.every == 0:
+                    values.append(task.kept_of(name, read_variable(task, state, name)))
         return state, kept
-
-
-class _Keeper:
-    """Collects what is recorded: samples as they are, spikes without a gradient as events."""
-
-    def __init__(self, task: Task, *, dense: bool) -> None:
-        self.task, self.dense, self.done = task, dense, 0
-        self.samples: dict[str, list[Tensor]] = {name: [] for name in task.record}
-        self.events: list[Tensor] = []
-        self.shape: tuple[int, ...] = ()
-
-    def keep(self, kept: dict[str, list[Tensor]], steps: int) -> None:
-        """Take over what a segment kept."""
-        for name, values in kept.items():
-            dense = self.dense or any(value.requires_grad for value in values)
-            if name == "spike" and not dense:
-                self._keep_events(values)
-            else:
-                self.samples[name] += values
-        self.done += steps
-        if self.task.progress:
-            self.task.progress(self.done, self.task.steps)
-
-    def recording(self, state: NetworkState, note: str) -> Recording:
-        """The recording of all that was kept."""
-        fields = {name: torch.stack(values) for name, values in self.samples.items() if values}
-        weight = fields.pop("weight", None)
-        return Recording(
-            cells=self.task.network.connectome.cells,
-            dt=self.task.dt,
-            every=self.task.every,
-            fields=fields,
-            events=self._all_events(),
-            notes=(note,),
-            state=state,
-            weight=weight,
-            edges=None if weight is None else self.task.moving,
-        )
-
-    def _keep_events(self, values: list[Tensor]) -> None:
-        if values:
-            events = torch.stack(values).nonzero().T
-            events[0] += self.done
-            self.events.append(events)
-            self.shape = tuple(values[0].shape)
-
-    def _all_events(self) -> Spikes | None:
-        if not self.events:
-            return None
-        return Spikes(torch.cat(self.events, 1), (self.done, *self.shape), self.task.dt)
 
 
 def first_state(task: Task, like: Tensor, wires: Mapping[str, Wires]) -> NetworkState:
@@ -350,7 +334,9 @@ def _current(
         )
     if dt is None or not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
         raise ValueError(f"dt must be a positive number of ms per step, got {dt!r}.")
-    return stimulus.to(network.weight), driven, sources, float(dt)
+    current = stimulus.to(network.weight)
+    check_finite(current, driven)
+    return current, driven, sources, float(dt)
 
 
 def _check_trials(task: Task) -> None:
@@ -363,16 +349,38 @@ def _check_trials(task: Task) -> None:
         )
 
 
-def _names(record: Sequence[str]) -> tuple[str, ...]:
+def _names(record: Record) -> tuple[str, ...]:
     if isinstance(record, str):
         raise TypeError(f"record must be a list of names such as ('v', 'spike'), got {record!r}.")
     return tuple(dict.fromkeys(record))
 
 
-def _asks_for_gradient(task: Task, state: NetworkState) -> bool:
+def _kept(network: Network, record: Record) -> dict[str, Tensor]:
+    """The cells [K] of the variables that are kept for some of them."""
+    kept = {}
+    for name, cells in record.items() if isinstance(record, Mapping) else ():
+        if isinstance(cells, str) or not (cells is None or isinstance(cells, Sequence)):
+            raise TypeError(
+                f"record[{name!r}] must be a list of cells such as ['AVAL'], or None for all, got "
+                f"{cells!r}."
+            )
+        if cells is not None and not len(cells):
+            raise ValueError(f"record[{name!r}] names no cell: leave it out, or None for all.")
+        if cells is not None and name == "weight":
+            raise ValueError("record['weight'] takes None: weights are of connections, not cells.")
+        if cells is not None:
+            chosen = torch.from_numpy(network.connectome.select(*cells))
+            kept[name] = chosen.to(network.weight.device)
+    return kept
+
+
+def asks_for_gradient(task: Task, state: NetworkState | None = None) -> bool:
+    """Whether anything that a run depends on asks for a gradient."""
     modules = [task.network, *(governed.rule for governed in task.plasticity)]
     parts = [part for part in modules if isinstance(part, torch.nn.Module)]
     asked: list[Tensor] = [v for part in parts for v in (*part.parameters(), *part.buffers())]
-    asked += [task.network.weight, task.stimulus, state.v]
+    asked += [task.network.weight, task.stimulus]
     asked += [source.amplitude for source in task.sources]
+    state = state or task.state
+    asked += [state.v] if state else []
     return any(tensor.requires_grad for tensor in asked)

@@ -90,6 +90,7 @@ class PoissonTrains:
                     f"{name} must be [*B, K] with one entry for each of {len(self.cells)} trains, "
                     f"got shape {list(given.shape)}."
                 )
+        _check_finite(self.amplitude)
         if self.key.dtype is not torch.int64:
             raise ValueError(f"key must hold numbers of 64 bits, got {self.key.dtype}.")
         mean = self.rate.detach() * self.dt
@@ -203,6 +204,7 @@ class GivenSpikes:
                 "step, cell, amplitude and trial must be [M], one entry for each spike; got shapes "
                 f"{', '.join(str(list(tensor.shape)) for tensor in held)}."
             )
+        _check_finite(self.amplitude)
         if bool((self.step[1:] < self.step[:-1]).any()) or bool((self.step < 0).any()):
             raise ValueError("step must not be negative, and sorted: spikes in order of time.")
         if (self.trial is None) != (self.batch == ()):
@@ -275,6 +277,11 @@ class GivenSpikes:
             amplitude=self.amplitude[kept],
             trial=None if self.trial is None else self.trial[kept],
         )
+
+
+def _check_finite(amplitude: Tensor) -> None:
+    if torch._C._functorch.peek_interpreter_stack() is None and not amplitude.isfinite().all():
+        raise ValueError("amplitude must hold finite numbers, in pA, got nan or infinity.")
 
 
 def first_step(time: float, dt: float) -> int:

@@ -179,6 +179,24 @@ def _columns(stimulus: Stimulus, cells: Tensor) -> Tensor:
     return wide.index_add(-1, place, stimulus.current)
 
 
+def check_finite(current: Tensor, cells: Tensor | None) -> None:
+    """Raise ValueError where a current [T, *B, K] into cells [K], or all, holds nan or infinity.
+
+    Inside a transform of torch.func, which hides the numbers, nothing is looked at.
+    """
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return
+    if bool(current.detach().sum().isfinite()) or bool(current.isfinite().all()):
+        return
+    first = (~current.isfinite()).nonzero()[0].tolist()
+    cell = first[-1] if cells is None else int(cells[first[-1]])
+    trial = f", trial {', '.join(map(str, first[1:-1]))}" if first[1:-1] else ""
+    raise ValueError(
+        f"stimulus must hold finite numbers, in pA, got {float(current[tuple(first)])} in step "
+        f"{first[0]}{trial}, cell {cell}. torch.nan_to_num replaces what is missing."
+    )
+
+
 def check_positive(name: str, value: float) -> None:
     """Raise ValueError unless a time is a positive number of ms."""
     if not (isinstance(value, (int, float)) and 0 < value < math.inf):

@@ -170,6 +170,15 @@ def lags(delay: NDArray[np.float32], edges: NDArray[Any], dt: float) -> NDArray[
     return np.broadcast_to(steps, len(edges))
 
 
+def rounded_delays(connectome: Connectome, dt: float) -> str:
+    """A sentence on the delays that are no multiple of dt, or "" where all are."""
+    steps = np.nan_to_num(connectome.connections.delay.astype(np.float64)) / dt
+    most = float(np.abs(steps - np.rint(steps)).max(initial=0.0))
+    if most <= 1e-4:  # what single precision leaves of a multiple
+        return ""
+    return f"delays rounded to steps of {dt:g} ms, by at most {most * dt:.3g} ms"
+
+
 class _Carrier:
     """Carries one signal [*B, N] over the connections of one lag."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +96,27 @@ def wired(settings: RunSettings, loaded: Loaded) -> Connectome:
     """The connectome as the settings want it."""
     told = settings.network
     connectome = annotated(loaded, told.annotate)
+    _check_inhibitory(told.inhibitory, connectome)
     if len(connectome.connections):
         connectome = connectome.signed(models.sign_rule(told.signs, told.inhibitory))
     return connectome.without(*told.lesion) if told.lesion else connectome
+
+
+def _check_inhibitory(names: list[str], connectome: Connectome) -> None:
+    """Raise ValueError, with near names, for a transmitter that no cell has; the usual one may."""
+    from amphid.interfaces.command_line.settings import NetworkSection
+
+    if names == NetworkSection.model_fields["inhibitory"].default:
+        return
+    texts = {text for cell in connectome.cells.transmitter for text in cell.split(";")}
+    known = {text.strip().casefold(): text.strip() for text in texts if text.strip()}
+    for name in names:
+        if name.strip().casefold() not in known:
+            close = difflib.get_close_matches(name.casefold(), known, n=2)
+            near = " or ".join(known[found] for found in close)
+            there = ", ".join(sorted(known.values())[:8]) or "none"
+            hint = f"Did you mean {near}?" if near else f"Those there are: {there}."
+            raise ValueError(f"--inhibitory: no cell has the transmitter {name!r}. {hint}")
 
 
 def equipped(settings: RunSettings, connectome: Connectome, generator: torch.Generator) -> Network:

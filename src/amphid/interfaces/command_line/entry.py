@@ -92,6 +92,8 @@ def _told(error: Exception) -> str:
         text = f"The Python package {error.name!r} is missing: pip install {error.name}"
     elif isinstance(error, _EXPECTED):
         text = str(error.args[0]) if error.args else type(error).__name__
+    elif _refused(error):
+        text = str(error)
     elif isinstance(error, MemoryError):
         text = "There is not enough memory: shorten --duration, or record less with --every."
     else:
@@ -109,7 +111,14 @@ _INPUT = (
 )
 
 
+def _refused(error: Exception) -> bool:
+    """Whether a run was refused, in a sentence, before it took any memory."""
+    return type(error) is MemoryError and str(error).endswith(".")
+
+
 def _code(error: Exception) -> int:
+    if _refused(error):
+        return BAD_INPUT
     if isinstance(error, ModuleNotFoundError):
         return MISSING_EXTRA
     return BAD_INPUT if isinstance(error, (ValueError, KeyError, TypeError, *_INPUT)) else FAILED

@@ -78,22 +78,10 @@ def progress(doing: str, *, shown: bool) -> Iterator[Callable[[int, int | None],
     if not (shown and sys.stderr.isatty()):
         yield None
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from amphid.simulation.progress import bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    console = Console(file=sys.stderr)
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, refresh_per_second=4
-    ) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
+    with bar(doing) as advance:
+        yield advance
 
 
 def _plain(value: Any) -> str:

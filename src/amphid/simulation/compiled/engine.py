@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from amphid.simulation.compiled.edges import Array
+from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, Torch
@@ -70,10 +71,9 @@ class Compiled:
         stepper = choose(network, wires, task.dt)
         if not isinstance(stepper, Explicit):
             return _handed_over(task)
-        return _Run(
-            Program(task, wires, skip=self.skip_resting),
-            self.threads or torch.get_num_threads(),
-        ).all_steps()
+        program = Program(flat_task(task), wires, skip=self.skip_resting)
+        run = _Run(program, self.threads or torch.get_num_threads())
+        return as_asked(task, run.all_steps())
 
 
 def _handed_over(task: Task) -> Recording:
@@ -149,6 +149,7 @@ class _Run:
             state=program.state(self.done),
             weight=None if weight is None else weight[:kept],
             edges=None if weight is None else task.moving,
+            kept=dict(task.kept),
         )
 
     def _spikes(self) -> Spikes:
@@ -160,7 +161,8 @@ class _Run:
         order = np.lexsort((trial, step)) if len(self.trials) > 1 else slice(None)
         places = np.unravel_index(trial[order], batch) if batch else ()
         index = np.stack((step[order], *places, cell[order]))
-        shape = (self.done, *batch, len(self.task.network.connectome))
+        cells = self.task.kept.get("spike", self.task.network.connectome.cells.name)
+        shape = (self.done, *batch, len(cells))
         return Spikes(torch.from_numpy(index), shape, self.task.dt)
 
 

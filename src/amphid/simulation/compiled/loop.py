@@ -144,7 +144,7 @@ def write_time_loop(
 
     cells: the calls that step the cells. v: the name of the voltages. driven: whether currents go
     to some cells only. sources: what is added to them. events: whether to keep spikes. learning,
-    samples: the calls that move weights, and that keep variables.
+    samples: the lines that move weights, and that keep variables.
     """
     body = []
     if events:
@@ -162,7 +162,7 @@ def write_time_loop(
         body += _events()
     if samples:
         body += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1"]
-        body += [f"    {call}" for call in samples]
+        body += [f"    {line}" for line in samples]
     body.append("counters[0] = t + 1")
     head = f"def run({', '.join(('counters', 'steps', 'every', 'n', *arguments))}):"
     lines = [head, "    for k in range(steps):", *(f"        {line}" for line in body)]

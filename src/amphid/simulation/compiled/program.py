@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Mixed
-from amphid.kernels import UnknownOperation, compile_source
+from amphid.kernels import compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
 from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
 from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.plastic import CompiledPlasticity
+from amphid.simulation.compiled.readings import readings
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.network import NetworkState
 from amphid.simulation.plasticity import Tagged
@@ -65,6 +66,9 @@ class Program:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         kept = (self.arrays[name][trial][:count] for name in ("EVENT_STEP", "EVENT_CELL"))
         step, cell = (values.astype(np.int64) for values in kept)
+        if "spike" in self.task.kept:
+            cell = self.place[cell]
+            step, cell = step[cell >= 0], cell[cell >= 0]
         return step, cell
 
     def longest_piece(self, steps: int) -> int:
@@ -79,11 +83,11 @@ class Program:
         if self.by_hand and done % self.task.every == 0:
             state = self.state(done)
             for name, values in self.by_hand.items():
-                read = read_variable(self.task, state, name)
-                values[done // self.task.every - 1] = read.expand(values.shape[1:])
+                read = read_variable(self.task, state, name).expand(*self.batch, self.size)
+                values[done // self.task.every - 1] = self.task.kept_of(name, read)
 
     def fields(self) -> dict[str, Tensor]:
-        """What was sampled [T', *B, N], by name."""
+        """What was sampled [T', *B, N], or of K cells, by name."""
         found = {}
         for name in self.sampled:
             if name in self.by_hand:
@@ -166,34 +170,12 @@ class Program:
             read_variable(self.task, self.first, name)
         self.sampled = [name for name in self.task.record if name not in ("spike", "weight")]
         self.events = "spike" in self.task.record
-        self.reading = self._reading() if self.sampled else Part("", "", {})
-
-    def _reading(self) -> Part | None:
-        """The loop that keeps variables, or None where one of them takes more than one cell."""
-
-        def read(neuron: Any, *groups: Any) -> list[Tensor]:
-            synapses = dict(zip(self.groups, groups, strict=True))
-            state = NetworkState(neuron, self.like, synapses, {})
-            return [read_variable(self.task, state, name) for name in self.sampled]
-
-        results = [f"SAMPLE_{number}[row]" for number in range(len(self.sampled))]
-        neuron = self.neuron
-        if isinstance(self.network.neuron, Mixed):
-            if not all(name == "v" or "." in name for name in self.sampled):
-                return None
-            alone = (
-                whole._replace(parts=(), output=whole.v) for whole in (neuron.tree, neuron.names)
-            )
-            neuron = State(*alone)
-        try:
-            return part("sample", read, [neuron, *self.groups.values()], results, "n")
-        except UnknownOperation:
-            return None
+        self.readings = readings(self) if self.sampled else []
 
     def _settle_batch(self) -> None:
         """The trials there are: those of the stimulus, the weights, the state and the values."""
-        everything = [*self.parts, *self.releases.values(), self.reading or Part("", "", {})]
-        everything += self.plasticity.steps
+        kept = [reading.loop for reading in self.readings or ()]
+        everything = [*self.parts, *self.releases.values(), *kept, *self.plasticity.steps]
         self.constants = {name: c for loop in everything for name, c in loop.constants.items()}
         start = self.first
         first = pytree.tree_leaves((start.neuron, start.synapses, start.given, self.traces))
@@ -278,12 +260,19 @@ class Program:
         self.samples: dict[str, PerTrial] = {}
         self.by_hand: dict[str, Tensor] = {}
         for number, name in enumerate(self.sampled):
-            if self.reading is None:
-                shape = (kept, *self.batch, self.size)
+            cells = len(self.task.kept.get(name, self.like))
+            if self.readings is None:
+                shape = (kept, *self.batch, cells)
                 self.by_hand[name] = torch.zeros(shape, dtype=self.dtype)
             else:
-                self._each(f"SAMPLE_{number}", np.zeros((self.trials, kept, self.size), self._type))
+                self._each(f"SAMPLE_{number}", np.zeros((self.trials, kept, cells), self._type))
                 self.samples[name] = self.arrays[f"SAMPLE_{number}"]
+        for reading in self.readings or ():
+            reading.lay_out(self)
+        if "spike" in self.task.kept:
+            chosen = self.task.kept["spike"].numpy()
+            self.place = np.full(self.size, -1)
+            self.place[chosen] = np.arange(len(chosen))
         if self.events:
             room = max(2 * self.size, ROOM // self.trials)
             for name in ("EVENT_STEP", "EVENT_CELL"):
@@ -310,15 +299,12 @@ class Program:
             sources=self.inflows,
             events=self.events,
             learning=self.plasticity.calls,
-            samples=[
-                *([self.reading.call] if self.reading and self.reading.call else []),
-                *self.plasticity.keeping,
-            ],
+            samples=[*self.sampling, *self.plasticity.keeping],
             arguments=self.order,
         )
-        loops = [*self.parts, *self.releases.values(), *([self.reading] if self.reading else [])]
-        texts = (self.tools, *(made.text for made in loops), self.plasticity.text, loop)
-        source = "\n".join(texts)
+        loops = [*self.parts, *self.releases.values()]
+        texts = (self.tools, *(made.text for made in loops), self.reading_text)
+        source = "\n".join((*texts, self.plasticity.text, loop))
         exact = self.dtype is torch.float64
         self._run = compile_source(source, exact=exact).run
 
@@ -337,6 +323,16 @@ class Program:
                     "Leave it to the engine with skip_resting=None."
                 ) from None
             return None
+
+    @property
+    def sampling(self) -> list[str]:
+        """Lines that keep a sample of all variables in the row `row`."""
+        return [line for reading in self.readings or () for line in reading.call()]
+
+    @property
+    def reading_text(self) -> str:
+        """The source of what these lines call."""
+        return "\n".join(reading.loop.text for reading in self.readings or ())
 
     @property
     def tools(self) -> str:
@@ -358,8 +354,11 @@ class Program:
         if tensor.numel() == 1:
             self._shared(name, tensor.reshape(1).numpy())
             return
-        cells = self._cells_of(name)
-        self.arrays[name] = PerTrial.of(tensor.expand(*tensor.shape[:-1], cells), self.batch)
+        wide = tensor.expand(*tensor.shape[:-1], self._cells_of(name))
+        for reading in self.readings or ():
+            if reading.cells is not None and name in reading.loop.constants:
+                wide = wide[..., reading.cells]
+        self.arrays[name] = PerTrial.of(wide, self.batch)
 
     def _cells_of(self, name: str) -> int:
         """How many cells a loop steps, by the name of one of its constants."""

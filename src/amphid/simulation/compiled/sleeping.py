@@ -12,7 +12,6 @@ from torch.utils import _pytree as pytree
 from amphid.dynamics import Mixed
 from amphid.kernels import NotAffine, compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial
-from amphid.simulation.compiled.parts import Part
 from amphid.simulation.compiled.quiet import Quiet, quiet_near
 from amphid.simulation.compiled.sleeping_loop import (
     SORT,
@@ -197,7 +196,6 @@ class Sleeping:
         (cells,) = program.parts
         assert cells.steps is not None
         step = cells.steps.listed("awake_cells", list(cells.constants), "awake", "AWAKE", "STILL")
-        reading = program.reading or Part("", "", {})
         self.names = self.quiet.names if self.quiet else ()
         left_out = {f"RING_{group.name}" for group in self.groups} | {"FIRED"}
         left_out |= {f"PAST_{group.name}" for group in self.groups}
@@ -209,11 +207,12 @@ class Sleeping:
             self.quiet,
             program.inflows,
             events=program.events,
-            samples=reading.call,
+            samples=program.sampling,
+            sampled=_sampled(program),
             arguments=self.order,
         )
         source = "\n".join(
-            (program.tools, SORT, write_quiet(self.quiet), step.text, reading.text, loop)
+            (program.tools, SORT, write_quiet(self.quiet), step.text, program.reading_text, loop)
         )
         return compile_source(source, exact=program.dtype is torch.float64).run
 
@@ -278,6 +277,13 @@ def _unmoved(program: Program, rest: Any) -> float:
     return float(same.float().mean())
 
 
+def _sampled(program: Program) -> list[str]:
+    """The arrays of cells whose variables are kept; none where those of all cells are."""
+    own = program.readings or ()
+    chosen = [f"KEPT_{reading.number}" for reading in own if reading.cells is not None]
+    return chosen if len(chosen) == len(own) else []
+
+
 def _check_worth(program: Program, at_rest: float) -> None:
     task, size = program.task, program.size
     assert task.cells is not None
@@ -288,5 +294,6 @@ def _check_worth(program: Program, at_rest: float) -> None:
     driven = torch.unique(torch.cat((task.cells, *(source.cells for source in task.sources))))
     if len(driven) * DRIVEN > size:
         raise CannotSleep("many cells are driven")
-    if program.sampled and task.every < OFTEN:
+    few = _sampled(program) and DRIVEN * sum(map(len, task.kept.values())) < size
+    if program.sampled and not few and task.every < OFTEN:
         raise CannotSleep("all cells are sampled often")

@@ -144,7 +144,8 @@ def write_sleeping_loop(
     sources: Sequence[Poisson | Given],
     *,
     events: bool,
-    samples: str,
+    samples: Sequence[str],
+    sampled: Sequence[str],
     arguments: Sequence[str],
 ) -> str:
     """Source of `run(counters, steps, every, n, *arguments)`, which takes `steps` steps at most.
@@ -153,7 +154,7 @@ def write_sleeping_loop(
 
     counters: of steps done, spikes kept, -, cells awake, and by how much too many were of late.
     step: the call that steps the cells awake. sources: what is added to the currents. samples: the
-    call that keeps variables of all cells.
+    lines that keep variables. sampled: the arrays of cells whose variables they are, none for all.
     """
     body = ["t, awake, touched = counters[0], counters[3], 0"]
     if events:
@@ -179,8 +180,8 @@ def write_sleeping_loop(
             "counters[1] += count",
         ]
     if samples:
-        body += ["if (t + 1) % every == 0:", *_all_present(quiet)]
-        body += ["    row = (t + 1) // every - 1", f"    {samples}"]
+        body += ["if (t + 1) % every == 0:", *_all_present(quiet, sampled)]
+        body += ["    row = (t + 1) // every - 1", *(f"    {line}" for line in samples)]
     body += [
         "counters[0], counters[3] = t + 1, kept",
         "counters[4] = max(0, counters[4] + awake - (n >> 3))",
@@ -260,13 +261,18 @@ def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
     ]
 
 
-def _all_present(quiet: Quiet | None) -> list[str]:
-    """Bring all cells to the end of the step, without waking them."""
+def _all_present(quiet: Quiet | None, sampled: Sequence[str]) -> list[str]:
+    """Bring all cells that are sampled to the end of the step, without waking them."""
     if quiet is None:
         return []
+    every = [[f"for c in range(len({name})):", f"    i = {name}[c]"] for name in sampled]
     return [
-        "    for i in range(n):",
-        "        if LAST[i] >= 0:",
-        f"            {_wake_call(quiet, 't + 1')}",
-        "            LAST[i] = t + 1",
+        f"    {line}"
+        for head in every or [["for i in range(n):"]]
+        for line in (
+            *head,
+            "    if LAST[i] >= 0:",
+            f"        {_wake_call(quiet, 't + 1')}",
+            "        LAST[i] = t + 1",
+        )
     ]

@@ -1,0 +1,45 @@
+"""A bar that shows how far something is, on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Advance = Callable[[int, int | None], None]
+
+
+@contextmanager
+def bar(doing: str) -> Iterator[Advance | None]:
+    """A bar on stderr; yields what is called with parts done and all, or None off a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    console = Console(file=sys.stderr)
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, refresh_per_second=4
+    ) as drawn:
+        task = drawn.add_task(doing, total=None)
+        yield lambda done, of: drawn.update(task, completed=done, total=of)
+
+
+@contextmanager
+def heard(
+    progress: bool | Callable[[int, int], None] | None,  # noqa: FBT001
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Who hears of the progress: a function, a bar for True, or nobody."""
+    if callable(progress) or not progress:
+        yield progress or None
+        return
+    with bar("simulating") as advance:
+        yield advance
