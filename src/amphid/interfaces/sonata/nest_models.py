@@ -74,7 +74,7 @@ class Projection:
     """
 
     group: str
-    edges: NDArray[np.int32]
+    edges: NDArray[np.int64]
     model: str
     parameters: dict[str, float]
     weight: Numbers
