@@ -21,6 +21,7 @@ from numba import njit
 b1 = np.bool_
 options = {{"error_model": "numpy", "nogil": True, "fastmath": {fastmath}}}
 inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+exact = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **{{**options, "fastmath": False}})
 outer = njit(cache=True, **options)
 
 for _name in [_name for _name in globals() if _name.rstrip("48").endswith("_f")]:
@@ -36,6 +37,8 @@ x * (1 / 3)."""
 
 def compile_source(source: str, *, exact: bool = True) -> ModuleType:
     """The module of a source whose functions are decorated with @inner or, to be called, @outer.
+
+    Those decorated with @exact are inner ones that are rounded as written in any case.
 
     Functions of a source that any process has compiled before are read from the cache folder.
     exact: every operation rounded as it is written; else LOOSE.

@@ -10,6 +10,7 @@ from amphid.simulation.currents import (
     spike_trains,
     stimulus_from_file,
 )
+from amphid.simulation.distributed import Distributed, rank
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Engine, Task, Torch, simulate
@@ -18,6 +19,7 @@ from amphid.simulation.stimulus import Stimulus, batch
 
 __all__ = [
     "Compiled",
+    "Distributed",
     "Engine",
     "GivenSpikes",
     "Network",
@@ -35,6 +37,7 @@ __all__ = [
     "poisson",
     "pulse",
     "ramp",
+    "rank",
     "simulate",
     "sine",
     "spike_trains",

@@ -161,6 +161,9 @@ def _run(task: Task, engine: Engine | None) -> Recording:
         from amphid.simulation.choosing import Chosen
 
         engine = Chosen()
+    if not getattr(engine, "takes_parts", False):
+        connectome = task.network.connectome
+        connectome.check_whole(f"simulate in one process by {type(engine).__name__}()")
     if not task.network.trials:
         return engine.run(task)
     from amphid.simulation.portions import run_trials
@@ -248,6 +251,12 @@ class _Segment:
                 if name == "spike" or step % task.every == 0:
                     values.append(task.kept_of(name, read_variable(task, state, name)))
         return state, kept
+
+
+def first_like(task: Task) -> Tensor:
+    """Zeros [*B, N] of the trials that stimulus and weights tell apart, in the network's type."""
+    lead = torch.broadcast_shapes(task.batch, task.network.batch)
+    return task.network.weight.new_zeros(*lead, len(task.network.connectome))
 
 
 def first_state(task: Task, like: Tensor, wires: Mapping[str, Wires]) -> NetworkState:

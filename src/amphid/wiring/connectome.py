@@ -29,6 +29,7 @@ from amphid.wiring.columns import (
     taken,
     texts,
 )
+from amphid.wiring.partition import check_part, own_range, touching
 
 Indices: TypeAlias = NDArray[np.int64]
 Which: TypeAlias = "str | int | np.integer[Any] | Sequence[Which] | NDArray[Any]"
@@ -179,6 +180,7 @@ class Connectome:
     connections: the connections, E of them.
     name: what it is called in reports.
     references: where it was published, one text each.
+    onto: of a part (see `part`), the cells whose connections it holds; None where all are there.
 
     Two connectomes are equal when their cells and connections are, in the same order.
     Raises ValueError when a connection points at a cell that is not there.
@@ -188,6 +190,7 @@ class Connectome:
     connections: Connections
     name: str = ""
     references: tuple[str, ...] = ()
+    onto: range | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.cells, Cells):
@@ -219,9 +222,10 @@ class Connectome:
         cells = ", ".join(f"{count:,} {kind}" for kind, count in zip(kinds, counts, strict=True))
         wires = self.connections
         chemical, electrical = int(wires.chemical.sum()), int(wires.electrical.sum())
+        onto = "" if self.onto is None else f" onto cells {self.onto.start} to {self.onto.stop - 1}"
         return (
             f"Connectome({self.name!r}: {len(self):,} cells ({cells}), "
-            f"{chemical:,} chemical and {electrical:,} electrical connections)"
+            f"{chemical:,} chemical and {electrical:,} electrical connections{onto})"
         )
 
     @cached_property
@@ -254,6 +258,20 @@ class Connectome:
     def without(self, *which: Which) -> Connectome:
         """The connectome after a lesion: those cells and all their connections are gone."""
         return self._keep(np.setdiff1d(np.arange(len(self)), self.select(*which)))
+
+    def part(self, number: int, parts: int) -> Connectome:
+        """All cells, and the connections onto one of several ranges of them: what a rank needs.
+
+        The ranges lie side by side, `number` counting from 0, and take about the same work. A gap
+        junction belongs to the parts of both its cells. `simulation.Distributed` runs a network on
+        such parts, one in each process; `read` takes one out of a file.
+        """
+        check_part((number, parts))
+        self.check_whole("take another part")
+        wires = self.connections
+        own = own_range(wires, len(self), number, parts)
+        kept = touching(wires.pre, wires.post, wires.electrical, own)
+        return replace(self, connections=wires.take(kept), onto=own)
 
     def with_connections(self, **columns: ArrayLike) -> Connectome:
         """The same with whole columns of the connections replaced, such as `delay` or `sign`."""
@@ -290,6 +308,15 @@ class Connectome:
             columns[column] = mine.copy()
             columns[column][fill] = getattr(atlas.cells, column)[there[fill]]
         return replace(self, cells=Cells(self.cells.name, **columns))
+
+    def check_whole(self, purpose: str) -> None:
+        """Raise ValueError for a part of a connectome, naming what it is too little for."""
+        if self.onto is not None:
+            raise ValueError(
+                f"this connectome holds only the connections onto cells {self.onto.start} to "
+                f"{self.onto.stop - 1}, a part of all, and cannot be used to {purpose}: use the "
+                "whole one."
+            )
 
     def matrix(self, kind: Kind = "chemical", *, signed: bool = False) -> NDArray[np.float64]:
         """Synapse counts as a dense matrix [N, N], row pre, column post.
@@ -335,6 +362,7 @@ class Connectome:
         return f"No cell, class or pattern {name!r} among {len(self)} cells.{hint}"
 
     def _keep(self, cells: Indices) -> Connectome:
+        self.check_whole("choose cells")
         place = np.full(len(self), -1, dtype=np.int32)
         place[cells] = np.arange(len(cells), dtype=np.int32)
         wires = self.connections

@@ -19,7 +19,7 @@ from amphid.interfaces.command_line.building import Built
 from amphid.interfaces.command_line.options import Told
 from amphid.interfaces.command_line.responders import Responder, responders, share_active, summary
 from amphid.interfaces.command_line.script import python_of
-from amphid.simulation import Recording, simulate
+from amphid.simulation import Distributed, Recording, rank, simulate
 
 Progress = Callable[[int, int | None], None]
 
@@ -131,6 +131,7 @@ def simulated(built: Built, told: Told, progress: Progress | None) -> Outcome:
                 built.stimulus,
                 record=told_how.record,
                 every=told_how.every,
+                engine=Distributed() if rank()[1] > 1 else None,
                 progress=progress,
             )
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]

@@ -24,11 +24,13 @@ _DESCRIPTION = """\
 Give the cells of a connectome equations, stimulate some of them, and report who answered.
 A run folder keeps the recording, a report, and a configuration that repeats the run exactly.
 """
+INTERRUPTED = 130
 _EXAMPLES = """\
 examples:
   amphid simulate celegans --stimulate PLML,PLMR
   amphid simulate celegans --stimulate ALM:20:100:300 --stimulate PLM:20:800:1000 --lesion AVA
   amphid simulate worm.csv --annotate celegans --neuron lif --stimulate "ASH*" --duration 500
+  torchrun --nproc-per-node 2 -m amphid simulate brain.h5 --neuron lif --stimulate "sugar*"
   amphid simulate --config runs/2026-01-31_120000_1a2b3c4/config.toml
 """
 
@@ -158,6 +160,7 @@ def models_told() -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Simulate, write the run folder, print who answered; returns the exit code."""
     from amphid.interfaces.command_line import building, options, results, run_folder
+    from amphid.simulation import rank
 
     started, clock = datetime.now().astimezone(), time.perf_counter()
     if arguments.network is None and arguments.config is None:
@@ -166,8 +169,12 @@ def run(arguments: argparse.Namespace) -> int:
         run_folder.check_free(arguments.out)
     told = options.complete(arguments)
     built = building.build(told.settings, told.loaded)
-    with output.progress("simulating", shown=not (arguments.quiet or arguments.json)) as progress:
+    number, _ = rank()
+    shown = not (arguments.quiet or arguments.json or number)
+    with output.progress("simulating", shown=shown) as progress:
         outcome = results.simulated(built, told, progress)
+    if number:  # the first of several processes writes and prints for all
+        return INTERRUPTED if outcome.interrupted else 0
     folder = arguments.out or run_folder.default_folder(started, told.settings)
     circumstances = run_folder.circumstances(arguments.argv, started)
     with run_folder.whole(folder) as draft:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from amphid.simulation.compiled.share import Lags, Share
 from amphid.simulation.wires import Past, UnderWay, Wires
 
 Array = NDArray[Any]
@@ -50,9 +51,10 @@ class Rows:
     """Connections of a group, ordered by the cell they come from.
 
     start: [N + 1] where the row of each cell begins. place: [K] the cell that a signal goes to, or,
-    where lags differ, the entry of the ring counted from the row of this step. weight: [K], or [1]
-    where all are the same. lag: that of all connections, or None where they differ. order: [K] the
-    place in the group of each connection, or None where the group stands in this order.
+    where lags differ, the entry of the ring counted from the row of this step; counted among the
+    cells of a share. weight: [K], or [1] where all are the same (uniform). lag: that of all
+    connections, or None where they differ. order: [K] the place in the group of each connection, or
+    None where the group stands in this order.
     """
 
     start: Array
@@ -60,12 +62,8 @@ class Rows:
     weight: PerTrial
     lag: int | None
     longest: int
+    uniform: bool
     order: Array | None = None
-
-    @property
-    def uniform(self) -> bool:
-        """Whether all connections of a trial have the same weight."""
-        return self.weight.rows.shape[1] == 1 < len(self.place)
 
     def places(self, chosen: Array) -> Array:
         """Where connections of the group [K] stand in the rows."""
@@ -77,9 +75,12 @@ class Rows:
         return found
 
     @staticmethod
-    def of(wires: Wires, batch: torch.Size, *, plastic: bool = False) -> Rows:
-        """The connections of a group of synapses; where plastic, with a weight for each."""
-        pre, post, lag = wires.pre.numpy(), wires.post.numpy(), wires.lag
+    def of(
+        wires: Wires, batch: torch.Size, share: Share, lags: Lags, *, plastic: bool = False
+    ) -> Rows:
+        """The connections of a group onto the cells of a share; where plastic, each has a weight."""
+        pre, post, lag = wires.pre.numpy(), share.counted(wires.post.numpy()), wires.lag
+        uniform = lags.uniform and not plastic
         weight = PerTrial.of(wires.weight, batch)
         rows, order = weight.rows, None
         if np.any(pre[1:] < pre[:-1]):
@@ -87,23 +88,22 @@ class Rows:
             post, lag, rows = post[order], lag[order], rows[:, order]
         start = np.zeros(wires.size + 1, dtype=np.int64)
         np.cumsum(np.bincount(pre, minlength=wires.size), out=start[1:])
-        only = int(lag[0]) if len(lag) and bool((lag == lag[0]).all()) else None
-        place = post if only else (lag - 1) * wires.size + post
-        small = wires.size * wires.longest < 2**32
-        if len(lag) and not plastic and bool((rows == rows[:, :1]).all()):
-            rows = rows[:, :1]
+        place = post if lags.only else (lag - 1) * len(share) + post
+        small = len(share) * lags.longest < 2**32
+        if uniform:
+            rows = rows[:, :1] if len(place) else np.zeros((len(rows), 1), rows.dtype)
         kept = PerTrial(np.ascontiguousarray(rows), weight.which)
         place = place.astype(np.uint32 if small else np.uint64, copy=False)
-        return Rows(start, place, kept, only, wires.longest, order)
+        return Rows(start, place, kept, lags.only, lags.longest, uniform, order)
 
 
-def under_way(wires: Wires, past: Past, batch: torch.Size) -> Array:
-    """The ring [trials, L, N] filled with what was released before the first step."""
+def under_way(wires: Wires, past: Past, batch: torch.Size, share: Share) -> Array:
+    """The ring [trials, L, N] of a share, filled with what was released before the first step."""
     if isinstance(past, UnderWay):
         held = [row.detach().expand(*batch, wires.size) for row in wires.under_way(past).rows]
         return torch.stack(held, -2).reshape(-1, wires.longest, wires.size).numpy().copy()
-    lag, pre, post = wires.lag, wires.pre.numpy(), wires.post.numpy()
-    ring = np.zeros((batch.numel(), wires.longest, wires.size), past[0].numpy().dtype)
+    lag, pre, post = wires.lag, wires.pre.numpy(), share.counted(wires.post.numpy())
+    ring = np.zeros((batch.numel(), len(past), len(share)), past[0].numpy().dtype)
     weight = PerTrial.of(wires.weight, batch)
     for age, released in enumerate(past[:-1]):
         if not bool(released.any()):
@@ -128,3 +128,18 @@ def order_of(cells: Array) -> Array:
         high = (cells[order] >> 16).astype(np.uint32 if cells.max() >> 32 else np.uint16)
         order = order[np.argsort(high, kind="stable")]
     return order
+
+
+def at_each_end(
+    wires: Wires, batch: torch.Size, share: Share
+) -> tuple[Array, Array, Array, PerTrial]:
+    """Junctions, once for every end that is in the share, in order.
+
+    Which of its cells [K] a current enters, between which two of all cells [K] it flows, weights.
+    """
+    pre, post = wires.pre.numpy(), wires.post.numpy()
+    ends, others = np.stack((post, pre), 1).reshape(-1), np.stack((pre, post), 1).reshape(-1)
+    own = share.among(ends)
+    weight = PerTrial.of(wires.weight[..., torch.from_numpy(own // 2)], batch)
+    to, here, there = ends[own] - share.low, ends[own], others[own]
+    return to.astype(np.uint32), there.astype(np.uint32), here.astype(np.uint32), weight

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ import torch
 from amphid.simulation.compiled.edges import Array
 from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
+from amphid.simulation.compiled.sleeping import may_sleep
+from amphid.simulation.compiled.together import Events, Together, parts_that_pay
+from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, Torch
 from amphid.simulation.stepping import Explicit, choose
@@ -35,7 +38,9 @@ class Compiled:
     voltages must be solved together is run by the torch engine, and the notes say so.
 
     threads: how many trials of a batch are stepped side by side; as many as there are processors
-        when None.
+        when None. Threads that no trial needs step parts of one network, where that pays: cells
+        next to each other, which are told of the others' spikes once per shortest delay. Results
+        are the same to the last bit.
     skip_resting: leave cells alone while nothing reaches them and they cannot fire, where their
         equations below threshold are linear or a step changes nothing. Spikes are the same, up to
         rounding. Where many cells are awake all of them are stepped, which is then faster; None
@@ -71,9 +76,17 @@ class Compiled:
         stepper = choose(network, wires, task.dt)
         if not isinstance(stepper, Explicit):
             return _handed_over(task)
-        program = Program(flat_task(task), wires, skip=self.skip_resting)
-        run = _Run(program, self.threads or torch.get_num_threads())
-        return as_asked(task, run.all_steps())
+        flat, threads = flat_task(task), self.threads or torch.get_num_threads()
+        return as_asked(task, Run(flat, self._walk(flat, wires, threads)).all_steps())
+
+    def _walk(self, task: Task, wires: dict[str, Wires], threads: int) -> Walk:
+        """Trials side by side, or the parts of a single one where that pays."""
+        parts = 1 if self.skip_resting else parts_that_pay(task, wires, threads)
+        if parts == 1 or (self.skip_resting is None and may_sleep(task)):
+            program = Program(task, wires, skip=self.skip_resting)
+            if parts == 1 or program.sleeping:
+                return _Alone(program, threads)
+        return Together.of(task, wires, parts, threads)
 
 
 def _handed_over(task: Task) -> Recording:
@@ -83,47 +96,70 @@ def _handed_over(task: Task) -> Recording:
     return replace(recording, notes=(*recording.notes, note))
 
 
-class _Run:
-    """One run of a program, in pieces that take about as long as one is willing to wait."""
+class Walk(Protocol):
+    """A network that is taken through time: whole, or in parts."""
+
+    trials: int
+    batch: torch.Size
+    in_order: bool  # whether spikes come step by step
+
+    @property
+    def note(self) -> str:
+        """How it is run."""
+
+    def longest_piece(self, steps: int) -> int:
+        """How many steps can be taken at once."""
+
+    def go_to(self, end: int) -> list[Events]:
+        """Bring all trials to the same step; their spikes."""
+
+    def sample(self, done: int) -> None:
+        """Keep the variables that the loop cannot keep by itself."""
+
+    def fields(self) -> dict[str, torch.Tensor]:
+        """What was sampled [T', *B, N], by name."""
+
+    def state(self, done: int) -> NetworkState:
+        """The state of all trials after that many steps."""
+
+    def weights(self) -> torch.Tensor | None:
+        """The weights that moved, as they were sampled [T', *B, K]; None where none did."""
+
+    def close(self) -> None:
+        """Let the threads go."""
+
+
+class _Alone:
+    """A whole network in one loop, trials side by side."""
 
     def __init__(self, program: Program, threads: int) -> None:
-        self.program, self.task = program, program.task
-        self.trials = range(program.trials)
-        self.done = 0
-        self.events: list[tuple[Array, Array, Array]] = []  # step, trial, cell
-        self.pool = ThreadPoolExecutor(threads) if threads > 1 < len(self.trials) else None
+        self.program, self.trials, self.batch = program, program.trials, program.batch
+        self.in_order = program.trials == 1
+        self.longest_piece, self.sample = program.longest_piece, program.sample
+        self.fields, self.state = program.fields, program.state
+        self.weights = program.plasticity.samples
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 < self.trials else None
 
-    def all_steps(self) -> Recording:
-        """Run to the end, or as far as one lets it."""
-        steps, note = self.task.steps, ""
-        piece = 16
-        try:
-            while self.done < steps:
-                began = time.perf_counter()
-                with _unbroken():
-                    self._go_to(min(self.done + self.program.longest_piece(piece), steps))
-                if time.perf_counter() - began < PATIENCE / 2:
-                    piece *= 2
-                elif time.perf_counter() - began > PATIENCE * 2 and piece > 1:
-                    piece //= 2
-                if self.task.progress:
-                    self.task.progress(self.done, steps)
-        except KeyboardInterrupt:
-            note = f"; interrupted after {self.done} of {steps} steps"
-        finally:
-            if self.pool:
-                self.pool.shutdown()
-        return self._recording(self.program.note + note)
-
-    def _go_to(self, end: int) -> None:
+    def go_to(self, end: int) -> list[Events]:
         """Bring every trial to the same step."""
         walk = self.pool.map if self.pool else map
-        results = walk(lambda trial: self._trial(trial, end), self.trials)
-        for trial, found in zip(self.trials, results, strict=True):
-            for step, cell in found:
-                self.events.append((step, np.full(len(step), trial), cell))
-        self.done = end
-        self.program.sample(end)
+        trials = range(self.trials)
+        results = walk(lambda trial: self._trial(trial, end), trials)
+        return [
+            (step, np.full(len(step), trial), cell)
+            for trial, found in zip(trials, results, strict=True)
+            for step, cell in found
+        ]
+
+    @property
+    def note(self) -> str:
+        """How it was run."""
+        return self.program.note
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self.pool:
+            self.pool.shutdown()
 
     def _trial(self, trial: int, end: int) -> list[tuple[Array, Array]]:
         """Bring one trial to a step; its spikes, by step and cell."""
@@ -134,11 +170,47 @@ class _Run:
             found.append(self.program.spikes(trial))
         return found
 
+
+class Run:
+    """One run of a task, in pieces that take about as long as one is willing to wait."""
+
+    def __init__(self, task: Task, walk: Walk) -> None:
+        self.task, self.walk = task, walk
+        self.done = 0
+        self.events: list[Events] = []
+
+    def all_steps(self) -> Recording:
+        """Run to the end, or as far as one lets it."""
+        steps, note = self.task.steps, ""
+        piece = 16
+        try:
+            while self.done < steps:
+                began = time.perf_counter()
+                with _unbroken():
+                    self._go_to(min(self.done + self.walk.longest_piece(piece), steps))
+                if time.perf_counter() - began < PATIENCE / 2:
+                    piece *= 2
+                elif time.perf_counter() - began > PATIENCE * 2 and piece > 1:
+                    piece //= 2
+                if self.task.progress:
+                    self.task.progress(self.done, steps)
+        except KeyboardInterrupt:
+            note = f"; interrupted after {self.done} of {steps} steps"
+        finally:
+            self.walk.close()
+        return self._recording(self.walk.note + note)
+
+    def _go_to(self, end: int) -> None:
+        """Bring every trial to the same step."""
+        self.events += self.walk.go_to(end)
+        self.done = end
+        self.walk.sample(end)
+
     def _recording(self, note: str) -> Recording:
-        task, program = self.task, self.program
+        task, walk = self.task, self.walk
         kept = self.done // task.every
-        fields = {name: values[:kept] for name, values in program.fields().items() if kept}
-        weight = program.plasticity.samples() if kept else None
+        fields = {name: values[:kept] for name, values in walk.fields().items() if kept}
+        weight = walk.weights() if kept else None
         return Recording(
             cells=task.network.connectome.cells,
             dt=task.dt,
@@ -146,19 +218,19 @@ class _Run:
             fields=fields,
             events=self._spikes() if "spike" in task.record else None,
             notes=(note,),
-            state=program.state(self.done),
+            state=walk.state(self.done),
             weight=None if weight is None else weight[:kept],
             edges=None if weight is None else task.moving,
             kept=dict(task.kept),
         )
 
     def _spikes(self) -> Spikes:
-        batch = self.program.batch
+        batch = self.walk.batch
         step, trial, cell = (
             np.concatenate([np.zeros(0, np.int64), *(piece[k] for piece in self.events)])
             for k in range(3)
         )
-        order = np.lexsort((trial, step)) if len(self.trials) > 1 else slice(None)
+        order = slice(None) if self.walk.in_order else np.lexsort((trial, step))
         places = np.unravel_index(trial[order], batch) if batch else ()
         index = np.stack((step[order], *places, cell[order]))
         cells = self.task.kept.get("spike", self.task.network.connectome.cells.name)

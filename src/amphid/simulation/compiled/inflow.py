@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from amphid.simulation.compiled.edges import PerTrial
-from amphid.simulation.sources import GivenSpikes, PoissonTrains
+from amphid.simulation.compiled.share import Share
+from amphid.simulation.sources import GivenSpikes, PoissonTrains, Source
 
 if TYPE_CHECKING:
     from amphid.simulation.compiled.program import Program
@@ -102,25 +103,25 @@ def count_each(words, edge, least, start, place, number):
         number[k] = np.int32(least[row] + np.int32(np.uint32(place[k] + np.uint32(1)) - start[k]))
 
 
-@inner
+@exact
 def pour_in_a_row(number, amplitude, external):
     for k in range(len(number)):
         external[k] += amplitude[k] * REAL(number[k])
 
 
-@inner
+@exact
 def pour_in_a_row_uniform(number, amplitude, external):
     for k in range(len(number)):
         external[k] += amplitude[0] * REAL(number[k])
 
 
-@inner
+@exact
 def pour(number, amplitude, cells, external):
     for k in range(len(number)):
         external[cells[k]] += amplitude[k] * REAL(number[k])
 
 
-@inner
+@exact
 def pour_uniform(number, amplitude, cells, external):
     for k in range(len(number)):
         external[cells[k]] += amplitude[0] * REAL(number[k])
@@ -203,7 +204,8 @@ def lay_out_sources(program: Program) -> list[Poisson | Given]:
     Raises ValueError for a source of another kind.
     """
     made: list[Poisson | Given] = []
-    for number, source in enumerate(program.task.sources):
+    sources = [onto(source, program.share) for source in program.task.sources]
+    for number, source in enumerate(source for source in sources if len(source.cells)):
         name = f"source_{number}"
         if isinstance(source, PoissonTrains):
             made.append(_poisson(program, source, name))
@@ -215,6 +217,30 @@ def lay_out_sources(program: Program) -> list[Poisson | Given]:
                 f"{source!r}: run it by Torch()."
             )
     return made
+
+
+def onto(source: Source, share: Share) -> Source:
+    """What of a source reaches the cells of a share, counted from its first; all of other kinds."""
+    if len(share) == share.size:
+        return source
+    if isinstance(source, PoissonTrains):
+        own = torch.from_numpy(share.among(source.cells.numpy()))
+        size = len(source.cells)
+        each = {name: getattr(source, name) for name in ("rate", "amplitude", "key")}
+        cut = {
+            name: held[..., own] if held.shape[-1] == size else held for name, held in each.items()
+        }
+        return replace(source, cells=source.cells[own] - share.low, **cut)
+    if isinstance(source, GivenSpikes):
+        own = torch.from_numpy(share.among(source.cell.numpy()))
+        return replace(
+            source,
+            step=source.step[own],
+            cell=source.cell[own] - share.low,
+            amplitude=source.amplitude[own],
+            trial=None if source.trial is None else source.trial[own],
+        )
+    return source
 
 
 def _poisson(program: Program, trains: PoissonTrains, name: str) -> Poisson:

@@ -9,6 +9,7 @@ from amphid.simulation.compiled.edges import Rows
 from amphid.simulation.compiled.inflow import Given, Poisson
 
 # whole arrays are never assigned: compiling that takes numba longer than all the rest
+# what is added to a cell is rounded as written, so that no partition of the cells changes a bit
 TOOLS = '''
 @inner
 def given_out(values, fired):
@@ -60,7 +61,7 @@ def drive(cells, current, external):
         external[cells[k]] += current[k]
 
 
-@inner
+@exact
 def junctions(v, pre, post, weight, arriving):
     for k in range(len(pre)):
         flow = weight[k] * (v[pre[k]] - v[post[k]])
@@ -68,7 +69,7 @@ def junctions(v, pre, post, weight, arriving):
         arriving[pre[k]] -= flow
 
 
-@inner
+@exact
 def deliver(count, fired, values, start, place, weight, arriving):
     for k in range(count):
         value = values[fired[k]]
@@ -76,7 +77,7 @@ def deliver(count, fired, values, start, place, weight, arriving):
             arriving[place[edge]] += value * weight[edge]
 
 
-@inner
+@exact
 def deliver_uniform(count, fired, values, start, place, weight, arriving):
     for k in range(count):
         value = values[fired[k]] * weight[0]
@@ -84,7 +85,7 @@ def deliver_uniform(count, fired, values, start, place, weight, arriving):
             arriving[place[edge]] += value
 
 
-@inner
+@exact
 def deliver_delayed(count, fired, values, start, place, weight, ring, row):
     size = np.uint64(ring.size)
     entries = ring.reshape(ring.size)
@@ -97,7 +98,7 @@ def deliver_delayed(count, fired, values, start, place, weight, ring, row):
             entries[entry] += value * weight[edge]
 
 
-@inner
+@exact
 def deliver_delayed_uniform(count, fired, values, start, place, weight, ring, row):
     size = np.uint64(ring.size)
     entries = ring.reshape(ring.size)
@@ -152,18 +153,15 @@ def write_time_loop(
     body.append("t = counters[0]")
     for group in groups:
         body += _arrivals(group, v)
-    body += _external(sources, driven=driven)
-    for call in cells:
-        body += call.splitlines()
-    body += [f"clear(ARRIVING_{group.name})" for group in groups]
-    body.append("counters[2] = given_out(GIVEN, FIRED)")
-    body += learning
-    if events:
-        body += _events()
-    if samples:
-        body += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1"]
-        body += [f"    {line}" for line in samples]
-    body.append("counters[0] = t + 1")
+    body += stepping(
+        groups,
+        cells,
+        driven=driven,
+        sources=sources,
+        events=events,
+        learning=learning,
+        samples=samples,
+    )
     head = f"def run({', '.join(('counters', 'steps', 'every', 'n', *arguments))}):"
     lines = [head, "    for k in range(steps):", *(f"        {line}" for line in body)]
     return "\n".join(["", "", "@outer", *lines, ""])
@@ -179,13 +177,38 @@ def _external(sources: Sequence[Poisson | Given], *, driven: bool) -> list[str]:
     return [*lines, *(line for source in sources for line in source.added())]
 
 
+def stepping(
+    groups: Sequence[Group],
+    cells: Iterable[str],
+    *,
+    driven: bool,
+    sources: Sequence[Poisson | Given],
+    events: bool,
+    learning: Sequence[str],
+    samples: Sequence[str],
+) -> list[str]:
+    """One step of all cells under what has arrived, and what is kept of it."""
+    lines = _external(sources, driven=driven)
+    for call in cells:
+        lines += call.splitlines()
+    lines += [f"clear(ARRIVING_{group.name})" for group in groups]
+    lines.append("counters[2] = given_out(GIVEN, FIRED)")
+    lines += learning
+    if events:
+        lines += _events()
+    if samples:
+        lines += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1"]
+        lines += [f"    {line}" for line in samples]
+    return [*lines, "counters[0] = t + 1"]
+
+
 def _arrivals(group: Group, v: str) -> list[str]:
     """What a group lets go, keeps of it, and delivers in this step."""
     name = group.name
     if group.rows is None:
         wires = f"PRE_{name}, POST_{name}, WEIGHT_{name}"
         return [f"ARRIVING_{name} = RING_{name}[0]", f"junctions({v}, {wires}, ARRIVING_{name})"]
-    longest, lag = group.rows.longest, group.rows.lag
+    longest = group.rows.longest
     released, fired, count = "GIVEN", "FIRED", "counters[2]"
     lines = []
     if group.release:
@@ -197,12 +220,16 @@ def _arrivals(group: Group, v: str) -> list[str]:
             f"    copy({released}, PAST_{name}[t % {longest}])",
         ]
     lines.append(f"ARRIVING_{name} = RING_{name}[t % {longest}]")
+    return [*lines, delivery(group.name, group.rows, count, fired, released, "t")]
+
+
+def delivery(name: str, rows: Rows, count: str, fired: str, released: str, step: str) -> str:
+    """The call that sends off, in a step, what the cells that fired released."""
     given = f"{count}, {fired}, {released}, START_{name}, PLACE_{name}, WEIGHT_{name}"
-    uniform = "_uniform" if group.rows.uniform else ""
-    if lag is None:
-        to = f"RING_{name}, t % {longest}"
-        return [*lines, f"deliver_delayed{uniform}({given}, {to})"]
-    return [*lines, f"deliver{uniform}({given}, RING_{name}[(t + {lag - 1}) % {longest}])"]
+    uniform = "_uniform" if rows.uniform else ""
+    if rows.lag is None:
+        return f"deliver_delayed{uniform}({given}, RING_{name}, {step} % {rows.longest})"
+    return f"deliver{uniform}({given}, RING_{name}[({step} + {rows.lag - 1}) % {rows.longest}])"
 
 
 def _events() -> list[str]:

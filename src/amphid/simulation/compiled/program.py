@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,24 +18,36 @@ from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.plastic import CompiledPlasticity
 from amphid.simulation.compiled.readings import readings
+from amphid.simulation.compiled.share import Lags, Share
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.network import NetworkState
 from amphid.simulation.plasticity import Tagged
-from amphid.simulation.simulate import Task, first_state, read_variable
+from amphid.simulation.simulate import Task, first_like, first_state, read_variable
 from amphid.simulation.wires import Past, UnderWay, Wires
 
 ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 
 
 class Program:
-    """The time loop of a task, with an array of each kind for every trial."""
+    """The time loop of a task, with an array of each kind for every trial.
 
-    def __init__(self, task: Task, wires: dict[str, Wires], *, skip: bool | None) -> None:
+    share: the cells that it steps, all of them unless told; wires: the connections onto them.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        wires: Mapping[str, Wires],
+        *,
+        skip: bool | None,
+        share: Share | None = None,
+        lags: Mapping[str, Lags] | None = None,
+    ) -> None:
         self.task, self.wires = task, wires
         self.network, self.size = task.network, len(task.network.connectome)
-        lead = torch.broadcast_shapes(task.batch, task.network.batch)
-        like = task.network.weight.new_zeros(*lead, self.size)
-        self._start(first_state(task, like, wires))
+        self.share = Share(0, self.size, self.size) if share is None else share
+        self.lags = lags or {group: Lags.of(own) for group, own in wires.items()}
+        self._start(first_state(task, first_like(task), wires))
         self._trace()
         self._settle_batch()
         self._lay_out()
@@ -56,7 +69,7 @@ class Program:
     def step_all(self, trial: int, steps: int) -> None:
         """The same, every cell in every step."""
         arrays = [self.arrays[name][trial] for name in self.order]
-        self._run(self.counters[trial], steps, self.task.every, self.size, *arrays)
+        self._run(self.counters[trial], steps, self.task.every, len(self.share), *arrays)
 
     def spikes(self, trial: int) -> tuple[Array, Array]:
         """Steps and cells of the spikes since the last call."""
@@ -66,6 +79,7 @@ class Program:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         kept = (self.arrays[name][trial][:count] for name in ("EVENT_STEP", "EVENT_CELL"))
         step, cell = (values.astype(np.int64) for values in kept)
+        cell += self.share.low
         if "spike" in self.task.kept:
             cell = self.place[cell]
             step, cell = step[cell >= 0], cell[cell >= 0]
@@ -81,7 +95,11 @@ class Program:
     def sample(self, done: int) -> None:
         """Keep the variables that the loop cannot keep by itself."""
         if self.by_hand and done % self.task.every == 0:
-            state = self.state(done)
+            self.keep(self.state(done), done)
+
+    def keep(self, state: NetworkState, done: int) -> None:
+        """Keep what the loop cannot, of the state of all cells."""
+        if self.by_hand:
             for name, values in self.by_hand.items():
                 read = read_variable(self.task, state, name).expand(*self.batch, self.size)
                 values[done // self.task.every - 1] = self.task.kept_of(name, read)
@@ -101,31 +119,57 @@ class Program:
         """The state of all trials after that many steps."""
         for trial in range(self.trials if self.sleeping else 0):
             self.sleeping.leave(trial)  # type: ignore[union-attr]
+        state = self.state_of(self.held(done))
+        return self.plasticity.after(state, self._filled, done) if self.task.plasticity else state
 
-        def shaped(values: Array) -> Tensor:
-            return torch.from_numpy(values.copy()).reshape(*self.batch, *values.shape[1:])
+    def held(self, done: int) -> dict[str, Array]:
+        """The arrays of that state [trials, K] by name; what was released, by group and age."""
+        names = [*pytree.tree_leaves((self.neuron.names, self._group_names())), "GIVEN"]
+        held = {name: self.arrays[name].rows for name in names}
+        for group in self.rows:
+            longest, queued = self.rows[group].longest, group in self.queued
+            rows = self.arrays[f"{'RING' if queued else 'PAST'}_{group}"].rows
+            for age in range(longest):
+                at = (done + age if queued else done - 1 - age) % longest
+                held[f"PAST_{group}_{age}"] = rows[:, at]
+        return held
 
-        def filled(names: Any) -> Any:
-            return pytree.tree_map(lambda name: shaped(self.arrays[name].rows), names)
+    def state_of(self, held: Mapping[str, Array]) -> NetworkState:
+        """The state that such arrays are."""
+
+        def shaped(name: str) -> Tensor:
+            values = torch.from_numpy(held[name].copy())
+            return values.reshape(*self.batch, values.shape[-1])
 
         past: dict[str, Past] = dict(self.first.past)
-        for group in self.rows:
-            longest = self.rows[group].longest
-            if group in self.queued:
-                ring = self.arrays[f"RING_{group}"].rows
-                steps = (shaped(ring[:, (done + k) % longest]) for k in range(longest))
-                past[group] = UnderWay(tuple(steps))
-            else:
-                kept = self.arrays[f"PAST_{group}"].rows
-                past[group] = tuple(
-                    shaped(kept[:, (done - 1 - age) % longest]) for age in range(longest)
-                )
-        neuron, given = filled(self.neuron.names), shaped(self.arrays["GIVEN"].rows)
+        for group, rows in self.rows.items():
+            sent = tuple(shaped(f"PAST_{group}_{age}") for age in range(rows.longest))
+            past[group] = UnderWay(sent) if group in self.queued else sent
+        neuron = pytree.tree_map(shaped, self.neuron.names)
+        groups = pytree.tree_map(shaped, self._group_names())
+        given = shaped("GIVEN")
         if isinstance(self.network.neuron, Mixed):
             neuron = neuron._replace(output=given)
-        groups = {group: filled(state.names) for group, state in self.groups.items()}
-        state = NetworkState(neuron, given, groups, past, self.first.weight, self.first.traces)
-        return self.plasticity.after(state, filled, done) if self.task.plasticity else state
+        return NetworkState(neuron, given, groups, past, self.first.weight, self.first.traces)
+
+    def _filled(self, names: Any) -> Any:
+        """The tensors of all trials by the names of their arrays."""
+
+        def shaped(name: str) -> Tensor:
+            values = self.arrays[name].rows
+            return torch.from_numpy(values.copy()).reshape(*self.batch, *values.shape[1:])
+
+        return pytree.tree_map(shaped, names)
+
+    def places(self, name: str, share: Share) -> slice | Array:
+        """Where the entries of a share stand in the array of that name for all cells."""
+        number = self.kind_of.get(name)
+        if number is None:
+            return slice(share.low, share.high)
+        return share.among(self.network.neuron._cells()[number].numpy())  # type: ignore[operator]
+
+    def _group_names(self) -> dict[str, Any]:
+        return {group: state.names for group, state in self.groups.items()}
 
     def _start(self, state: NetworkState) -> None:
         """The state to start from, and one trial of it as an example."""
@@ -151,6 +195,9 @@ class Program:
         self.plasticity = CompiledPlasticity(self.task, state, example[3], self.like)
         past = state.past.items()
         self.queued = [group for group, sent in past if isinstance(sent, UnderWay)]
+        kinds = self.neuron.names.parts if isinstance(self.network.neuron, Mixed) else ()
+        leaves = [pytree.tree_leaves(names) for names in kinds]
+        self.kind_of = {name: number for number, own in enumerate(leaves) for name in own}
 
     def _trace(self) -> None:
         """The loops over cells, and what they are called with."""
@@ -177,6 +224,9 @@ class Program:
         kept = [reading.loop for reading in self.readings or ()]
         everything = [*self.parts, *self.releases.values(), *kept, *self.plasticity.steps]
         self.constants = {name: c for loop in everything for name, c in loop.constants.items()}
+        self.kind_of |= {
+            name: int(name.split("_")[1]) for name in self.constants if name.startswith("PART_")
+        }
         start = self.first
         first = pytree.tree_leaves((start.neuron, start.synapses, start.given, self.traces))
         values = [*self.constants.values(), *self.plasticity.constants.values()]
@@ -216,41 +266,55 @@ class Program:
     def _lay_out_group(self, key: str) -> None:
         wires = self.wires[key]
         if key == "electrical":
-            self._shared(f"PRE_{key}", wires.pre.numpy().astype(np.uint32))
-            self._shared(f"POST_{key}", wires.post.numpy().astype(np.uint32))
-            self.arrays[f"WEIGHT_{key}"] = PerTrial.of(wires.weight, self.batch)
-            self._scratch(f"RING_{key}", self._type, 1)
+            self._lay_out_junctions(key)
             return
-        rows = self.rows[key] = Rows.of(wires, self.batch, plastic=key in self.plasticity.groups)
+        plastic = key in self.plasticity.groups
+        rows = Rows.of(wires, self.batch, self.share, self.lags[key], plastic=plastic)
+        self.rows[key] = rows
         past = self.first.past[key]
         self._shared(f"START_{key}", rows.start)
         self._shared(f"PLACE_{key}", rows.place)
         self.arrays[f"WEIGHT_{key}"] = rows.weight
-        if key in self.plasticity.groups:
+        if plastic:
             self._each(f"WEIGHT_{key}", rows.weight.rows[rows.weight.which])
-        self._each(f"RING_{key}", under_way(wires, past, self.batch))
+        self._each(f"RING_{key}", under_way(wires, past, self.batch, self.share))
         if key in self.releases:
             self._scratch(f"RELEASED_{key}", self._type)
             self._scratch(f"FIRED_{key}", np.int64)
         if isinstance(past, UnderWay):
             return
-        held = [tensor.detach().expand(*self.batch, self.size) for tensor in past]
-        kept = torch.stack(held, -2).flip(-2).reshape(self.trials, rows.longest, self.size)
+        size, own = len(self.share), slice(self.share.low, self.share.high)
+        held = [tensor.detach()[..., own].expand(*self.batch, size) for tensor in past]
+        kept = torch.stack(held, -2).flip(-2).reshape(self.trials, rows.longest, size)
         self._each(f"PAST_{key}", kept.numpy().copy())
 
+    def _lay_out_junctions(self, key: str) -> None:
+        wires = self.wires[key]
+        self._shared(f"PRE_{key}", wires.pre.numpy().astype(np.uint32))
+        self._shared(f"POST_{key}", wires.post.numpy().astype(np.uint32))
+        self.arrays[f"WEIGHT_{key}"] = PerTrial.of(wires.weight, self.batch)
+        self._scratch(f"RING_{key}", self._type, 1)
+
     def _lay_out_stimulus(self) -> None:
-        self.arrays["STIMULUS"] = PerTrial.of(self.task.stimulus.movedim(0, -2), self.batch, axes=2)
-        if self.task.cells is not None:
-            self._shared("DRIVEN", self.task.cells.numpy().astype(np.uint32))
-        if self.task.cells is not None or self.task.sources:
+        current, cells = self.task.stimulus.movedim(0, -2), self.task.cells
+        if cells is None:
+            current = current[..., self.share.low : self.share.high]
+        elif len(self.share) < self.size:
+            driven = self.share.among(cells.numpy())
+            current, cells = current[..., driven], cells[driven]
+        self.arrays["STIMULUS"] = PerTrial.of(current, self.batch, axes=2)
+        if cells is not None:
+            self._shared("DRIVEN", self.share.counted(cells.numpy()).astype(np.uint32))
+        if cells is not None or self.task.sources:
             self._scratch("EXTERNAL", self._type)
         self.inflows = lay_out_sources(self)
 
     def _lay_out_mixture(self) -> None:
         if isinstance(self.network.neuron, Mixed):
             self._scratch("CURRENT", self._type)
-            for number, own in enumerate(self.network.neuron._cells()):
-                self._shared(f"CELLS_{number}", own.numpy().astype(np.uint32))
+            for number, cells in enumerate(self.network.neuron._cells()):
+                own = self.share.counted(cells.numpy()[self.share.among(cells.numpy())])
+                self._shared(f"CELLS_{number}", own.astype(np.uint32))
                 for name in ("CURRENT", "GIVEN"):
                     values = np.zeros((self.trials, len(own)), self._type)
                     self._each(f"{name}_{number}", values)
@@ -265,7 +329,8 @@ class Program:
                 shape = (kept, *self.batch, cells)
                 self.by_hand[name] = torch.zeros(shape, dtype=self.dtype)
             else:
-                self._each(f"SAMPLE_{number}", np.zeros((self.trials, kept, cells), self._type))
+                shape = (self.trials, kept, self._kept_here(name))
+                self._each(f"SAMPLE_{number}", np.zeros(shape, self._type))
                 self.samples[name] = self.arrays[f"SAMPLE_{number}"]
         for reading in self.readings or ():
             reading.lay_out(self)
@@ -274,9 +339,18 @@ class Program:
             self.place = np.full(self.size, -1)
             self.place[chosen] = np.arange(len(chosen))
         if self.events:
-            room = max(2 * self.size, ROOM // self.trials)
+            room = max(self._most_at_once(), ROOM // self.trials)
             for name in ("EVENT_STEP", "EVENT_CELL"):
                 self._each(name, np.zeros((self.trials, room), dtype=np.int32))
+
+    def _kept_here(self, name: str) -> int:
+        """Of how many of its cells a variable is kept."""
+        kept = self.task.kept.get(name)
+        return len(self.share) if kept is None else len(self.share.among(kept.numpy()))
+
+    def _most_at_once(self) -> int:
+        """How many spikes there must be room for."""
+        return 2 * len(self.share)
 
     def _compile(self) -> None:
         groups = [
@@ -289,24 +363,29 @@ class Program:
             for key in self.groups
         ]
         self.order = list(self.arrays)
-        mixed = isinstance(self.network.neuron, Mixed)
-        neuron = self.neuron
-        loop = write_time_loop(
-            groups,
-            [loop.call for loop in self.parts],
-            v=neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
-            driven=self.task.cells is not None,
-            sources=self.inflows,
-            events=self.events,
-            learning=self.plasticity.calls,
-            samples=[*self.sampling, *self.plasticity.keeping],
-            arguments=self.order,
-        )
+        loop = self._loop(groups)
         loops = [*self.parts, *self.releases.values()]
         texts = (self.tools, *(made.text for made in loops), self.reading_text)
         source = "\n".join((*texts, self.plasticity.text, loop))
         exact = self.dtype is torch.float64
         self._run = compile_source(source, exact=exact).run
+
+    def _loop(self, groups: list[Group]) -> str:
+        """The source of the loop over steps."""
+        return write_time_loop(groups, arguments=self.order, **self._written())
+
+    def _written(self) -> dict[str, Any]:
+        """What a loop over steps is written from."""
+        mixed, neuron = isinstance(self.network.neuron, Mixed), self.neuron
+        return {
+            "cells": [loop.call for loop in self.parts],
+            "v": neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
+            "driven": self.task.cells is not None,
+            "sources": self.inflows,
+            "events": self.events,
+            "learning": self.plasticity.calls,
+            "samples": [*self.sampling, *self.plasticity.keeping],
+        }
 
     def _sleeping(self, skip: bool | None) -> Sleeping | None:  # noqa: FBT001
         """The loop that skips cells at rest, where it may, and where it pays or is insisted on."""
@@ -347,25 +426,26 @@ class Program:
 
     def _own(self, name: str, tensor: Tensor) -> None:
         """An array of a state, which the loop changes: one for each trial."""
-        wide = tensor.detach().expand(*self.batch, tensor.shape[-1])
+        wide = tensor.detach()
+        if len(self.share) < self.size:
+            wide = wide[..., self.places(name, self.share)]
+        wide = wide.expand(*self.batch, wide.shape[-1])
         self._each(name, wide.reshape(self.trials, -1).clone().numpy())
 
     def _constant(self, name: str, tensor: Tensor) -> None:
         if tensor.numel() == 1:
             self._shared(name, tensor.reshape(1).numpy())
             return
-        wide = tensor.expand(*tensor.shape[:-1], self._cells_of(name))
+        number = self.kind_of.get(name)
+        cells = self.size if number is None else len(self.network.neuron._cells()[number])  # type: ignore[operator]
+        wide = tensor.expand(*tensor.shape[:-1], cells)
+        places: slice | Array = slice(None)
+        if len(self.share) < self.size:
+            places = self.places(name, self.share)
         for reading in self.readings or ():
             if reading.cells is not None and name in reading.loop.constants:
-                wide = wide[..., reading.cells]
-        self.arrays[name] = PerTrial.of(wide, self.batch)
-
-    def _cells_of(self, name: str) -> int:
-        """How many cells a loop steps, by the name of one of its constants."""
-        if not name.startswith("PART_"):
-            return self.size
-        number = int(name.split("_")[1])
-        return len(self.network.neuron._cells()[number])  # type: ignore[operator]
+                places = reading.cells.numpy()[self.share.among(reading.cells.numpy())]
+        self.arrays[name] = PerTrial.of(wide[..., places], self.batch)
 
     def _shared(self, name: str, values: Array) -> None:
         self.arrays[name] = PerTrial(values[None], np.zeros(self.trials, dtype=np.int64))
@@ -374,4 +454,4 @@ class Program:
         self.arrays[name] = PerTrial(np.ascontiguousarray(values), np.arange(self.trials))
 
     def _scratch(self, name: str, kind: Any, *rows: int) -> None:
-        self._each(name, np.zeros((self.trials, *rows, self.size), dtype=kind))
+        self._each(name, np.zeros((self.trials, *rows, len(self.share)), dtype=kind))

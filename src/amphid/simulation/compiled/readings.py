@@ -44,10 +44,12 @@ class Reading:
         """The arrays of chosen cells."""
         if self.cells is None:
             return
-        program._shared(f"KEPT_{self.number}", self.cells.numpy().astype(np.uint32))
+        cells, share = self.cells.numpy(), program.share
+        own = share.counted(cells[share.among(cells)])
+        program._shared(f"KEPT_{self.number}", own.astype(np.uint32))
         for of, name in self.gathered.items():
             kind = program.arrays[of].rows.dtype
-            program._each(name, np.zeros((program.trials, len(self.cells)), dtype=kind))
+            program._each(name, np.zeros((program.trials, len(own)), dtype=kind))
 
 
 def readings(program: Program) -> list[Reading] | None:

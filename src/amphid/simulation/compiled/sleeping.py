@@ -22,6 +22,7 @@ from amphid.simulation.compiled.sleeping_loop import (
 
 if TYPE_CHECKING:
     from amphid.simulation.compiled.program import Program
+    from amphid.simulation.simulate import Task
 
 FEW = 2048  # cells; below, stepping all of them costs less than another loop to compile
 DRIVEN = 16  # cells to each that is driven from outside, at least
@@ -284,6 +285,20 @@ def _sampled(program: Program) -> list[str]:
     return chosen if len(chosen) == len(own) else []
 
 
+def may_sleep(task: Task) -> bool:
+    """Whether it is worth a closer look: many cells, few of them driven."""
+    size = len(task.network.connectome)
+    if size < FEW or task.cells is None:
+        return False
+    return len(_driven(task)) * DRIVEN <= size
+
+
+def _driven(task: Task) -> torch.Tensor:
+    """The cells that are driven from outside."""
+    assert task.cells is not None
+    return torch.unique(torch.cat((task.cells, *(source.cells for source in task.sources))))
+
+
 def _check_worth(program: Program, at_rest: float) -> None:
     task, size = program.task, program.size
     assert task.cells is not None
@@ -291,8 +306,7 @@ def _check_worth(program: Program, at_rest: float) -> None:
         raise CannotSleep("the network is small")
     if at_rest < 0.9:
         raise CannotSleep("cells fire or move without input")
-    driven = torch.unique(torch.cat((task.cells, *(source.cells for source in task.sources))))
-    if len(driven) * DRIVEN > size:
+    if len(_driven(task)) * DRIVEN > size:
         raise CannotSleep("many cells are driven")
     few = _sampled(program) and DRIVEN * sum(map(len, task.kept.values())) < size
     if program.sampled and not few and task.every < OFTEN:

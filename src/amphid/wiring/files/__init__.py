@@ -7,6 +7,7 @@ from types import ModuleType
 
 from amphid.wiring.connectome import Connectome
 from amphid.wiring.files import delimited, graphml, neuroml, parquet, sonata
+from amphid.wiring.partition import check_part
 
 __all__ = ["SUFFIXES", "read", "write"]
 
@@ -22,8 +23,12 @@ _FORMATS: dict[str, ModuleType] = {
 SUFFIXES = tuple(_FORMATS)
 
 
-def read(path: str | Path) -> Connectome:
+def read(path: str | Path, *, part: tuple[int, int] | None = None) -> Connectome:
     """The connectome in a file of this or another program.
+
+    part: (number, parts) for all cells and only the connections onto one of several ranges of
+    them, as `Connectome.part` chooses; what a rank of several needs. From an .h5 file that `write`
+    wrote, edges are read in pieces and the others never stand in memory.
 
     ====================  ==========================================================================
     .h5, .hdf5            HDF5 in SONATA layout, nodes and edges in one file
@@ -41,18 +46,20 @@ def read(path: str | Path) -> Connectome:
     """
     path = Path(path)
     reader = _format(path)
+    if part is not None:
+        check_part(part)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     try:
-        connectome: Connectome = reader.read(path)
+        connectome: Connectome = sonata.read(path, part) if reader is sonata else reader.read(path)
     except ValueError as error:
         sentence = " ".join(str(error).split())  # some libraries write several lines
         raise ValueError(f"{path}: {sentence}") from error
     except (MemoryError, OverflowError):
         raise ValueError(f"{path}: the file declares more than fits in memory.") from None
-    return connectome
+    return connectome.part(*part) if part and connectome.onto is None else connectome
 
 
 def write(connectome: Connectome, path: str | Path) -> Path:
@@ -68,6 +75,7 @@ def write(connectome: Connectome, path: str | Path) -> Path:
     """
     if not isinstance(connectome, Connectome):
         raise TypeError(f"write takes a connectome and a path, got {type(connectome).__name__}.")
+    connectome.check_whole("write")
     path = Path(path)
     writer = _format(path)
     if path.is_dir():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 # Deflate shrinks at most 1032 times: a dataset that declares more was not written whole.
 _DEFLATE_LIMIT = 1100
+EVERYTHING = slice(None)
 
 
 def child(group: Any, name: str) -> Any:
@@ -43,10 +44,13 @@ def written_length(group: Any, name: str) -> int | None:
     return int(found.size)
 
 
-def numbers(group: Any, name: str, size: int | None = None) -> NDArray[Any] | None:
+def numbers(
+    group: Any, name: str, size: int | None = None, window: slice = EVERYTHING
+) -> NDArray[Any] | None:
     """The column of numbers [size] of that name, None where there is none.
 
     A column of which only the fill value is in the file comes as that value spread out.
+    window: the rows that are read.
     """
     found = _dataset(group, name, None if size is None else (size,))
     if found is None:
@@ -54,8 +58,8 @@ def numbers(group: Any, name: str, size: int | None = None) -> NDArray[Any] | No
     if found.dtype.kind not in "iuf":
         raise ValueError(f"{_where(group, name)} must hold numbers, it holds {found.dtype}.")
     if not found.size or _is_written(found):
-        return found[()]
-    return np.broadcast_to(found.fillvalue, found.shape)
+        return found[window] if found.shape else found[()]
+    return np.broadcast_to(found.fillvalue, found.shape)[window]
 
 
 def texts(group: Any, name: str, size: int | None = None) -> NDArray[np.object_] | None:

@@ -31,7 +31,8 @@ class Rows:
     sign: NDArray[np.int8]
     delay: NDArray[np.float32]
 
-    def _kept(self, which: NDArray[np.bool_]) -> Rows:
+    def kept(self, which: NDArray[np.bool_]) -> Rows:
+        """Those rows only."""
         columns: Mapping[str, NDArray[Any]] = vars(self)
         return Rows(**{name: column[which] for name, column in columns.items()})
 
@@ -65,7 +66,7 @@ def _sent(rows: Rows) -> Rows:
     if not received.any():
         return rows
     if (rows.kind == 0).any():
-        return rows._kept(~received)
+        return rows.kept(~received)
     pre, post = np.where(received, (rows.post, rows.pre), (rows.pre, rows.post))
     return replace(rows, pre=pre, post=post, kind=np.where(received, np.uint8(0), rows.kind))
 
@@ -93,7 +94,7 @@ def _once(rows: Rows) -> Rows:
     second = np.zeros(len(rows.pre), dtype=bool)
     second[between[_second_halves(rows, between, turned[between])]] = True
     mirrored = 2 * second.sum() >= _MIRRORED_SHARE * len(between)
-    return rows._kept(~second) if mirrored else rows
+    return rows.kept(~second) if mirrored else rows
 
 
 def _second_halves(

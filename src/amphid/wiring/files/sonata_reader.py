@@ -15,6 +15,7 @@ file itself is: links and external, virtual or oddly shaped datasets are refused
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,19 +27,25 @@ from amphid.wiring.connectome import Cells, Connectome
 from amphid.wiring.files import hdf5, heading
 from amphid.wiring.files.rows import Rows, connections, joined
 from amphid.wiring.files.sonata_table import Table
+from amphid.wiring.partition import borders, touching
 
 _Column = NDArray[Any]
+_WINDOW = 1 << 20  # edges
 
 
-def read(path: Path) -> Connectome:
-    """Read the nodes and edges of one file."""
+def read(path: Path, part: tuple[int, int] | None = None) -> Connectome:
+    """Read the nodes and edges of one file.
+
+    part: its number and how many there are. Of a file of our own, edges are then read in pieces and
+    only those of the part are kept in memory; other files are read whole.
+    """
     import h5py
 
     if not h5py.is_hdf5(path):
         raise ValueError("the file is not HDF5, or its beginning is damaged.")
     try:
         with h5py.File(path, "r") as file:
-            return _connectome(file, path.stem)
+            return _connectome(file, path.stem, part)
     except PermissionError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError) as error:
@@ -46,16 +53,21 @@ def read(path: Path) -> Connectome:
         raise ValueError(f"the file is damaged or cut short ({reason}).") from None
 
 
-def _connectome(file: Any, stem: str) -> Connectome:
+def _connectome(file: Any, stem: str, part: tuple[int, int] | None) -> Connectome:
     ours = "amphid_format" in file.attrs
     if ours:
         heading.check_format(file.attrs["amphid_format"])
     name, references = _about(file) if ours else (stem, ())
     nodes = [_nodes(*found, ours=ours) for found in _populations(file, "nodes")]
     places = _Places(nodes, ours=ours)
-    edges = [_rows(*found, places, ours=ours) for found in _populations(file, "edges")]
+    populations = _populations(file, "edges")
+    cells, own = _cells(nodes, ours=ours), None
+    if part and ours and len(populations) == 1:
+        edges, own = _rows_of_part(*populations[0], places, len(cells), part)
+    else:
+        edges = [_rows(*found, places, ours=ours) for found in populations]
     wires = connections(joined(edges))
-    return Connectome(_cells(nodes, ours=ours), wires, name=name, references=references)
+    return Connectome(cells, wires, name=name, references=references, onto=own)
 
 
 def _about(file: Any) -> tuple[str, tuple[str, ...]]:
@@ -146,9 +158,10 @@ class _Places:
         ends = np.cumsum([len(part) for part in nodes]).tolist()
         self.starts = dict(zip(self.nodes, [0, *ends], strict=False))
 
-    def of(self, edges: Any, column: str) -> NDArray[np.int32]:
+    def of(self, edges: Any, column: str, window: slice = hdf5.EVERYTHING) -> NDArray[np.int32]:
         """[E] the places of the nodes that a column of `edges` calls by number."""
-        written, numbers = hdf5.written_length(edges, column), hdf5.numbers(edges, column)
+        written = hdf5.written_length(edges, column)
+        numbers = hdf5.numbers(edges, column, window=window)
         if written is None or numbers is None:
             raise ValueError(f"{edges.name} lacks {column}.")
         population = next(iter(self.nodes))
@@ -183,12 +196,55 @@ def _ranks(ids: _Column, numbers: _Column) -> NDArray[np.int32] | None:
     return found.astype(np.int32) if np.array_equal(ids[found], numbers) else None
 
 
-def _rows(name: str, population: Any, places: _Places, *, ours: bool) -> Rows:
-    pre, post = (places.of(population, f"{end}_node_id") for end in ("source", "target"))
+def _rows_of_part(
+    name: str, population: Any, places: _Places, cells: int, part: tuple[int, int]
+) -> tuple[list[Rows], range]:
+    """The rows onto the cells of a part, never with many others in memory, and those cells."""
+    ends = borders(cells, _ends(name, population, places), part[1])
+    own = range(ends[part[0]], ends[part[0] + 1])
+    kept = []
+    for window in _windows(name, population):
+        rows = _rows(name, population, places, ours=True, window=window)
+        kept.append(rows.kept(touching(rows.pre, rows.post, rows.kind == 1, own)))
+    return kept, own
+
+
+def _ends(name: str, population: Any, places: _Places) -> Iterator[NDArray[np.int32]]:
+    """The cells behind the connections, and in front of those that are electrical."""
+    size = _length(name, population)
+    for window in _windows(name, population):
+        yield places.of(population, "target_node_id", window)
+        kinds = Table(population, "edge", size, trusted=True, window=window).kinds()
+        if kinds is not None and (kinds == 1).any():
+            yield places.of(population, "source_node_id", window)[kinds == 1]
+
+
+def _windows(name: str, population: Any) -> Iterator[slice]:
+    for start in range(0, _length(name, population), _WINDOW):
+        yield slice(start, start + _WINDOW)
+
+
+def _length(name: str, population: Any) -> int:
+    """How many edges there are."""
+    sources, targets = (
+        hdf5.written_length(population, f"{end}_node_id") for end in ("source", "target")
+    )
+    if sources != targets:
+        raise ValueError(f"the edges {name!r} have {sources} sources and {targets} targets.")
+    return sources or 0
+
+
+def _rows(
+    name: str,
+    population: Any,
+    places: _Places,
+    *,
+    ours: bool,
+    window: slice = hdf5.EVERYTHING,
+) -> Rows:
+    pre, post = (places.of(population, f"{end}_node_id", window) for end in ("source", "target"))
+    table = Table(population, "edge", _length(name, population), trusted=ours, window=window)
     size = len(pre)
-    if len(post) != size:
-        raise ValueError(f"the edges {name!r} have {size} sources and {len(post)} targets.")
-    table = Table(population, "edge", size, trusted=ours)
     count, weight = table.numbers("nsyns"), table.numbers("syn_weight", "weight")
     if count is not None and (count < 0).any():
         raise ValueError(f"the edges {name!r} have a negative nsyns.")

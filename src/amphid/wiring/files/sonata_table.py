@@ -12,7 +12,7 @@ from amphid.wiring.files import hdf5
 from amphid.wiring.files.words import kind_code
 
 _Column = NDArray[Any]
-_Read = Callable[[Any, str, int | None], _Column | None]
+_Read = Callable[[Any, str, int | None, slice], _Column | None]
 
 
 class Table:
@@ -20,11 +20,20 @@ class Table:
 
     half: "node" or "edge". The columns `<half>_group_id` and `<half>_group_index` tell in which
     group the attributes of a row are, and where in it.
-    trusted: we wrote the file, and group 0 holds all rows in order.
+    trusted: we wrote the file, and group 0 holds all rows in order. window: the rows that are
+    read, of a file that is trusted.
     """
 
-    def __init__(self, population: Any, half: str, size: int, *, trusted: bool) -> None:
-        self.name, self.half, self.size = population.name, half, size
+    def __init__(
+        self,
+        population: Any,
+        half: str,
+        size: int,
+        *,
+        trusted: bool,
+        window: slice = hdf5.EVERYTHING,
+    ) -> None:
+        self.name, self.half, self.size, self.window = population.name, half, size, window
         keys = [key for key in population if key.isascii() and key.isdecimal()]
         self.groups = {int(key): hdf5.subgroup(population, key) for key in keys}
         self.which = self.places = None
@@ -53,9 +62,11 @@ class Table:
         for name in names:
             holders = {key: group for key, group in self.groups.items() if name in group}
             if holders and (self.which is None or self.places is None):
-                return read(next(iter(holders.values())), name, self.size)
+                return read(next(iter(holders.values())), name, self.size, self.window)
             if holders:
-                parts = {key: read(group, name, None) for key, group in holders.items()}
+                parts = {
+                    key: read(group, name, None, self.window) for key, group in holders.items()
+                }
                 return self._gathered(parts, missing)
         return None
 
@@ -73,24 +84,25 @@ class Table:
         return column
 
 
-def _texts(group: Any, name: str, size: int | None) -> _Column | None:
+def _texts(group: Any, name: str, size: int | None, window: slice) -> _Column | None:
     library = _library(group, name)
     if library is None:
-        return hdf5.texts(group, name, size)
-    return _taken(library, _codes(group, name, size, len(library)))
+        return _written(group, name, size, window)
+    return _taken(library, _codes(group, name, size, window, len(library)))
 
 
-def _kinds(group: Any, name: str, size: int | None) -> _Column:
+def _kinds(group: Any, name: str, size: int | None, window: slice) -> _Column:
     library = _library(group, name)
     if library is None:
-        library, codes = np.unique(_written(group, name, size), return_inverse=True)
+        library, codes = np.unique(_written(group, name, size, window), return_inverse=True)
     else:
-        codes = _codes(group, name, size, len(library))
+        codes = _codes(group, name, size, window, len(library))
     return _taken(np.array([kind_code(word) for word in library], dtype=np.uint8), codes)
 
 
-def _written(group: Any, name: str, size: int | None) -> Any:
-    return hdf5.texts(group, name, size)
+def _written(group: Any, name: str, size: int | None, window: slice) -> Any:
+    found = hdf5.texts(group, name, size)
+    return None if found is None else found[window]
 
 
 def _library(group: Any, name: str) -> NDArray[np.object_] | None:
@@ -99,8 +111,8 @@ def _library(group: Any, name: str) -> NDArray[np.object_] | None:
     return None if libraries is None else hdf5.texts(libraries, name)
 
 
-def _codes(group: Any, name: str, size: int | None, words: int) -> _Column:
-    codes = hdf5.numbers(group, name, size)
+def _codes(group: Any, name: str, size: int | None, window: slice, words: int) -> _Column:
+    codes = hdf5.numbers(group, name, size, window)
     if codes is None or codes.dtype.kind not in "iu":
         raise ValueError(f"{group.name}/{name} must hold whole numbers, as an enumeration does.")
     if codes.size and not (codes.min() >= 0 and codes.max() < words):
