@@ -23,7 +23,7 @@ SCENARIOS = {
     2: ["whole_networks", "own_cells_and_onward", "refusals", "interruption"],
     4: ["parts_of_networks", "trials_in_single_precision", "refusals"],
 }
-SECONDS = 120  # that a run of all scenarios may take on a slow machine
+SECONDS = 600  # that a run of all scenarios may take on a slow machine
 
 
 def at_work() -> Any:
