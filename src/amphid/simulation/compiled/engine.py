@@ -16,11 +16,13 @@ import torch
 
 from amphid.simulation.compiled.edges import Array
 from amphid.simulation.compiled.program import Program
+from amphid.simulation.compiled.tiles import Tiles
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, Torch
-from amphid.simulation.stepping import Explicit, choose
-from amphid.simulation.wires import Wires
+from amphid.simulation.stepping import Joint, Stepper, choose
+from amphid.simulation.wires import UnderWay, Wires
 
+MANY = 8  # trials that are stepped side by side rather than one after another
 PATIENCE = 0.1  # seconds between two reports of progress
 
 
@@ -30,11 +32,12 @@ class Compiled:
 
     It steps as the torch engine does where that takes explicit steps, in the type of the network's
     weights; spikes are the same. What it records carries no gradient. Machine code is kept in a
-    cache folder, so that the same network starts at once in another process. A network whose
-    voltages must be solved together is run by the torch engine, and the notes say so.
+    cache folder, so that the same network starts at once in another process.
 
-    threads: how many trials of a batch are stepped side by side; as many as there are processors
-        when None.
+    threads: on how many threads the trials of a batch are stepped; on as many as there are
+        processors when None.
+    implicit: True solves all voltages together, False never does; None lets the network's own
+        conductances decide. Where weights move as well, that is left to the torch engine.
     skip_resting: leave cells alone while nothing reaches them and they cannot fire, where their
         equations below threshold are linear or a step changes nothing. Spikes are the same, up to
         rounding. Where many cells are awake all of them are stepped, which is then faster; None
@@ -44,6 +47,7 @@ class Compiled:
     """
 
     threads: int | None = None
+    implicit: bool | None = None
     skip_resting: bool | None = None
 
     def __post_init__(self) -> None:
@@ -67,19 +71,31 @@ class Compiled:
             group: Wires.of(network.connectome, network.edges[group], weight, task.dt)
             for group, weight in edges.items()
         }
-        stepper = choose(network, wires, task.dt)
-        if not isinstance(stepper, Explicit):
+        stepper = choose(network, wires, task.dt, implicit=self.implicit)
+        if isinstance(stepper, Joint) and _moved(task):
             return _handed_over(task)
-        return _Run(
-            Program(task, wires, skip=self.skip_resting),
-            self.threads or torch.get_num_threads(),
-        ).all_steps()
+        program = self._program(task, wires, stepper)
+        return _Run(program, self.threads or torch.get_num_threads()).all_steps()
+
+    def _program(self, task: Task, wires: dict[str, Wires], stepper: Stepper) -> Program:
+        """Tiles where trials are many enough, or the voltages must be solved together."""
+        joint = isinstance(stepper, Joint)
+        trials = torch.broadcast_shapes(task.batch, task.network.batch).numel()
+        if joint or (trials >= MANY and not self.skip_resting and not _moved(task)):
+            return Tiles(task, wires, joint=joint, how=stepper.note)
+        return Program(task, wires, skip=self.skip_resting)
+
+
+def _moved(task: Task) -> bool:
+    """Whether weights move in this run, or have moved before it."""
+    past = task.state.past.values() if task.state else ()
+    return bool(task.plasticity) or any(isinstance(sent, UnderWay) for sent in past)
 
 
 def _handed_over(task: Task) -> Recording:
     """The recording of the torch engine, which says who made it."""
-    recording = Torch().run(task)
-    note = "not compiled: the voltages of this network must be solved together"
+    recording = Torch(implicit=True).run(task)
+    note = "not compiled: weights move while all voltages are solved together"
     return replace(recording, notes=(*recording.notes, note))
 
 
@@ -88,10 +104,10 @@ class _Run:
 
     def __init__(self, program: Program, threads: int) -> None:
         self.program, self.task = program, program.task
-        self.trials = range(program.trials)
+        self.items = range(program.items)
         self.done = 0
         self.events: list[tuple[Array, Array, Array]] = []  # step, trial, cell
-        self.pool = ThreadPoolExecutor(threads) if threads > 1 < len(self.trials) else None
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 < len(self.items) else None
 
     def all_steps(self) -> Recording:
         """Run to the end, or as far as one lets it."""
@@ -118,20 +134,18 @@ class _Run:
     def _go_to(self, end: int) -> None:
         """Bring every trial to the same step."""
         walk = self.pool.map if self.pool else map
-        results = walk(lambda trial: self._trial(trial, end), self.trials)
-        for trial, found in zip(self.trials, results, strict=True):
-            for step, cell in found:
-                self.events.append((step, np.full(len(step), trial), cell))
+        for found in walk(lambda item: self._item(item, end), self.items):
+            self.events += found
         self.done = end
         self.program.sample(end)
 
-    def _trial(self, trial: int, end: int) -> list[tuple[Array, Array]]:
-        """Bring one trial to a step; its spikes, by step and cell."""
+    def _item(self, item: int, end: int) -> list[tuple[Array, Array, Array]]:
+        """Bring one trial, or one tile of them, to a step; spikes by step, trial and cell."""
         found = []
-        counters = self.program.counters[trial]
+        counters = self.program.counters[item]
         while counters[0] < end:
-            self.program.step(trial, end - int(counters[0]))
-            found.append(self.program.spikes(trial))
+            self.program.step(item, end - int(counters[0]))
+            found.append(self.program.spikes(item))
         return found
 
     def _recording(self, note: str) -> Recording:
@@ -157,7 +171,7 @@ class _Run:
             np.concatenate([np.zeros(0, np.int64), *(piece[k] for piece in self.events)])
             for k in range(3)
         )
-        order = np.lexsort((trial, step)) if len(self.trials) > 1 else slice(None)
+        order = np.lexsort((trial, step)) if self.program.trials > 1 else slice(None)
         places = np.unravel_index(trial[order], batch) if batch else ()
         index = np.stack((step[order], *places, cell[order]))
         shape = (self.done, *batch, len(self.task.network.connectome))

@@ -26,9 +26,22 @@ ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 
 
 class Program:
-    """The time loop of a task, with an array of each kind for every trial."""
+    """The time loop of a task, with an array of each kind for every trial.
 
-    def __init__(self, task: Task, wires: dict[str, Wires], *, skip: bool | None) -> None:
+    how: the note of the way of stepping. skip: whether to leave cells at rest alone; see
+    `Compiled`.
+    """
+
+    lanes = False  # whether trials stand side by side
+
+    def __init__(
+        self,
+        task: Task,
+        wires: dict[str, Wires],
+        *,
+        skip: bool | None,
+        how: str = "explicit steps",
+    ) -> None:
         self.task, self.wires = task, wires
         self.network, self.size = task.network, len(task.network.connectome)
         lead = torch.broadcast_shapes(task.batch, task.network.batch)
@@ -40,7 +53,7 @@ class Program:
         self._compile()
         self.sleeping = self._sleeping(skip)
         kind = "double" if self.dtype is torch.float64 else "single"
-        self._note = f"compiled engine, explicit steps, {kind} precision"
+        self._note = f"compiled engine, {how}, {kind} precision"
         self._note += "; plastic" if task.plasticity else ""
 
     @property
@@ -57,15 +70,15 @@ class Program:
         arrays = [self.arrays[name][trial] for name in self.order]
         self._run(self.counters[trial], steps, self.task.every, self.size, *arrays)
 
-    def spikes(self, trial: int) -> tuple[Array, Array]:
-        """Steps and cells of the spikes since the last call."""
+    def spikes(self, trial: int) -> tuple[Array, Array, Array]:
+        """Steps, trials and cells of the spikes since the last call."""
         count = int(self.counters[trial][1])
         self.counters[trial][1] = 0
         if not self.events:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+            return (np.zeros(0, np.int64),) * 3
         kept = (self.arrays[name][trial][:count] for name in ("EVENT_STEP", "EVENT_CELL"))
         step, cell = (values.astype(np.int64) for values in kept)
-        return step, cell
+        return step, np.full(count, trial), cell
 
     def longest_piece(self, steps: int) -> int:
         """How many steps can be taken at once: to the next sample where the loop cannot sample."""
@@ -102,26 +115,39 @@ class Program:
             return torch.from_numpy(values.copy()).reshape(*self.batch, *values.shape[1:])
 
         def filled(names: Any) -> Any:
-            return pytree.tree_map(lambda name: shaped(self.arrays[name].rows), names)
+            return pytree.tree_map(lambda name: shaped(self._held(name)), names)
 
         past: dict[str, Past] = dict(self.first.past)
         for group in self.rows:
             longest = self.rows[group].longest
             if group in self.queued:
-                ring = self.arrays[f"RING_{group}"].rows
+                ring = self._held(f"RING_{group}")
                 steps = (shaped(ring[:, (done + k) % longest]) for k in range(longest))
                 past[group] = UnderWay(tuple(steps))
             else:
-                kept = self.arrays[f"PAST_{group}"].rows
+                kept = self._held(f"PAST_{group}")
                 past[group] = tuple(
                     shaped(kept[:, (done - 1 - age) % longest]) for age in range(longest)
                 )
-        neuron, given = filled(self.neuron.names), shaped(self.arrays["GIVEN"].rows)
+        neuron, given = filled(self.neuron.names), shaped(self._held("GIVEN"))
         if isinstance(self.network.neuron, Mixed):
             neuron = neuron._replace(output=given)
         groups = {group: filled(state.names) for group, state in self.groups.items()}
         state = NetworkState(neuron, given, groups, past, self.first.weight, self.first.traces)
         return self.plasticity.after(state, filled, done) if self.task.plasticity else state
+
+    def _held(self, name: str) -> Array:
+        """An array of a state by trial [trials, ..., cells]."""
+        rows: Array = self.arrays[name].rows
+        return rows
+
+    def _cell_parts(self) -> list[Part]:
+        """The loops that step the cells under what arrives."""
+        return cells(self.network, self.neuron, self.groups, self.like, self.task.dt)
+
+    def _sample(self, number: int) -> str:
+        """Where the loop that keeps variables writes one of them."""
+        return f"SAMPLE_{number}[row]"
 
     def _start(self, state: NetworkState) -> None:
         """The state to start from, and one trial of it as an example."""
@@ -151,7 +177,7 @@ class Program:
     def _trace(self) -> None:
         """The loops over cells, and what they are called with."""
         dt = self.task.dt
-        self.parts = cells(self.network, self.neuron, self.groups, self.like, dt)
+        self.parts = self._cell_parts()
         self.releases: dict[str, Part] = {}
         for key, synapse in self.network.groups():
             state, given = self.groups[key], State(self.like.clone(), "GIVEN")
@@ -161,7 +187,9 @@ class Program:
 
             if key != "electrical" and not passes_on(release, state, given.tree):
                 results = [state.names, f"RELEASED_{key}"]
-                self.releases[key] = part(f"release_{key}", release, [state, given], results, "n")
+                self.releases[key] = part(
+                    f"release_{key}", release, [state, given], results, "n", lanes=self.lanes
+                )
         for name in self.task.record:  # one that is not there is an error before anything runs
             read_variable(self.task, self.first, name)
         self.sampled = [name for name in self.task.record if name not in ("spike", "weight")]
@@ -176,7 +204,7 @@ class Program:
             state = NetworkState(neuron, self.like, synapses, {})
             return [read_variable(self.task, state, name) for name in self.sampled]
 
-        results = [f"SAMPLE_{number}[row]" for number in range(len(self.sampled))]
+        results = [self._sample(number) for number in range(len(self.sampled))]
         neuron = self.neuron
         if isinstance(self.network.neuron, Mixed):
             if not all(name == "v" or "." in name for name in self.sampled):
@@ -186,7 +214,8 @@ class Program:
             )
             neuron = State(*alone)
         try:
-            return part("sample", read, [neuron, *self.groups.values()], results, "n")
+            given = [neuron, *self.groups.values()]
+            return part("sample", read, given, results, "n", lanes=self.lanes)
         except UnknownOperation:
             return None
 
@@ -201,7 +230,7 @@ class Program:
         leads = [tensor.shape[:-1] for tensor in (*first, *values)]
         leads += [self.task.batch, self.network.batch]
         self.batch = torch.broadcast_shapes(*leads)
-        self.trials = self.batch.numel()
+        self.trials = self.items = self.batch.numel()
         self.counters = np.zeros((self.trials, 5), dtype=np.int64)
 
     def _lay_out(self) -> None:
@@ -358,15 +387,7 @@ class Program:
         if tensor.numel() == 1:
             self._shared(name, tensor.reshape(1).numpy())
             return
-        cells = self._cells_of(name)
-        self.arrays[name] = PerTrial.of(tensor.expand(*tensor.shape[:-1], cells), self.batch)
-
-    def _cells_of(self, name: str) -> int:
-        """How many cells a loop steps, by the name of one of its constants."""
-        if not name.startswith("PART_"):
-            return self.size
-        number = int(name.split("_")[1])
-        return len(self.network.neuron._cells()[number])  # type: ignore[operator]
+        self.arrays[name] = PerTrial.of(tensor, self.batch)
 
     def _shared(self, name: str, values: Array) -> None:
         self.arrays[name] = PerTrial(values[None], np.zeros(self.trials, dtype=np.int64))
