@@ -23,6 +23,7 @@ from amphid.simulation.stepping import Joint, Stepper, choose
 from amphid.simulation.wires import UnderWay, Wires
 
 MANY = 8  # trials that are stepped side by side rather than one after another
+SMALL = 512  # cells of a spiking network whose trials are stepped side by side
 PATIENCE = 0.1  # seconds between two reports of progress
 
 
@@ -81,7 +82,10 @@ class Compiled:
         """Tiles where trials are many enough, or the voltages must be solved together."""
         joint = isinstance(stepper, Joint)
         trials = torch.broadcast_shapes(task.batch, task.network.batch).numel()
-        if joint or (trials >= MANY and not self.skip_resting and not _moved(task)):
+        # where few cells of many fire at a time, trials that share a walk share little of it
+        shared = task.network.neuron.output != "spike" or len(task.network.connectome) <= SMALL
+        tiles = trials >= MANY and shared and not self.skip_resting and not _moved(task)
+        if joint or tiles:
             return Tiles(task, wires, joint=joint, how=stepper.note)
         return Program(task, wires, skip=self.skip_resting)
 

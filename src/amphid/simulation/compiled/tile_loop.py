@@ -47,9 +47,7 @@ def write_tile_loop(
     are solved rather than carried. spiking: whether cells give out spikes. events: whether to keep
     those. samples: names of the recorded fields, which the call `reading` fills.
     """
-    body = []
-    if events:
-        body += ["if counters[1] + n * LANES > len(EVENT_STEP):", "    return"]
+    body = ["if counters[1] + n * LANES > len(EVENT_STEP):", "    return"] if events else []
     body.append("t = counters[0]")
     for group in groups:
         body += _arrivals(group, v, joint=joint)
@@ -58,18 +56,9 @@ def write_tile_loop(
         "    now = min(t - counters[6], len(STIMULUS) - 1)",
         "    drive(DRIVEN, STIMULUS[now], first, width, EXTERNAL)",
     ]
-    for call in cells:
-        body += call.splitlines()
+    body += [line for call in cells for line in call.splitlines()]
     body += [f"clear(ARRIVING_{g.name})" for g in groups if not (g.junctions or g.graded)]
-    if spiking:
-        body.append("counters[2] = given_out(n, GIVEN, FIRED)")
-    if events:
-        noted = "width, counters, EVENT_STEP, EVENT_TRIAL, EVENT_CELL"
-        body.append(f"note_spikes(t, counters[2], FIRED, GIVEN, {noted})")
-    if reading:
-        body += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1", f"    {reading}"]
-        body += [f"    keep(n, SAMPLE_{k}, first, width, {name}[row])" for k, name in
-                 enumerate(samples)]  # fmt: skip
+    body += _kept(samples, reading, spiking=spiking, events=events)
     body.append("counters[0] = t + 1")
     if joint:
         body += ["if counters[3] or counters[5] > WASTE:", "    return"]
@@ -77,6 +66,19 @@ def write_tile_loop(
     lines = [f"def run({', '.join(given)}):", "    for k in range(steps):"]
     lines += [f"        {line}" for line in body]
     return "\n".join(["", "", "@outer", *lines, ""])
+
+
+def _kept(samples: Sequence[str], reading: str, *, spiking: bool, events: bool) -> list[str]:
+    """Who fired, and what is recorded of it."""
+    lines = ["counters[2] = given_out(n, GIVEN, FIRED)"] if spiking else []
+    if events:
+        noted = "width, counters, EVENT_STEP, EVENT_TRIAL, EVENT_CELL"
+        lines.append(f"note_spikes(t, counters[2], FIRED, GIVEN, {noted})")
+    if reading:
+        lines += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1", f"    {reading}"]
+        for number, name in enumerate(samples):
+            lines.append(f"    keep(n, SAMPLE_{number}, first, width, {name}[row])")
+    return lines
 
 
 def _arrivals(group: Carried, v: str, *, joint: bool) -> list[str]:

@@ -16,7 +16,8 @@ from torch.utils import _pytree as pytree
 from amphid.dynamics import Mixed
 from amphid.kernels import compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
-from amphid.simulation.compiled.joint import JOINT_TOOLS, WASTE, BothWays, Elimination, joint_cells
+from amphid.simulation.compiled.joint import JOINT_TOOLS, WASTE, BothWays, Elimination
+from amphid.simulation.compiled.joint_parts import joint_cells
 from amphid.simulation.compiled.lanes import LANES_TOOLS
 from amphid.simulation.compiled.parts import Part, cells
 from amphid.simulation.compiled.program import Program
