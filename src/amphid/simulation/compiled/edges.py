@@ -78,7 +78,7 @@ class Rows:
     def of(
         wires: Wires, batch: torch.Size, share: Share, lags: Lags, *, plastic: bool = False
     ) -> Rows:
-        """The connections of a group onto the cells of a share; where plastic, each has a weight."""
+        """Connections of a group onto the cells of a share; where plastic, each has a weight."""
         pre, post, lag = wires.pre.numpy(), share.counted(wires.post.numpy()), wires.lag
         uniform = lags.uniform and not plastic
         weight = PerTrial.of(wires.weight, batch)
@@ -143,3 +143,13 @@ def at_each_end(
     weight = PerTrial.of(wires.weight[..., torch.from_numpy(own // 2)], batch)
     to, here, there = ends[own] - share.low, ends[own], others[own]
     return to.astype(np.uint32), there.astype(np.uint32), here.astype(np.uint32), weight
+
+
+def aligned(values: Array) -> Array:
+    """A copy that begins where a line of the cache does."""
+    room = np.empty(values.size * values.itemsize + 64, dtype=np.uint8)
+    start = -room.ctypes.data % 64
+    placed = room[start : start + values.size * values.itemsize].view(values.dtype)
+    placed = placed.reshape(values.shape)
+    placed[...] = values
+    return placed

@@ -15,20 +15,17 @@ from amphid.kernels import compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
 from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
 from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
-from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
-from amphid.simulation.compiled.plastic import CompiledPlasticity
-from amphid.simulation.compiled.readings import readings
 from amphid.simulation.compiled.share import Lags, Share
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
+from amphid.simulation.compiled.traced import TracedTask
 from amphid.simulation.network import NetworkState
-from amphid.simulation.plasticity import Tagged
-from amphid.simulation.simulate import Task, first_like, first_state, read_variable
-from amphid.simulation.wires import Past, UnderWay, Wires
+from amphid.simulation.simulate import Task
+from amphid.simulation.wires import UnderWay, Wires
 
 ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 
 
-class Program:
+class Program(TracedTask):
     """The time loop of a task, with an array of each kind for every trial.
 
     share: the cells that it steps, all of them unless told; wires: the connections onto them.
@@ -43,13 +40,10 @@ class Program:
         share: Share | None = None,
         lags: Mapping[str, Lags] | None = None,
     ) -> None:
-        self.task, self.wires = task, wires
-        self.network, self.size = task.network, len(task.network.connectome)
-        self.share = Share(0, self.size, self.size) if share is None else share
+        size = len(task.network.connectome)
+        self.share = Share(0, size, size) if share is None else share
         self.lags = lags or {group: Lags.of(own) for group, own in wires.items()}
-        self._start(first_state(task, first_like(task), wires))
-        self._trace()
-        self._settle_batch()
+        super().__init__(task, wires)
         self._lay_out()
         self._compile()
         self.sleeping = self._sleeping(skip)
@@ -71,38 +65,19 @@ class Program:
         arrays = [self.arrays[name][trial] for name in self.order]
         self._run(self.counters[trial], steps, self.task.every, len(self.share), *arrays)
 
-    def spikes(self, trial: int) -> tuple[Array, Array]:
-        """Steps and cells of the spikes since the last call."""
+    def spikes(self, trial: int) -> tuple[Array, Array, Array]:
+        """Steps, trials and cells of the spikes since the last call."""
         count = int(self.counters[trial][1])
         self.counters[trial][1] = 0
         if not self.events:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+            return (np.zeros(0, np.int64),) * 3
         kept = (self.arrays[name][trial][:count] for name in ("EVENT_STEP", "EVENT_CELL"))
         step, cell = (values.astype(np.int64) for values in kept)
         cell += self.share.low
         if "spike" in self.task.kept:
             cell = self.place[cell]
             step, cell = step[cell >= 0], cell[cell >= 0]
-        return step, cell
-
-    def longest_piece(self, steps: int) -> int:
-        """How many steps can be taken at once: to the next sample where the loop cannot sample."""
-        if not self.by_hand:
-            return steps
-        every = self.task.every
-        return every - int(self.counters[0][0]) % every
-
-    def sample(self, done: int) -> None:
-        """Keep the variables that the loop cannot keep by itself."""
-        if self.by_hand and done % self.task.every == 0:
-            self.keep(self.state(done), done)
-
-    def keep(self, state: NetworkState, done: int) -> None:
-        """Keep what the loop cannot, of the state of all cells."""
-        if self.by_hand:
-            for name, values in self.by_hand.items():
-                read = read_variable(self.task, state, name).expand(*self.batch, self.size)
-                values[done // self.task.every - 1] = self.task.kept_of(name, read)
+        return step, np.full(len(step), trial), cell
 
     def fields(self) -> dict[str, Tensor]:
         """What was sampled [T', *B, N], or of K cells, by name."""
@@ -119,47 +94,7 @@ class Program:
         """The state of all trials after that many steps."""
         for trial in range(self.trials if self.sleeping else 0):
             self.sleeping.leave(trial)  # type: ignore[union-attr]
-        state = self.state_of(self.held(done))
-        return self.plasticity.after(state, self._filled, done) if self.task.plasticity else state
-
-    def held(self, done: int) -> dict[str, Array]:
-        """The arrays of that state [trials, K] by name; what was released, by group and age."""
-        names = [*pytree.tree_leaves((self.neuron.names, self._group_names())), "GIVEN"]
-        held = {name: self.arrays[name].rows for name in names}
-        for group in self.rows:
-            longest, queued = self.rows[group].longest, group in self.queued
-            rows = self.arrays[f"{'RING' if queued else 'PAST'}_{group}"].rows
-            for age in range(longest):
-                at = (done + age if queued else done - 1 - age) % longest
-                held[f"PAST_{group}_{age}"] = rows[:, at]
-        return held
-
-    def state_of(self, held: Mapping[str, Array]) -> NetworkState:
-        """The state that such arrays are."""
-
-        def shaped(name: str) -> Tensor:
-            values = torch.from_numpy(held[name].copy())
-            return values.reshape(*self.batch, values.shape[-1])
-
-        past: dict[str, Past] = dict(self.first.past)
-        for group, rows in self.rows.items():
-            sent = tuple(shaped(f"PAST_{group}_{age}") for age in range(rows.longest))
-            past[group] = UnderWay(sent) if group in self.queued else sent
-        neuron = pytree.tree_map(shaped, self.neuron.names)
-        groups = pytree.tree_map(shaped, self._group_names())
-        given = shaped("GIVEN")
-        if isinstance(self.network.neuron, Mixed):
-            neuron = neuron._replace(output=given)
-        return NetworkState(neuron, given, groups, past, self.first.weight, self.first.traces)
-
-    def _filled(self, names: Any) -> Any:
-        """The tensors of all trials by the names of their arrays."""
-
-        def shaped(name: str) -> Tensor:
-            values = self.arrays[name].rows
-            return torch.from_numpy(values.copy()).reshape(*self.batch, *values.shape[1:])
-
-        return pytree.tree_map(shaped, names)
+        return super().state(done)
 
     def places(self, name: str, share: Share) -> slice | Array:
         """Where the entries of a share stand in the array of that name for all cells."""
@@ -167,74 +102,6 @@ class Program:
         if number is None:
             return slice(share.low, share.high)
         return share.among(self.network.neuron._cells()[number].numpy())  # type: ignore[operator]
-
-    def _group_names(self) -> dict[str, Any]:
-        return {group: state.names for group, state in self.groups.items()}
-
-    def _start(self, state: NetworkState) -> None:
-        """The state to start from, and one trial of it as an example."""
-        self.first, self.dtype = state, self.network.weight.dtype
-        traces = [own.traces if isinstance(own, Tagged) else own for own in state.traces]
-        leaves = pytree.tree_leaves((state.neuron, state.synapses, state.given, traces))
-        other = {leaf.dtype for leaf in leaves if leaf.is_floating_point()} - {self.dtype}
-        if other:
-            raise ValueError(
-                f"the state to start from is in {other.pop()}, the network in {self.dtype}: start "
-                "from a state of the same type, such as network.rest(dt)."
-            )
-
-        def alone(tensor: Tensor) -> Tensor:
-            return tensor.detach().reshape(-1, tensor.shape[-1])[0].clone()
-
-        parts = (state.neuron, state.synapses, state.given, traces)
-        example = pytree.tree_map(alone, parts)
-        self.neuron = State.of(example[0], "NEURON_")
-        self.groups = {key: State.of(tree, f"{key.upper()}_") for key, tree in example[1].items()}
-        self.like = example[2]
-        self.traces = traces
-        self.plasticity = CompiledPlasticity(self.task, state, example[3], self.like)
-        past = state.past.items()
-        self.queued = [group for group, sent in past if isinstance(sent, UnderWay)]
-        kinds = self.neuron.names.parts if isinstance(self.network.neuron, Mixed) else ()
-        leaves = [pytree.tree_leaves(names) for names in kinds]
-        self.kind_of = {name: number for number, own in enumerate(leaves) for name in own}
-
-    def _trace(self) -> None:
-        """The loops over cells, and what they are called with."""
-        dt = self.task.dt
-        self.parts = cells(self.network, self.neuron, self.groups, self.like, dt)
-        self.releases: dict[str, Part] = {}
-        for key, synapse in self.network.groups():
-            state, given = self.groups[key], State(self.like.clone(), "GIVEN")
-
-            def release(state: Any, output: Tensor, synapse: Any = synapse) -> Any:
-                return synapse.release(state, output, dt)
-
-            if key != "electrical" and not passes_on(release, state, given.tree):
-                results = [state.names, f"RELEASED_{key}"]
-                self.releases[key] = part(f"release_{key}", release, [state, given], results, "n")
-        for name in self.task.record:  # one that is not there is an error before anything runs
-            read_variable(self.task, self.first, name)
-        self.sampled = [name for name in self.task.record if name not in ("spike", "weight")]
-        self.events = "spike" in self.task.record
-        self.readings = readings(self) if self.sampled else []
-
-    def _settle_batch(self) -> None:
-        """The trials there are: those of the stimulus, the weights, the state and the values."""
-        kept = [reading.loop for reading in self.readings or ()]
-        everything = [*self.parts, *self.releases.values(), *kept, *self.plasticity.steps]
-        self.constants = {name: c for loop in everything for name, c in loop.constants.items()}
-        self.kind_of |= {
-            name: int(name.split("_")[1]) for name in self.constants if name.startswith("PART_")
-        }
-        start = self.first
-        first = pytree.tree_leaves((start.neuron, start.synapses, start.given, self.traces))
-        values = [*self.constants.values(), *self.plasticity.constants.values()]
-        leads = [tensor.shape[:-1] for tensor in (*first, *values)]
-        leads += [self.task.batch, self.network.batch]
-        self.batch = torch.broadcast_shapes(*leads)
-        self.trials = self.batch.numel()
-        self.counters = np.zeros((self.trials, 5), dtype=np.int64)
 
     def _lay_out(self) -> None:
         """All arrays by name, in the order in which the loop takes them."""
@@ -404,25 +271,11 @@ class Program:
             return None
 
     @property
-    def sampling(self) -> list[str]:
-        """Lines that keep a sample of all variables in the row `row`."""
-        return [line for reading in self.readings or () for line in reading.call()]
-
-    @property
-    def reading_text(self) -> str:
-        """The source of what these lines call."""
-        return "\n".join(reading.loop.text for reading in self.readings or ())
-
-    @property
     def tools(self) -> str:
         """The functions that time loops call, for numbers of this type."""
         bits = 64 if self.dtype is torch.float64 else 32
         kinds = f"\n\nBITS, REAL = np.int{bits}, np.float{bits}\n"
         return kinds + TOOLS + (INFLOW_TOOLS if self.inflows else "")
-
-    @property
-    def _type(self) -> Any:
-        return np.float64 if self.dtype is torch.float64 else np.float32
 
     def _own(self, name: str, tensor: Tensor) -> None:
         """An array of a state, which the loop changes: one for each trial."""

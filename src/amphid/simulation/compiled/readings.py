@@ -18,6 +18,7 @@ from amphid.simulation.simulate import read_variable
 
 if TYPE_CHECKING:
     from amphid.simulation.compiled.program import Program
+    from amphid.simulation.compiled.traced import TracedTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Reading:
             program._each(name, np.zeros((program.trials, len(own)), dtype=kind))
 
 
-def readings(program: Program) -> list[Reading] | None:
+def readings(program: TracedTask) -> list[Reading] | None:
     """The loops that keep what a program samples, or None where one takes more than one cell."""
     neuron = program.neuron
     if isinstance(program.network.neuron, Mixed):
@@ -60,7 +61,7 @@ def readings(program: Program) -> list[Reading] | None:
             return None
         alone = (whole._replace(parts=(), output=whole.v) for whole in (neuron.tree, neuron.names))
         neuron = State(*alone)
-    kept = program.task.kept
+    kept = program.task.kept if not program.lanes else {}  # side by side, all are at hand
     sets = {None if name not in kept else tuple(kept[name].tolist()) for name in program.sampled}
     try:
         return [
@@ -75,13 +76,13 @@ def _sorted(sets: set[tuple[int, ...] | None]) -> Sequence[tuple[int, ...] | Non
 
 
 def _reading(
-    program: Program, neuron: State, chosen: tuple[int, ...] | None, number: int
+    program: TracedTask, neuron: State, chosen: tuple[int, ...] | None, number: int
 ) -> Reading:
-    task = program.task
+    task, all_kept = program.task, {} if program.lanes else program.task.kept
     own = {
         place: name
         for place, name in enumerate(program.sampled)
-        if chosen == (tuple(task.kept[name].tolist()) if name in task.kept else None)
+        if chosen == (tuple(all_kept[name].tolist()) if name in all_kept else None)
     }
 
     def read(neuron: Any, *groups: Any) -> list[Tensor]:
@@ -89,10 +90,11 @@ def _reading(
         state = NetworkState(neuron, program.like, synapses, {})
         return [read_variable(task, state, name) for name in own.values()]
 
-    results = [f"SAMPLE_{place}[row]" for place in own]
+    results = [f"SAMPLE_{place}" + ("" if program.lanes else "[row]") for place in own]
     states = [neuron, *program.groups.values()]
     if chosen is None:
-        return Reading(part("sample", read, states, results, "n"), None, number, {})
+        loop = part("sample", read, states, results, "n", lanes=program.lanes)
+        return Reading(loop, None, number, {})
     leaves = [leaf for state in states for leaf in pytree.tree_leaves(state.names)]
     gathered = {leaf: f"OF_{number}_{leaf}" for leaf in leaves}
     few = [State(s.tree, pytree.tree_map(gathered.__getitem__, s.names)) for s in states]
