@@ -367,13 +367,23 @@ def test_single_precision_stays_close() -> None:
 
 
 def test_a_trial_without_a_solution_leaves_the_others_alone() -> None:
-    current = drive(5.0, TRIALS)
-    whole = both(worm_like(), current, implicit=True, record=["v"])[1]
-    current[50, 4, 7] = float("inf")
-    part = both(worm_like(), current, implicit=True, record=["v"])[1]
-    assert part.v[50:, 4].isnan().all()
+    net, current = worm_like(), drive(5.0, TRIALS)
+    start = net.init(current[0], net.wires(DT))
+    whole = both(net, current, implicit=True, record=["v"], state=start)[1]
+    v = start.neuron.v.clone()
+    v[4, 7] = float("inf")
+    spoiled = start._replace(neuron=start.neuron._replace(v=v))
+    part = both(net, current, implicit=True, record=["v"], state=spoiled)[1]
+    assert part.v[:, 4].isnan().all()
     others = [k for k in range(TRIALS) if k != 4]
     torch.testing.assert_close(part.v[:, others], whole.v[:, others], rtol=1e-8, atol=1e-8)
+
+
+def test_chosen_cells_are_recorded_of_all_trials() -> None:
+    names = {"v": ["n7", "n3"], "spike": ["n1*"], "threshold": None}
+    pair = both(network(ALIF()), drive(250.0, TRIALS), record=names, every=2)
+    assert pair[1].v.shape[1:] == (TRIALS, 2)
+    same(pair)
 
 
 def test_what_does_not_converge_is_said(monkeypatch: Any) -> None:
