@@ -394,18 +394,6 @@ def test_progress_is_told_to_the_end() -> None:
     assert [done for done, _ in told] == sorted({done for done, _ in told})
 
 
-def test_voltages_that_must_be_solved_together_are_left_to_the_torch_engine() -> None:
-    wired = drawn(delays=False)
-    groups = dynamics.graded_synapses()
-    net = am.Network(wired, neuron=Graded(), synapse=groups).double()
-    with torch.no_grad():
-        theirs = am.simulate(net, drive(0.5), dt=DT, record=["v"])
-        ours = am.simulate(net, drive(0.5), dt=DT, record=["v"], engine=Compiled())
-    assert "torch engine" in ours.notes[0]
-    assert "not compiled" in ours.notes[-1]
-    torch.testing.assert_close(ours.v, theirs.v)
-
-
 class Counting(Neuron[dynamics.integrate_and_fire.LIFState]):
     """A neuron that reads other cells."""
 

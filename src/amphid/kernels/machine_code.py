@@ -24,8 +24,10 @@ inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 exact = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **{{**options, "fastmath": False}})
 outer = njit(cache=True, **options)
 
+fused = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **{{**options, "fastmath": {fused}}})
+
 for _name in [_name for _name in globals() if _name.rstrip("48").endswith("_f")]:
-    globals()[_name] = inner(globals()[_name])
+    globals()[_name] = fused(globals()[_name])
 
 '''
 
@@ -33,6 +35,8 @@ EXACT = "False"
 LOOSE = "{'contract', 'arcp', 'nsz'}"
 """What may be rounded otherwise in single precision: a product and a sum at once, and x / 3 as
 x * (1 / 3)."""
+FUSED = "{'contract'}"
+"""What the elementary functions may do in double precision, which makes them faster, not worse."""
 
 
 def compile_source(source: str, *, exact: bool = True) -> ModuleType:
@@ -51,7 +55,8 @@ def compile_source(source: str, *, exact: bool = True) -> ModuleType:
             "machine code needs numba: pip install numba, or run it by Torch()"
         ) from None
     elementary = _elementary()
-    head = HEADER.format(elementary=elementary, fastmath=EXACT if exact else LOOSE)
+    rounding, fused = (EXACT, FUSED) if exact else (LOOSE, LOOSE)
+    head = HEADER.format(elementary=elementary, fastmath=rounding, fused=fused)
     versions = f"{sys.version_info[:2]} {numba.__version__}"
     return _module(head + source, versions)
 

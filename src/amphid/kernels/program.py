@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from amphid.kernels.expressions import expression, written
-from amphid.kernels.tape import Traced
+from amphid.kernels.tape import Symbol, Traced
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,12 @@ class LoopSource:
 
 
 def write_loop(
-    traced: Traced, name: str, *, into: Mapping[int, int] | None = None, listed: bool = False
+    traced: Traced,
+    name: str,
+    *,
+    into: Mapping[int, int] | None = None,
+    listed: bool = False,
+    lanes: bool = False,
 ) -> LoopSource:
     """The loop of a traced step.
 
@@ -34,32 +41,35 @@ def write_loop(
     into: for results that replace an input, the place of either; a result that is that input is
     not written at all. An array that is read and written must be one argument: given twice, it
     would look like two that overlap, which keeps a loop from being vectorized.
+    lanes: whether every cell stands for LANES trials side by side, a number that the module of the
+    loop knows: arrays have n * LANES entries, except constants that are the same in all trials.
     Raises UnknownOperation.
     """
     into = into or {}
     arrays = (*traced.inputs, *(symbol for symbol, _ in traced.constants))
-    lines: dict[bool, list[str]] = {True: [], False: []}  # of what all cells share, of each cell
+    level = {symbol: _level(symbol, None, lanes=lanes) for symbol in traced.inputs}
+    level |= {symbol: _level(symbol, held, lanes=lanes) for symbol, held in traced.constants}
+    lines: dict[str, list[str]] = {"0": [], "cell": [], "i": []}  # by what they depend on
     for symbol in arrays:
-        entry = "0" if symbol.shared else "i"
-        lines[symbol.shared].append(f"{symbol.name} = {symbol.name.upper()}[{entry}]")
+        entry = level[symbol]
+        lines[entry].append(f"{symbol.name} = {symbol.name.upper()}[{entry}]")
     for operation in traced.operations:
         result = operation.result
-        lines[result.shared].append(f"{result.name} = {expression(operation)}")
+        lines["0" if result.shared else "i"].append(f"{result.name} = {expression(operation)}")
     for place, symbol in enumerate(traced.outputs):
         target = traced.inputs[into[place]] if place in into else None
         if symbol != target:
             array = target.name.upper() if target else f"Y{place}"
-            lines[False].append(f"{array}[i] = {written(symbol, symbol.dtype)}")
+            lines["i"].append(f"{array}[i] = {written(symbol, symbol.dtype)}")
     outputs = tuple(place for place in range(len(traced.outputs)) if place not in into)
     own = [f"Y{place}" for place in outputs]
-    which, head = [], "    for i in range(n):"
+    which = ["CELLS", "STILL"] if listed else []
     if listed:
-        which, head = ["CELLS", "STILL"], "    for k in range(n):"
-        lines[False].insert(0, "i = CELLS[k]")
-        lines[False].append(f"STILL[k] = {_unchanged(traced, into)}")
+        lines["i"].insert(0, "i = CELLS[k]")
+        lines["i"].append(f"STILL[k] = {_unchanged(traced, into)}")
     arguments = ", ".join(["n", *which, *(symbol.name.upper() for symbol in arrays), *own])
-    text = [f"def {name}({arguments}):", *(f"    {line}" for line in lines[True])]
-    text += [head, *(f"        {line}" for line in lines[False] or ["pass"])]
+    text = [f"def {name}({arguments}):", *(f"    {line}" for line in lines["0"])]
+    text += _loops(lines["cell"], lines["i"] or ["pass"], "k" if listed else "i", lanes=lanes)
     return LoopSource(name, "\n".join(text) + "\n", outputs)
 
 
@@ -68,6 +78,27 @@ def _unchanged(traced: Traced, into: Mapping[int, int]) -> str:
     pairs = [(traced.outputs[place], traced.inputs[to]) for place, to in into.items()]
     same = [f"({written(a, a.dtype)} == {b.name})" for a, b in pairs if a != b]
     return " & ".join(same) or "True"
+
+
+def _level(symbol: Symbol, held: Tensor | None, *, lanes: bool) -> str:
+    """Which entry of its array a symbol is: the only one, that of a cell, or that of a trial."""
+    if symbol.shared:
+        return "0"
+    alike = lanes and held is not None and held.shape[:-1].numel() == 1 < held.shape[-1]
+    return "cell" if alike else "i"
+
+
+def _loops(of_cell: list[str], of_trial: list[str], index: str, *, lanes: bool) -> list[str]:
+    """A loop over all entries, or one over the trials of each cell where cells have constants."""
+    if not of_cell:
+        size = "n * LANES" if lanes else "n"
+        return [f"    for {index} in range({size}):", *(f"        {line}" for line in of_trial)]
+    return [
+        "    for cell in range(n):",
+        *(f"        {line}" for line in of_cell),
+        "        for i in range(cell * LANES, (cell + 1) * LANES):",
+        *(f"            {line}" for line in of_trial),
+    ]
 
 
 def write_function(traced: Traced, name: str, *, clamped: tuple[float, float] | None = None) -> str:

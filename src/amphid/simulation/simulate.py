@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from amphid.simulation.plasticity import (
 )
 from amphid.simulation.recording import Recording
 from amphid.simulation.sources import Source
-from amphid.simulation.stepping import Explicit, Joint, Stepper, choose
+from amphid.simulation.stepping import Stepper, choose
 from amphid.simulation.stimulus import Stimulus, check_finite, spread
 from amphid.simulation.wires import Wires, rounded_delays
 
@@ -193,7 +193,7 @@ class Torch:
         """The recording of a task."""
         network, dt = task.network, task.dt
         wires = network.wires(dt)
-        stepper: Stepper = self._stepper(network, wires, dt)
+        stepper = choose(network, wires, dt, implicit=self.implicit)
         batch = torch.broadcast_shapes(task.batch, network.batch)
         like = task.stimulus.new_zeros(*batch, len(network.connectome))
         state = first_state(task, like, wires)
@@ -215,16 +215,6 @@ class Torch:
         except KeyboardInterrupt:
             note += f"; interrupted after {keeper.done} of {task.steps} steps"
         return keeper.recording(finished(state, task.plasticity), note)
-
-    def _stepper(self, network: Network, wires: Any, dt: float) -> Stepper:
-        if self.implicit is None:
-            return choose(network, wires, dt)
-        if self.implicit and not getattr(network.neuron, "solvable", False):
-            raise ValueError(
-                f"Torch(implicit=True) needs cells with a linear membrane; {network.neuron!r} "
-                "has none. Use Torch(implicit=False)."
-            )
-        return (Joint if self.implicit else Explicit)(network, wires, dt)
 
     def _segment(self, task: Task, like: Tensor, *, graph: bool) -> int:
         """How many steps have their currents made at once."""

@@ -75,7 +75,7 @@ class Joint:
             if isinstance(synapse, GapJunction):
                 continue
             group, past[key], arriving = arrive(synapse, key, state, self.wires[key], self.dt)
-            groups[key], g, flowing = _linear(synapse, group, arriving, state.v, self.dt)
+            groups[key], g, flowing = linear(synapse, group, arriving, state.v, self.dt)
             total, drive = total + g, drive + flowing
         inertia = membrane.capacitance / self.dt
         diagonal, right = total + inertia, drive + inertia * state.v
@@ -98,7 +98,7 @@ def arrive(
     return group, *wires.carry(past, released)
 
 
-def _linear(
+def linear(
     synapse: Synapse[Any], group: Any, arriving: Tensor, v: Tensor, dt: float
 ) -> tuple[Any, Tensor | float, Tensor]:
     """State, conductance g and current at v = 0 of a group: its current is flowing - g v."""
@@ -110,9 +110,22 @@ def _linear(
     return group, 0.0, current
 
 
-def choose(network: Network, wires: Mapping[str, Wires], dt: float) -> Stepper:
-    """The explicit step, unless the network's own conductances are too fast for it."""
+def choose(
+    network: Network, wires: Mapping[str, Wires], dt: float, *, implicit: bool | None = None
+) -> Stepper:
+    """The explicit step, unless the network's own conductances are too fast for it.
+
+    implicit: the answer, where it is known. Raises ValueError for a joint step of cells without a
+    linear membrane.
+    """
     neuron = network.neuron
+    if implicit is not None:
+        if implicit and not getattr(neuron, "solvable", False):
+            raise ValueError(
+                f"implicit=True needs cells with a linear membrane; {neuron!r} has none. Use "
+                "implicit=False."
+            )
+        return (Joint if implicit else Explicit)(network, wires, dt)
     if not (isinstance(neuron, MembraneNeuron) and neuron.solvable and _may_be_stiff(network)):
         return Explicit(network, wires, dt)
     rate = fastest_rate(network, neuron, wires)

@@ -14,17 +14,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from amphid.simulation.compiled.edges import Array
 from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
 from amphid.simulation.compiled.sleeping import may_sleep
+from amphid.simulation.compiled.tiles import Tiles
 from amphid.simulation.compiled.together import Events, Together, parts_that_pay
 from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, Torch
-from amphid.simulation.stepping import Explicit, choose
-from amphid.simulation.wires import Wires
+from amphid.simulation.stepping import Joint, choose
+from amphid.simulation.wires import UnderWay, Wires
 
+MANY = 8  # trials that are stepped side by side rather than one after another
+SMALL = 512  # cells of a spiking network whose trials are
 PATIENCE = 0.1  # seconds between two reports of progress
 
 
@@ -34,13 +36,14 @@ class Compiled:
 
     It steps as the torch engine does where that takes explicit steps, in the type of the network's
     weights; spikes are the same. What it records carries no gradient. Machine code is kept in a
-    cache folder, so that the same network starts at once in another process. A network whose
-    voltages must be solved together is run by the torch engine, and the notes say so.
+    cache folder, so that the same network starts at once in another process.
 
-    threads: how many trials of a batch are stepped side by side; as many as there are processors
-        when None. Threads that no trial needs step parts of one network, where that pays: cells
+    threads: on how many the trials of a batch are stepped; on as many as there are processors when
+        None. Threads that no trial needs step parts of one network, where that pays: cells
         next to each other, which are told of the others' spikes once per shortest delay. Results
         are the same to the last bit.
+    implicit: True solves all voltages together, False never does; None lets the network's own
+        conductances decide. Where weights move as well, that is left to the torch engine.
     skip_resting: leave cells alone while nothing reaches them and they cannot fire, where their
         equations below threshold are linear or a step changes nothing. Spikes are the same, up to
         rounding. Where many cells are awake all of them are stepped, which is then faster; None
@@ -50,6 +53,7 @@ class Compiled:
     """
 
     threads: int | None = None
+    implicit: bool | None = None
     skip_resting: bool | None = None
 
     def __post_init__(self) -> None:
@@ -73,14 +77,27 @@ class Compiled:
             group: Wires.of(network.connectome, network.edges[group], weight, task.dt)
             for group, weight in edges.items()
         }
-        stepper = choose(network, wires, task.dt)
-        if not isinstance(stepper, Explicit):
+        stepper = choose(network, wires, task.dt, implicit=self.implicit)
+        joint = isinstance(stepper, Joint)
+        if joint and _moved(task):
             return _handed_over(task)
         flat, threads = flat_task(task), self.threads or torch.get_num_threads()
+        if joint or self._in_tiles(flat):
+            tiles = Tiles(flat, wires, joint=joint, how=stepper.note)
+            return as_asked(task, Run(flat, _Alone(tiles, threads)).all_steps())
         return as_asked(task, Run(flat, self._walk(flat, wires, threads)).all_steps())
 
+    def _in_tiles(self, task: Task) -> bool:
+        """Whether trials are stepped side by side: where they are many, and share their walks.
+
+        Where few cells of many fire at a time, they would share little of them.
+        """
+        trials = torch.broadcast_shapes(task.batch, task.network.batch).numel()
+        shared = task.network.neuron.output != "spike" or len(task.network.connectome) <= SMALL
+        return trials >= MANY and shared and not self.skip_resting and not _moved(task)
+
     def _walk(self, task: Task, wires: dict[str, Wires], threads: int) -> Walk:
-        """Trials side by side, or the parts of a single one where that pays."""
+        """Trials one by one, or the parts of a single one where that pays."""
         parts = 1 if self.skip_resting else parts_that_pay(task, wires, threads)
         if parts == 1 or (self.skip_resting is None and may_sleep(task)):
             program = Program(task, wires, skip=self.skip_resting)
@@ -89,10 +106,16 @@ class Compiled:
         return Together.of(task, wires, parts, threads)
 
 
+def _moved(task: Task) -> bool:
+    """Whether weights move in this run, or have moved before it."""
+    past = task.state.past.values() if task.state else ()
+    return bool(task.plasticity) or any(isinstance(sent, UnderWay) for sent in past)
+
+
 def _handed_over(task: Task) -> Recording:
     """The recording of the torch engine, which says who made it."""
-    recording = Torch().run(task)
-    note = "not compiled: the voltages of this network must be solved together"
+    recording = Torch(implicit=True).run(task)
+    note = "not compiled: weights move while all voltages are solved together"
     return replace(recording, notes=(*recording.notes, note))
 
 
@@ -130,7 +153,7 @@ class Walk(Protocol):
 
 
 class _Alone:
-    """A whole network in one loop, trials side by side."""
+    """A whole network in one loop, trial by trial or tile by tile."""
 
     def __init__(self, program: Program, threads: int) -> None:
         self.program, self.trials, self.batch = program, program.trials, program.batch
@@ -138,18 +161,14 @@ class _Alone:
         self.longest_piece, self.sample = program.longest_piece, program.sample
         self.fields, self.state = program.fields, program.state
         self.weights = program.plasticity.samples
-        self.pool = ThreadPoolExecutor(threads) if threads > 1 < self.trials else None
+        self.items = range(program.items)
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 < len(self.items) else None
 
     def go_to(self, end: int) -> list[Events]:
         """Bring every trial to the same step."""
         walk = self.pool.map if self.pool else map
-        trials = range(self.trials)
-        results = walk(lambda trial: self._trial(trial, end), trials)
-        return [
-            (step, np.full(len(step), trial), cell)
-            for trial, found in zip(trials, results, strict=True)
-            for step, cell in found
-        ]
+        found = walk(lambda item: self._item(item, end), self.items)
+        return [events for own in found for events in own]
 
     @property
     def note(self) -> str:
@@ -161,13 +180,13 @@ class _Alone:
         if self.pool:
             self.pool.shutdown()
 
-    def _trial(self, trial: int, end: int) -> list[tuple[Array, Array]]:
-        """Bring one trial to a step; its spikes, by step and cell."""
+    def _item(self, item: int, end: int) -> list[Events]:
+        """Bring one trial, or one tile of them, to a step; spikes by step, trial and cell."""
         found = []
-        counters = self.program.counters[trial]
+        counters = self.program.counters[item]
         while counters[0] < end:
-            self.program.step(trial, end - int(counters[0]))
-            found.append(self.program.spikes(trial))
+            self.program.step(item, end - int(counters[0]))
+            found.append(self.program.spikes(item))
         return found
 
 

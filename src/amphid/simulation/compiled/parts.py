@@ -77,11 +77,17 @@ class State:
 
 
 def part(
-    name: str, step: Callable[..., Any], given: Sequence[State], results: Sequence[Any], size: str
+    name: str,
+    step: Callable[..., Any],
+    given: Sequence[State],
+    results: Sequence[Any],
+    size: str,
+    *,
+    lanes: bool = False,
 ) -> Part:
     """The loop of a step from states to results, trees of names of the arrays to write.
 
-    size: the name of the number of cells.
+    size: the name of the number of cells. lanes: whether trials stand side by side.
     """
     traced = with_values(trace(step, *(state.tree for state in given)))
     read = [leaf for state in given for leaf in pytree.tree_leaves(state.names)]
@@ -89,11 +95,20 @@ def part(
     by_name = dict(zip(read, traced.inputs, strict=True))
     _check_results(name, traced, write, by_name)
     into = {place: read.index(to) for place, to in enumerate(write) if to in read}
-    loop = write_loop(traced, name, into=into)
-    constants = {f"{name.upper()}_{symbol.name}": held for symbol, held in traced.constants}
+    loop = write_loop(traced, name, into=into, lanes=lanes)
+    size_of = next(leaf.shape[-1] for state in given for leaf in pytree.tree_leaves(state.tree))
+    constants = {
+        f"{name.upper()}_{symbol.name}": held if symbol.shared else _per_cell(held, size_of)
+        for symbol, held in traced.constants
+    }
     arrays = [*read, *constants, *(write[place] for place in loop.outputs)]
+    text = loop.text.replace(":\n", ":\n    apart()\n", 1) if lanes else loop.text
     call = f"{name}({', '.join((size, *arrays))})"
-    return Part(f"@inner\n{loop.text}\n", call, constants, Steps(traced, read, write))
+    return Part(f"@inner\n{text}\n", call, constants, Steps(traced, read, write))
+
+
+def _per_cell(held: Tensor, cells: int) -> Tensor:
+    return held.expand(*held.shape[:-1], cells)
 
 
 def _check_results(
@@ -121,7 +136,13 @@ def passes_on(step: Callable[..., Any], state: State, output: Tensor) -> bool:
 
 
 def cells(
-    network: Network, neuron: State, groups: dict[str, State], like: Tensor, dt: float
+    network: Network,
+    neuron: State,
+    groups: dict[str, State],
+    like: Tensor,
+    dt: float,
+    *,
+    lanes: bool = False,
 ) -> list[Part]:
     """All cells under what arrives: currents of the synapses, then the neurons' own step."""
     synapses = [synapse for _, synapse in network.groups()]
@@ -143,18 +164,18 @@ def cells(
     if isinstance(network.neuron, Mixed):
         v = State(neuron.tree.v, neuron.names.v)
         given = [v, *around, external]
-        first = part("synapses", currents, given, [names[0], "CURRENT"], "n")
-        return [first, *_mixed(network.neuron, neuron, like, dt)]
+        first = part("synapses", currents, given, [names[0], "CURRENT"], "n", lanes=lanes)
+        return [first, *_mixed(network.neuron, neuron, like, dt, lanes=lanes)]
 
     def step(state: Any, groups: Any, arriving: Any, external: Tensor) -> tuple[Any, Any]:
         groups, current = currents(state.v, groups, arriving, external)
         return groups, network.neuron.step(state, current, dt)
 
     given = [neuron, *around, external]
-    return [part("cells", step, given, [names[0], neuron.names, "GIVEN"], "n")]
+    return [part("cells", step, given, [names[0], neuron.names, "GIVEN"], "n", lanes=lanes)]
 
 
-def _mixed(neuron: Mixed, state: State, like: Tensor, dt: float) -> list[Part]:
+def _mixed(neuron: Mixed, state: State, like: Tensor, dt: float, *, lanes: bool) -> list[Part]:
     """Each part of a mixture gathers the currents of its cells and puts back what they did."""
     made = []
     pieces = zip(neuron._parts(), neuron._cells(), state.tree.parts, state.names.parts, strict=True)
@@ -168,6 +189,7 @@ def _mixed(neuron: Mixed, state: State, like: Tensor, dt: float) -> list[Part]:
             [piece, current],
             results,
             f"n_{number}",
+            lanes=lanes,
         )
         where, v = f"CELLS_{number}", piece.name_of(tree.v)
         call = (

@@ -17,7 +17,7 @@ from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
 from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.plastic import CompiledPlasticity
-from amphid.simulation.compiled.readings import readings
+from amphid.simulation.compiled.readings import Reading, readings
 from amphid.simulation.compiled.share import Lags, Share
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.network import NetworkState
@@ -31,8 +31,11 @@ ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 class Program:
     """The time loop of a task, with an array of each kind for every trial.
 
-    share: the cells that it steps, all of them unless told; wires: the connections onto them.
+    share: the cells that it steps, all of them unless told; wires: the connections onto them. how:
+    the note of the way of stepping.
     """
+
+    lanes = False  # whether trials stand side by side
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Program:
         skip: bool | None,
         share: Share | None = None,
         lags: Mapping[str, Lags] | None = None,
+        how: str = "explicit steps",
     ) -> None:
         self.task, self.wires = task, wires
         self.network, self.size = task.network, len(task.network.connectome)
@@ -54,7 +58,7 @@ class Program:
         self._compile()
         self.sleeping = self._sleeping(skip)
         kind = "double" if self.dtype is torch.float64 else "single"
-        self._note = f"compiled engine, explicit steps, {kind} precision"
+        self._note = f"compiled engine, {how}, {kind} precision"
         self._note += "; plastic" if task.plasticity else ""
 
     @property
@@ -71,19 +75,19 @@ class Program:
         arrays = [self.arrays[name][trial] for name in self.order]
         self._run(self.counters[trial], steps, self.task.every, len(self.share), *arrays)
 
-    def spikes(self, trial: int) -> tuple[Array, Array]:
-        """Steps and cells of the spikes since the last call."""
+    def spikes(self, trial: int) -> tuple[Array, Array, Array]:
+        """Steps, trials and cells of the spikes since the last call."""
         count = int(self.counters[trial][1])
         self.counters[trial][1] = 0
         if not self.events:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+            return (np.zeros(0, np.int64),) * 3
         kept = (self.arrays[name][trial][:count] for name in ("EVENT_STEP", "EVENT_CELL"))
         step, cell = (values.astype(np.int64) for values in kept)
         cell += self.share.low
         if "spike" in self.task.kept:
             cell = self.place[cell]
             step, cell = step[cell >= 0], cell[cell >= 0]
-        return step, cell
+        return step, np.full(len(step), trial), cell
 
     def longest_piece(self, steps: int) -> int:
         """How many steps can be taken at once: to the next sample where the loop cannot sample."""
@@ -125,14 +129,19 @@ class Program:
     def held(self, done: int) -> dict[str, Array]:
         """The arrays of that state [trials, K] by name; what was released, by group and age."""
         names = [*pytree.tree_leaves((self.neuron.names, self._group_names())), "GIVEN"]
-        held = {name: self.arrays[name].rows for name in names}
+        held = {name: self._rows(name) for name in names}
         for group in self.rows:
             longest, queued = self.rows[group].longest, group in self.queued
-            rows = self.arrays[f"{'RING' if queued else 'PAST'}_{group}"].rows
+            rows = self._rows(f"{'RING' if queued else 'PAST'}_{group}")
             for age in range(longest):
                 at = (done + age if queued else done - 1 - age) % longest
                 held[f"PAST_{group}_{age}"] = rows[:, at]
         return held
+
+    def _rows(self, name: str) -> Array:
+        """An array of a state by trial [trials, ..., K]."""
+        rows: Array = self.arrays[name].rows
+        return rows
 
     def state_of(self, held: Mapping[str, Array]) -> NetworkState:
         """The state that such arrays are."""
@@ -202,7 +211,7 @@ class Program:
     def _trace(self) -> None:
         """The loops over cells, and what they are called with."""
         dt = self.task.dt
-        self.parts = cells(self.network, self.neuron, self.groups, self.like, dt)
+        self.parts = self._cell_parts()
         self.releases: dict[str, Part] = {}
         for key, synapse in self.network.groups():
             state, given = self.groups[key], State(self.like.clone(), "GIVEN")
@@ -212,12 +221,22 @@ class Program:
 
             if key != "electrical" and not passes_on(release, state, given.tree):
                 results = [state.names, f"RELEASED_{key}"]
-                self.releases[key] = part(f"release_{key}", release, [state, given], results, "n")
+                self.releases[key] = part(
+                    f"release_{key}", release, [state, given], results, "n", lanes=self.lanes
+                )
         for name in self.task.record:  # one that is not there is an error before anything runs
             read_variable(self.task, self.first, name)
         self.sampled = [name for name in self.task.record if name not in ("spike", "weight")]
         self.events = "spike" in self.task.record
-        self.readings = readings(self) if self.sampled else []
+        self.readings = self._readings() if self.sampled else []
+
+    def _cell_parts(self) -> list[Part]:
+        """The loops that step the cells under what arrives."""
+        return cells(self.network, self.neuron, self.groups, self.like, self.task.dt)
+
+    def _readings(self) -> list[Reading] | None:
+        """The loops that keep variables, or None where one of them takes more than one cell."""
+        return readings(self)
 
     def _settle_batch(self) -> None:
         """The trials there are: those of the stimulus, the weights, the state and the values."""
@@ -233,7 +252,7 @@ class Program:
         leads = [tensor.shape[:-1] for tensor in (*first, *values)]
         leads += [self.task.batch, self.network.batch]
         self.batch = torch.broadcast_shapes(*leads)
-        self.trials = self.batch.numel()
+        self.trials = self.items = self.batch.numel()
         self.counters = np.zeros((self.trials, 5), dtype=np.int64)
 
     def _lay_out(self) -> None:
@@ -334,14 +353,18 @@ class Program:
                 self.samples[name] = self.arrays[f"SAMPLE_{number}"]
         for reading in self.readings or ():
             reading.lay_out(self)
-        if "spike" in self.task.kept:
-            chosen = self.task.kept["spike"].numpy()
-            self.place = np.full(self.size, -1)
-            self.place[chosen] = np.arange(len(chosen))
+        self._find_place()
         if self.events:
             room = max(self._most_at_once(), ROOM // self.trials)
             for name in ("EVENT_STEP", "EVENT_CELL"):
                 self._each(name, np.zeros((self.trials, room), dtype=np.int32))
+
+    def _find_place(self) -> None:
+        """Where each cell stands among those whose spikes are kept, -1 where they are not."""
+        if "spike" in self.task.kept:
+            chosen = self.task.kept["spike"].numpy()
+            self.place = np.full(self.size, -1)
+            self.place[chosen] = np.arange(len(chosen))
 
     def _kept_here(self, name: str) -> int:
         """Of how many of its cells a variable is kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,9 @@ class Reading:
 
 def readings(program: Program) -> list[Reading] | None:
     """The loops that keep what a program samples, or None where one takes more than one cell."""
-    neuron = program.neuron
-    if isinstance(program.network.neuron, Mixed):
-        if not all(name == "v" or "." in name for name in program.sampled):
-            return None
-        alone = (whole._replace(parts=(), output=whole.v) for whole in (neuron.tree, neuron.names))
-        neuron = State(*alone)
+    neuron = _alone(program)
+    if neuron is None:
+        return None
     kept = program.task.kept
     sets = {None if name not in kept else tuple(kept[name].tolist()) for name in program.sampled}
     try:
@@ -68,6 +65,43 @@ def readings(program: Program) -> list[Reading] | None:
         ]
     except UnknownOperation:
         return None
+
+
+def reading_of_all(program: Program) -> list[Reading] | None:
+    """One loop that reads what a program samples of all cells, trials side by side, or None."""
+    neuron = _alone(program)
+    if neuron is None:
+        return None
+    states = [neuron, *program.groups.values()]
+    results = [f"SAMPLE_{place}" for place in range(len(program.sampled))]
+    read = _reader(program, program.sampled)
+    try:
+        loop = part("sample", read, states, results, "n", lanes=True)
+    except UnknownOperation:
+        return None
+    return [Reading(loop, None, 0, {})]
+
+
+def _alone(program: Program) -> State | None:
+    """The state of the cells that variables are read from; None where those of a mixture are."""
+    neuron = program.neuron
+    if not isinstance(program.network.neuron, Mixed):
+        return neuron
+    if not all(name == "v" or "." in name for name in program.sampled):
+        return None
+    alone = (whole._replace(parts=(), output=whole.v) for whole in (neuron.tree, neuron.names))
+    return State(*alone)
+
+
+def _reader(program: Program, names: Iterable[str]) -> Callable[..., list[Tensor]]:
+    """What reads those variables from the states of cells and of groups of synapses."""
+
+    def read(neuron: Any, *groups: Any) -> list[Tensor]:
+        synapses = dict(zip(program.groups, groups, strict=True))
+        state = NetworkState(neuron, program.like, synapses, {})
+        return [read_variable(program.task, state, name) for name in names]
+
+    return read
 
 
 def _sorted(sets: set[tuple[int, ...] | None]) -> Sequence[tuple[int, ...] | None]:
@@ -84,11 +118,7 @@ def _reading(
         if chosen == (tuple(task.kept[name].tolist()) if name in task.kept else None)
     }
 
-    def read(neuron: Any, *groups: Any) -> list[Tensor]:
-        synapses = dict(zip(program.groups, groups, strict=True))
-        state = NetworkState(neuron, program.like, synapses, {})
-        return [read_variable(task, state, name) for name in own.values()]
-
+    read = _reader(program, list(own.values()))
     results = [f"SAMPLE_{place}[row]" for place in own]
     states = [neuron, *program.groups.values()]
     if chosen is None:

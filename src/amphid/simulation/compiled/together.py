@@ -161,7 +161,7 @@ class Together:
         for program in self.programs:
             for trial in range(self.trials):
                 if program.is_full(trial) or not only_full:
-                    step, cell = program.spikes(trial)
+                    step, _, cell = program.spikes(trial)
                     yield step, np.full(len(step), trial), cell
 
 
