@@ -158,13 +158,13 @@ def simulate(
 
 def _run(task: Task, engine: Engine | None) -> Recording:
     """The recording of a task, by an engine or the one that suits it."""
+    if not getattr(engine, "takes_parts", False):
+        by = f" by {type(engine).__name__}()" if engine else ""
+        task.network.connectome.check_whole(f"simulate in one process{by}")
     if engine is None:
         from amphid.simulation.choosing import Chosen
 
         engine = Chosen()
-    if not getattr(engine, "takes_parts", False):
-        connectome = task.network.connectome
-        connectome.check_whole(f"simulate in one process by {type(engine).__name__}()")
     if not task.network.trials:
         return engine.run(task)
     from amphid.simulation.portions import run_trials
