@@ -144,7 +144,7 @@ REFUSALS = {
     "part and whole": "but the kind of connectome differ: whole on rank 0, part on rank 1",
     "another state": "ValueError: every rank must start from the same state",
     "stiff": "ValueError: the voltages of this network must be solved together",
-    "one process": "cannot be used to simulate in one process by Torch(): use the whole one.",
+    "one process": "cannot be used to simulate by one process, without Distributed(): use the",
     "after all": "went well",
 }
 

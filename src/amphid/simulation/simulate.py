@@ -162,8 +162,7 @@ def _run(task: Task, engine: Engine | None) -> Recording:
 
         engine = Chosen()
     if not getattr(engine, "takes_parts", False):
-        connectome = task.network.connectome
-        connectome.check_whole(f"simulate in one process by {type(engine).__name__}()")
+        task.network.connectome.check_whole("simulate by one process, without Distributed()")
     if not task.network.trials:
         return engine.run(task)
     from amphid.simulation.portions import run_trials

@@ -78,7 +78,7 @@ class Rows:
     def of(
         wires: Wires, batch: torch.Size, share: Share, lags: Lags, *, plastic: bool = False
     ) -> Rows:
-        """The connections of a group onto the cells of a share; where plastic, each has a weight."""
+        """The connections onto the cells of a share; plastic ones each have a weight."""
         pre, post, lag = wires.pre.numpy(), share.counted(wires.post.numpy()), wires.lag
         uniform = lags.uniform and not plastic
         weight = PerTrial.of(wires.weight, batch)

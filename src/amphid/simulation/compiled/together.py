@@ -198,10 +198,6 @@ def any_queued(state: NetworkState) -> bool:
 
 
 def trials_of(task: Task) -> int:
-    """How many trials run side by side: of the stimulus, the weights, values and the state."""
-    network = task.network
-    values = [*network.parameters(), *network.buffers()]
-    if task.state is not None:
-        values.append(task.state.v)
-    leads = [value.shape[:-1] for value in values if value.dim() > 1]
-    return torch.broadcast_shapes(task.batch, network.batch, *leads).numel()
+    """How many trials run side by side: of the stimulus, the network and the state."""
+    state = () if task.state is None else task.state.v.shape[:-1]
+    return torch.broadcast_shapes(task.batch, task.network.batch, state).numel()
