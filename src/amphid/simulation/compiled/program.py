@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,19 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Mixed
 from amphid.kernels import compile_source
+from amphid.simulation.compiled import states
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
 from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
 from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.plastic import CompiledPlasticity
-from amphid.simulation.compiled.readings import readings
+from amphid.simulation.compiled.readings import reading_text, readings, sampling
 from amphid.simulation.compiled.share import Lags, Share
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.network import NetworkState
 from amphid.simulation.plasticity import Tagged
 from amphid.simulation.simulate import Task, first_like, first_state, read_variable
-from amphid.simulation.wires import Past, UnderWay, Wires
+from amphid.simulation.wires import UnderWay, Wires
 
 ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 
@@ -119,57 +121,10 @@ class Program:
         """The state of all trials after that many steps."""
         for trial in range(self.trials if self.sleeping else 0):
             self.sleeping.leave(trial)  # type: ignore[union-attr]
-        state = self.state_of(self.held(done))
-        return self.plasticity.after(state, self._filled, done) if self.task.plasticity else state
-
-    def held(self, done: int) -> dict[str, Array]:
-        """The arrays of that state [trials, K] by name; what was released, by group and age."""
-        names = [*pytree.tree_leaves((self.neuron.names, self._group_names())), "GIVEN"]
-        held = {name: self.arrays[name].rows for name in names}
-        for group in self.rows:
-            longest, queued = self.rows[group].longest, group in self.queued
-            rows = self.arrays[f"{'RING' if queued else 'PAST'}_{group}"].rows
-            for age in range(longest):
-                at = (done + age if queued else done - 1 - age) % longest
-                held[f"PAST_{group}_{age}"] = rows[:, at]
-        return held
-
-    def state_of(self, held: Mapping[str, Array]) -> NetworkState:
-        """The state that such arrays are."""
-
-        def shaped(name: str) -> Tensor:
-            values = torch.from_numpy(held[name].copy())
-            return values.reshape(*self.batch, values.shape[-1])
-
-        past: dict[str, Past] = dict(self.first.past)
-        for group, rows in self.rows.items():
-            sent = tuple(shaped(f"PAST_{group}_{age}") for age in range(rows.longest))
-            past[group] = UnderWay(sent) if group in self.queued else sent
-        neuron = pytree.tree_map(shaped, self.neuron.names)
-        groups = pytree.tree_map(shaped, self._group_names())
-        given = shaped("GIVEN")
-        if isinstance(self.network.neuron, Mixed):
-            neuron = neuron._replace(output=given)
-        return NetworkState(neuron, given, groups, past, self.first.weight, self.first.traces)
-
-    def _filled(self, names: Any) -> Any:
-        """The tensors of all trials by the names of their arrays."""
-
-        def shaped(name: str) -> Tensor:
-            values = self.arrays[name].rows
-            return torch.from_numpy(values.copy()).reshape(*self.batch, *values.shape[1:])
-
-        return pytree.tree_map(shaped, names)
-
-    def places(self, name: str, share: Share) -> slice | Array:
-        """Where the entries of a share stand in the array of that name for all cells."""
-        number = self.kind_of.get(name)
-        if number is None:
-            return slice(share.low, share.high)
-        return share.among(self.network.neuron._cells()[number].numpy())  # type: ignore[operator]
-
-    def _group_names(self) -> dict[str, Any]:
-        return {group: state.names for group, state in self.groups.items()}
+        state = states.state_of(self, states.held(self, done))
+        if not self.task.plasticity:
+            return state
+        return self.plasticity.after(state, partial(states.filled, self), done)
 
     def _start(self, state: NetworkState) -> None:
         """The state to start from, and one trial of it as an example."""
@@ -195,9 +150,7 @@ class Program:
         self.plasticity = CompiledPlasticity(self.task, state, example[3], self.like)
         past = state.past.items()
         self.queued = [group for group, sent in past if isinstance(sent, UnderWay)]
-        kinds = self.neuron.names.parts if isinstance(self.network.neuron, Mixed) else ()
-        leaves = [pytree.tree_leaves(names) for names in kinds]
-        self.kind_of = {name: number for number, own in enumerate(leaves) for name in own}
+        self.kind_of = states.kinds_by_name(self)
 
     def _trace(self) -> None:
         """The loops over cells, and what they are called with."""
@@ -365,7 +318,7 @@ class Program:
         self.order = list(self.arrays)
         loop = self._loop(groups)
         loops = [*self.parts, *self.releases.values()]
-        texts = (self.tools, *(made.text for made in loops), self.reading_text)
+        texts = (self.tools, *(made.text for made in loops), reading_text(self.readings))
         source = "\n".join((*texts, self.plasticity.text, loop))
         exact = self.dtype is torch.float64
         self._run = compile_source(source, exact=exact).run
@@ -384,7 +337,7 @@ class Program:
             "sources": self.inflows,
             "events": self.events,
             "learning": self.plasticity.calls,
-            "samples": [*self.sampling, *self.plasticity.keeping],
+            "samples": [*sampling(self.readings), *self.plasticity.keeping],
         }
 
     def _sleeping(self, skip: bool | None) -> Sleeping | None:  # noqa: FBT001
@@ -404,16 +357,6 @@ class Program:
             return None
 
     @property
-    def sampling(self) -> list[str]:
-        """Lines that keep a sample of all variables in the row `row`."""
-        return [line for reading in self.readings or () for line in reading.call()]
-
-    @property
-    def reading_text(self) -> str:
-        """The source of what these lines call."""
-        return "\n".join(reading.loop.text for reading in self.readings or ())
-
-    @property
     def tools(self) -> str:
         """The functions that time loops call, for numbers of this type."""
         bits = 64 if self.dtype is torch.float64 else 32
@@ -428,7 +371,7 @@ class Program:
         """An array of a state, which the loop changes: one for each trial."""
         wide = tensor.detach()
         if len(self.share) < self.size:
-            wide = wide[..., self.places(name, self.share)]
+            wide = wide[..., states.places_of(self, name, self.share)]
         wide = wide.expand(*self.batch, wide.shape[-1])
         self._each(name, wide.reshape(self.trials, -1).clone().numpy())
 
@@ -436,12 +379,11 @@ class Program:
         if tensor.numel() == 1:
             self._shared(name, tensor.reshape(1).numpy())
             return
-        number = self.kind_of.get(name)
-        cells = self.size if number is None else len(self.network.neuron._cells()[number])  # type: ignore[operator]
+        cells = states.cells_of(self, name)
         wide = tensor.expand(*tensor.shape[:-1], cells)
         places: slice | Array = slice(None)
         if len(self.share) < self.size:
-            places = self.places(name, self.share)
+            places = states.places_of(self, name, self.share)
         for reading in self.readings or ():
             if reading.cells is not None and name in reading.loop.constants:
                 places = reading.cells.numpy()[self.share.among(reading.cells.numpy())]

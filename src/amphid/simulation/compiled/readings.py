@@ -52,6 +52,16 @@ class Reading:
             program._each(name, np.zeros((program.trials, len(own)), dtype=kind))
 
 
+def sampling(readings: Sequence[Reading] | None) -> list[str]:
+    """Lines that keep a sample of all variables in the row `row`."""
+    return [line for reading in readings or () for line in reading.call()]
+
+
+def reading_text(readings: Sequence[Reading] | None) -> str:
+    """The source of what these lines call."""
+    return "\n".join(reading.loop.text for reading in readings or ())
+
+
 def readings(program: Program) -> list[Reading] | None:
     """The loops that keep what a program samples, or None where one takes more than one cell."""
     neuron = program.neuron

@@ -13,6 +13,7 @@ from amphid.dynamics import Mixed
 from amphid.kernels import NotAffine, compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial
 from amphid.simulation.compiled.quiet import Quiet, quiet_near
+from amphid.simulation.compiled.readings import reading_text, sampling
 from amphid.simulation.compiled.sleeping_loop import (
     SORT,
     Arrivals,
@@ -208,12 +209,19 @@ class Sleeping:
             self.quiet,
             program.inflows,
             events=program.events,
-            samples=program.sampling,
+            samples=sampling(program.readings),
             sampled=_sampled(program),
             arguments=self.order,
         )
         source = "\n".join(
-            (program.tools, SORT, write_quiet(self.quiet), step.text, program.reading_text, loop)
+            (
+                program.tools,
+                SORT,
+                write_quiet(self.quiet),
+                step.text,
+                reading_text(program.readings),
+                loop,
+            )
         )
         return compile_source(source, exact=program.dtype is torch.float64).run
 

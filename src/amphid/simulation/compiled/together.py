@@ -15,6 +15,7 @@ from torch import Tensor
 from amphid.simulation.compiled.packets import Packet
 from amphid.simulation.compiled.part_program import PartProgram
 from amphid.simulation.compiled.share import Array, Lags, Share, packet_steps
+from amphid.simulation.compiled.states import held, places_of, state_of
 from amphid.simulation.network import NetworkState
 from amphid.simulation.simulate import Task, first_like, first_state
 from amphid.simulation.wires import UnderWay, Wires
@@ -108,7 +109,7 @@ class Together:
 
     def state(self, done: int) -> NetworkState:
         """The state of the whole network after that many steps."""
-        return self.programs[0].state_of(self._joined(self._held(done)))
+        return state_of(self.programs[0], self._joined(self._held(done)))
 
     def close(self) -> None:
         """Let the threads go."""
@@ -122,7 +123,7 @@ class Together:
 
     def _held(self, done: int) -> list[dict[str, Array]]:
         """The arrays of the state of every part of the network."""
-        return [program.held(done) for program in self.programs]
+        return [held(program, done) for program in self.programs]
 
     def _joined(self, pieces: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """Those arrays for all cells."""
@@ -131,7 +132,7 @@ class Together:
             size = sum(piece[name].shape[-1] for piece in pieces)
             whole[name] = np.empty((self.trials, size), pieces[0][name].dtype)
             for piece, share in zip(pieces, self.shares, strict=True):
-                whole[name][:, self.programs[0].places(name, share)] = piece[name]
+                whole[name][:, places_of(self.programs[0], name, share)] = piece[name]
         return whole
 
     def _advance(self, steps: int, came: Packet, end: int) -> None:

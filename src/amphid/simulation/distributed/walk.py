@@ -15,6 +15,7 @@ from torch import Tensor
 from amphid.simulation.compiled.packets import Packet
 from amphid.simulation.compiled.part_program import PartProgram
 from amphid.simulation.compiled.share import Array, Share
+from amphid.simulation.compiled.states import held, places_of, state_of
 from amphid.simulation.compiled.together import Events, Together
 from amphid.simulation.distributed.exchange import FAILED, GOING, STOPPING, Exchange
 from amphid.simulation.distributed.ranks import LostRank, Ranks
@@ -57,7 +58,7 @@ class RankWalk(Together):
 
     def own_state(self, done: int) -> object:
         """The state of the cells of this rank after that many steps."""
-        return self.program.state_of(self.program.held(done))
+        return state_of(self.program, held(self.program, done))
 
     def _handed_around(self, packet: Packet) -> Packet:
         self._report()
@@ -81,19 +82,19 @@ class RankWalk(Together):
 
     def _held(self, done: int) -> list[dict[str, Array]]:
         """The arrays of all ranks, each as one row of bytes."""
-        own = self.program.held(done)
+        own = held(self.program, done)
         sizes = [np.ascontiguousarray(values).view(np.uint8).reshape(-1) for values in own.values()]
         rows = self.ranks.each(torch.from_numpy(np.concatenate(sizes)))
         found = []
         for row, share in zip(rows, self.shares, strict=True):
-            bytes_, at, held = row.numpy(), 0, {}
+            bytes_, at, part = row.numpy(), 0, {}
             for name, values in own.items():
-                places = self.program.places(name, share)
+                places = places_of(self.program, name, share)
                 entries = len(share) if isinstance(places, slice) else len(places)
                 size = entries * self.trials * values.itemsize
                 piece = bytes_[at : at + size].copy().view(values.dtype)
-                held[name], at = piece.reshape(self.trials, entries), at + size
-            found.append(held)
+                part[name], at = piece.reshape(self.trials, entries), at + size
+            found.append(part)
         return found
 
     @contextmanager
