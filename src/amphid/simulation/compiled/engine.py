@@ -72,16 +72,21 @@ class Compiled:
                 f"the compiled engine runs on the processor, but the network is on "
                 f"{network.weight.device}: use network.cpu(), or engine=Torch()."
             )
-        edges = {group: network.weights_of(group) for group in network.edges}
+        flat = flat_task(task)
+        walk = self._prepared(flat)
+        return as_asked(task, Run(flat, walk).all_steps()) if walk else _handed_over(task)
+
+    def _prepared(self, task: Task) -> Walk | None:
+        """The network ready to be walked through time; None where only torch can."""
+        network = task.network
         wires = {
-            group: Wires.of(network.connectome, network.edges[group], weight, task.dt)
-            for group, weight in edges.items()
+            group: Wires.of(network.connectome, own, network.weights_of(group), task.dt)
+            for group, own in network.edges.items()
         }
         stepper = choose(network, wires, task.dt, implicit=self.implicit)
         if isinstance(stepper, Joint) and _moved(task):
-            return _handed_over(task)
-        flat, threads = flat_task(task), self.threads or torch.get_num_threads()
-        return as_asked(task, Run(flat, self._walk(flat, wires, stepper, threads)).all_steps())
+            return None
+        return self._walk(task, wires, stepper, self.threads or torch.get_num_threads())
 
     def _walk(self, task: Task, wires: dict[str, Wires], stepper: Stepper, threads: int) -> Walk:
         """Tiles of trials, trials one by one, or the parts of a single one where that pays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ class Program(TracedTask):
         self.lags = lags or {group: Lags.of(own) for group, own in wires.items()}
         super().__init__(task, wires)
         self._lay_out()
-        self._compile()
+        self._write()
+        self.wires = {}  # laid out by now, and large
         self.sleeping = self._sleeping(skip)
         kind = "double" if self.dtype is torch.float64 else "single"
         self._note = f"compiled engine, explicit steps, {kind} precision"
@@ -219,7 +221,8 @@ class Program(TracedTask):
         """How many spikes there must be room for."""
         return 2 * len(self.share)
 
-    def _compile(self) -> None:
+    def _write(self) -> None:
+        """The source of the loop."""
         groups = [
             Group(
                 key,
@@ -233,9 +236,12 @@ class Program(TracedTask):
         loop = self._loop(groups)
         loops = [*self.parts, *self.releases.values()]
         texts = (self.tools, *(made.text for made in loops), self.reading_text)
-        source = "\n".join((*texts, self.plasticity.text, loop))
-        exact = self.dtype is torch.float64
-        self._run = compile_source(source, exact=exact).run
+        self._source = "\n".join((*texts, self.plasticity.text, loop))
+
+    @cached_property
+    def _run(self) -> Any:
+        """The loop over all cells, compiled when first needed: cells may all sleep."""
+        return compile_source(self._source, exact=self.dtype is torch.float64).run
 
     def _loop(self, groups: list[Group]) -> str:
         """The source of the loop over steps."""
