@@ -28,7 +28,7 @@ def effect_matrix(
     rows, columns: their names, shown where they can be read. label: what it is, with its unit.
     Raises ValueError when names and changes do not fit.
     """
-    values = np.ma.masked_invalid(np.asarray(change, dtype=np.float64))
+    values = np.ma.masked_invalid(np.asarray(change, dtype=np.float64))  # type: ignore[no-untyped-call,unused-ignore]
     if values.shape != (len(rows), len(columns)):
         raise ValueError(
             f"change must be [{len(rows)}, {len(columns)}], one for each row and column; got shape "

@@ -86,14 +86,14 @@ class Rows:
         if np.any(pre[1:] < pre[:-1]):
             order = order_of(pre)
             post, lag, rows = post[order], lag[order], rows[:, order]
-        start = np.zeros(wires.size + 1, dtype=np.int64)
-        np.cumsum(np.bincount(pre, minlength=wires.size), out=start[1:])
+        start = np.searchsorted(pre if order is None else pre[order], np.arange(wires.size + 1))
         place = post if lags.only else (lag - 1) * len(share) + post
         small = len(share) * lags.longest < 2**32
         if uniform:
             rows = rows[:, :1] if len(place) else np.zeros((len(rows), 1), rows.dtype)
         kept = PerTrial(np.ascontiguousarray(rows), weight.which)
-        place = place.astype(np.uint32 if small else np.uint64, copy=False)
+        same = small and place.dtype == np.int32  # then its bytes are what is asked for
+        place = place.view(np.uint32) if same else place.astype(np.uint32 if small else np.uint64)
         return Rows(start, place, kept, lags.only, lags.longest, uniform, order)
 
 
