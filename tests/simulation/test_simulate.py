@@ -190,3 +190,9 @@ def test_delays_that_are_rounded_are_told(delay, told):
     net = am.Network(wired, neuron=dynamics.LIF(), synapse=synapse)
     notes = am.simulate(net, current().float(), dt=0.5).notes
     assert [note for note in notes if "delay" in note] == ([told] if told else [])
+
+
+def test_trials_of_weights_and_stimulus_that_do_not_fit_are_refused():
+    edges = len(network().connectome.connections)
+    with pytest.raises(ValueError, match=r"stimulus, \[3\], and .*weights and values, \[2\], must"):
+        am.simulate(network(weight=torch.ones(2, edges)), current(3), dt=0.5)

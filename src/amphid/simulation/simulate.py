@@ -149,6 +149,7 @@ def simulate(
 
     with heard(progress) as told:
         task = Task(network, current, cells, dt, names, every, state, told, sources, rules, kept)
+        _check_trials(task)
         check_memory(task)
         run = _run(task, engine)
     rounded = rounded_delays(network.connectome, dt)
@@ -167,7 +168,6 @@ def _run(task: Task, engine: Engine | None) -> Recording:
         return engine.run(task)
     from amphid.simulation.portions import run_trials
 
-    _check_trials(task)
     return run_trials(task, engine)
 
 
@@ -339,11 +339,16 @@ def _current(
 
 def _check_trials(task: Task) -> None:
     """The trials of a stimulus are those of the network, or stand before an axis of their own."""
-    own, trials = task.batch, len(task.network.trials)
-    if own and own[-1] not in (1, trials):
+    own, theirs, named = task.batch, task.network.batch, len(task.network.trials)
+    if named and own and own[-1] not in (1, named):
         raise ValueError(
-            f"the network has {trials} trials, the stimulus {own[-1]} of its own: give it the "
+            f"the network has {named} trials, the stimulus {own[-1]} of its own: give it the "
             f"shape [T, {own[-1]}, 1, {task.stimulus.shape[-1]}] to run every one with every other."
+        )
+    if any(1 != a != b != 1 for a, b in zip(own[::-1], theirs[::-1], strict=False)):
+        raise ValueError(
+            f"the trials of the stimulus, {list(own)}, and those of the network's weights and "
+            f"values, {list(theirs)}, must fit: alike, or 1 where one stands for all."
         )
 
 
