@@ -47,7 +47,23 @@ def highest(words):
 
 
 @inner
-def count_eight(words, edge, number):
+def count_eight(words, edge, least, number):
+    e0, e1, e2, e3 = edge[0], edge[1], edge[2], edge[3]
+    e4, e5, e6, e7 = edge[4], edge[5], edge[6], edge[7]
+    for k in range(len(words)):
+        x, n = words[k], least
+        n = np.int32(n + np.int32(x > e0))
+        n = np.int32(n + np.int32(x > e1))
+        n = np.int32(n + np.int32(x > e2))
+        n = np.int32(n + np.int32(x > e3))
+        n = np.int32(n + np.int32(x > e4))
+        n = np.int32(n + np.int32(x > e5))
+        n = np.int32(n + np.int32(x > e6))
+        number[k] = np.int32(n + np.int32(x > e7))
+
+
+@inner
+def count_eight_more(words, edge, number):
     e0, e1, e2, e3 = edge[0], edge[1], edge[2], edge[3]
     e4, e5, e6, e7 = edge[4], edge[5], edge[6], edge[7]
     for k in range(len(words)):
@@ -65,15 +81,13 @@ def count_eight(words, edge, number):
 @inner
 def count_shared(words, edge, least, number):
     """Spikes of trains of one rate; in most blocks no word lies beyond the first eight edges."""
-    for first in range(0, len(number), 1024):
-        word, count = words[first : first + 1024], number[first : first + 1024]
-        for k in range(len(count)):
-            count[k] = least
-        top = highest(word)
-        for e in range(0, len(edge), 8):
-            count_eight(word, edge[e : e + 8], count)
-            if top <= edge[e + 7]:
-                break
+    for first in range(0, len(number), 256):
+        word, count = words[first : first + 256], number[first : first + 256]
+        top, e = highest(word), 8
+        count_eight(word, edge, least, count)
+        while e < len(edge) and top > edge[e - 1]:
+            count_eight_more(word, edge[e : e + 8], count)
+            e += 8
 
 
 @inner
