@@ -172,8 +172,10 @@ def lags(delay: NDArray[np.float32], edges: NDArray[Any], dt: float) -> NDArray[
 
 def rounded_delays(connectome: Connectome, dt: float) -> str:
     """A sentence on the delays that are no multiple of dt, or "" where all are."""
-    steps = np.nan_to_num(connectome.connections.delay.astype(np.float64)) / dt
-    most = float(np.abs(steps - np.rint(steps)).max(initial=0.0))
+    delay, most = connectome.connections.delay, 0.0
+    for start in range(0, len(delay), 1 << 20):  # a copy of them all would be large
+        steps = np.nan_to_num(delay[start : start + (1 << 20)].astype(np.float64)) / dt
+        most = max(most, float(np.abs(steps - np.rint(steps)).max()))
     if most <= 1e-4:  # what single precision leaves of a multiple
         return ""
     return f"delays rounded to steps of {dt:g} ms, by at most {most * dt:.3g} ms"
