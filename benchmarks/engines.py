@@ -13,8 +13,8 @@ Brian 2 in double, each as it does unless told otherwise.
 Figures are CPU seconds of the simulation loop per second of biology, on one thread; our loop is
 timed between the first and the last report of progress, Brian 2 reports its own. A ratio is taken
 within a pair of runs, in the order A B B A, and given with quartiles. `first` is what a fresh
-process needs from the connections to the spikes of the first 16 steps, without and with machine code
-kept from an earlier one; its imports are given beside. `peak_mb` is the most memory of a process
+process needs from the connections to the spikes of the first 16 steps, without machine code from an
+earlier one and with it; its imports are given beside. `peak_mb` is the most memory of a process
 that draws the network and runs it.
 """
 

@@ -108,7 +108,13 @@ def quiet_near(steps: Steps, point: dict[str, Tensor]) -> Quiet:
     rows = [step.outputs[steps.write.index(name)] for name in state]
     matrix = np.array([row.slope[own] for row in rows])
     rest = _fixed_point(matrix, _side_by_side([row.offset for row in rows]))
-    binding = list(_binding(step.conditions, own, rest))
+    settled = tuple(int(s) for s in np.flatnonzero(~matrix.any(1)))
+    binding = [
+        one
+        for one in _binding(step.conditions, own, rest)
+        # what hangs on settled states alone holds as long as they are at rest
+        if np.delete(one[0], [own[s] for s in settled]).any() or (one[1] < one[2]).any()
+    ]
     slopes = np.array([slope for slope, _, _ in binding]).reshape(-1, len(steps.read))
     powers = _powers(matrix)
     fall, rise = _worst(slopes[:, own], matrix, powers)
@@ -120,7 +126,7 @@ def quiet_near(steps: Steps, point: dict[str, Tensor]) -> Quiet:
         moving=moving,
         short=powers[:SHORT, pairs[0], pairs[1]],
         long=_far_powers(matrix, powers)[:, pairs[0], pairs[1]],
-        settled=tuple(int(s) for s in np.flatnonzero(~matrix.any(1))),
+        settled=settled,
         inputs=tuple(inputs),
         matrix=matrix,
         push=np.array([row.slope[others] for row in rows]),
@@ -129,7 +135,7 @@ def quiet_near(steps: Steps, point: dict[str, Tensor]) -> Quiet:
         once=slopes[:, others],
         fall=fall,
         rise=rise,
-        least=np.array([[lost] for _, _, lost in binding]),
+        least=np.array([lost for _, _, lost in binding]).reshape(-1, 1),
     )
 
 
