@@ -13,6 +13,7 @@ from amphid.simulation.simulate import Task, Torch, asks_for_gradient
 
 COMPILING = 2.5  # seconds it takes to compile a network for the first time
 STEP, CELL, EDGE = 4e-4, 5e-8, 1e-8  # seconds of the torch engine for each in a step, roughly
+JOINT = 1e-3  # and for a step where gap junctions tie the voltages together
 
 
 @dataclass(frozen=True)
@@ -60,4 +61,5 @@ def torch_seconds(task: Task) -> float:
     network = task.network
     trials = torch.broadcast_shapes(task.batch, network.batch).numel()
     edges = len(network.connectome.connections)
-    return task.steps * (STEP + trials * (len(network.connectome) * CELL + edges * EDGE))
+    step = JOINT if "electrical" in network.synapses else STEP
+    return task.steps * (step + trials * (len(network.connectome) * CELL + edges * EDGE))
