@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/amphid simulate celegans --stimulate PLML,PLMR
 
 test: $(VENV)/.developed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.developed
 	$(BIN)/python scripts/check_environment.py
