@@ -17,6 +17,7 @@ from amphid.dynamics import (
     ALIF,
     LIF,
     NMDA,
+    Ablated,
     AdEx,
     Alpha,
     AlphaConductance,
@@ -84,6 +85,7 @@ NEURONS: dict[str, tuple[Neuron[Any], float]] = {
     "BinaryThreshold": (BinaryThreshold(), 1.0),
     "EscapeRate": (EscapeRate(generator=torch.Generator().manual_seed(7)), 400.0),
     "Refractory": (Refractory(AdEx(), period=2.0), 3000.0),
+    "Ablated": (Ablated(LIF(), alive=(each(1.0) > 0.95).double()), 900.0),
     "Refractory per cell": (Refractory(Izhikevich(), period=each(2.0)), 900.0),
 }
 
