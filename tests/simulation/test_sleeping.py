@@ -159,6 +159,16 @@ def test_two_groups_of_different_delay_are_skipped_alike() -> None:
     assert_same(*both(net, kicks()))
 
 
+def test_a_group_without_connections_is_skipped_with_the_others() -> None:
+    groups = {
+        "excitatory": Exponential(tau=5.0, amplitude=9.0),
+        "inhibitory": Exponential(tau=9.0, amplitude=-9.0),
+    }
+    every, skipped = both(network(wired(5, inhibitory=0.0), groups), kicks())
+    assert len(every.spikes) > CELLS
+    assert_same(every, skipped)
+
+
 @pytest.mark.parametrize("first", [1, 2, 3, 131])
 def test_a_run_cut_in_two_is_the_whole_run(first: int) -> None:
     net, stimulus = network(wired(0, inhibitory=0.3), Exponential(tau=5.0, amplitude=6.0)), kicks()

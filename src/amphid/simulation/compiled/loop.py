@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amphid.simulation.compiled.edges import Rows
@@ -127,79 +127,72 @@ class Group:
     queued: bool = False
 
 
-def write_time_loop(
-    groups: Sequence[Group],
-    cells: Iterable[str],
-    *,
-    v: str,
-    driven: bool,
-    sources: Sequence[Poisson | Given],
-    events: bool,
-    learning: Sequence[str],
-    samples: Sequence[str],
-    arguments: Sequence[str],
-) -> str:
-    """Source of `run(counters, steps, every, n, *arguments)`, which takes `steps` steps at most.
-
-    counters: of steps done, spikes kept and cells that gave out something in the last step.
+@dataclass(frozen=True)
+class Stepping:
+    """What every loop over steps is written from, whatever its connections do.
 
     cells: the calls that step the cells. v: the name of the voltages. driven: whether currents go
     to some cells only. sources: what is added to them. events: whether to keep spikes. learning,
-    samples: the lines that move weights, and that keep variables.
+    samples: the lines that move weights, and that keep variables. arguments: names of the arrays.
     """
-    body = []
-    if events:
-        body += ["if counters[1] + n > len(EVENT_STEP):", "    return"]
+
+    cells: Sequence[str]
+    v: str
+    driven: bool
+    sources: Sequence[Poisson | Given]
+    events: bool
+    learning: Sequence[str]
+    samples: Sequence[str]
+    arguments: Sequence[str]
+
+
+def write_time_loop(groups: Sequence[Group], step: Stepping) -> str:
+    """Source of `run(counters, steps, every, n, *arguments)`, which takes `steps` steps at most.
+
+    counters: of steps done, spikes kept and cells that gave out something in the last step.
+    """
+    body = ["if counters[1] + n > len(EVENT_STEP):", "    return"] if step.events else []
     body.append("t = counters[0]")
     for group in groups:
-        body += _arrivals(group, v)
-    body += stepping(
-        groups,
-        cells,
-        driven=driven,
-        sources=sources,
-        events=events,
-        learning=learning,
-        samples=samples,
-    )
-    head = f"def run({', '.join(('counters', 'steps', 'every', 'n', *arguments))}):"
-    lines = [head, "    for k in range(steps):", *(f"        {line}" for line in body)]
-    return "\n".join(["", "", "@outer", *lines, ""])
+        body += _arrivals(group, step.v)
+    body += stepping(groups, step)
+    return outer_loop(["counters", "steps", "every", "n", *step.arguments], body)
 
 
-def _external(sources: Sequence[Poisson | Given], *, driven: bool) -> list[str]:
-    """What comes from outside in this step."""
-    if not sources:
-        return ["drive(DRIVEN, STIMULUS[t], EXTERNAL)" if driven else "EXTERNAL = STIMULUS[t]"]
-    lines = ["copy(STIMULUS[t], EXTERNAL)"]
-    if driven:
-        lines = ["clear(EXTERNAL)", "drive(DRIVEN, STIMULUS[t], EXTERNAL)"]
-    return [*lines, *(line for source in sources for line in source.added())]
+def outer_loop(arguments: Sequence[str], body: Sequence[str]) -> str:
+    """Source of `run`, which does the same in every step."""
+    lines = [f"def run({', '.join(arguments)}):", "    for k in range(steps):"]
+    return "\n".join(["", "", "@outer", *lines, *(f"        {line}" for line in body), ""])
 
 
-def stepping(
-    groups: Sequence[Group],
-    cells: Iterable[str],
-    *,
-    driven: bool,
-    sources: Sequence[Poisson | Given],
-    events: bool,
-    learning: Sequence[str],
-    samples: Sequence[str],
-) -> list[str]:
+def stepping(groups: Sequence[Group], step: Stepping) -> list[str]:
     """One step of all cells under what has arrived, and what is kept of it."""
-    lines = _external(sources, driven=driven)
-    for call in cells:
+    lines = _external(step)
+    for call in step.cells:
         lines += call.splitlines()
     lines += [f"clear(ARRIVING_{group.name})" for group in groups]
-    lines.append("counters[2] = given_out(GIVEN, FIRED)")
-    lines += learning
-    if events:
+    lines += ["counters[2] = given_out(GIVEN, FIRED)", *step.learning]
+    if step.events:
         lines += _events()
-    if samples:
-        lines += ["if (t + 1) % every == 0:", "    row = (t + 1) // every - 1"]
-        lines += [f"    {line}" for line in samples]
-    return [*lines, "counters[0] = t + 1"]
+    return [*lines, *sampled(step.samples), "counters[0] = t + 1"]
+
+
+def sampled(lines: Sequence[str], before: Sequence[str] = ()) -> list[str]:
+    """Lines that keep variables in every so many steps, after some that make them ready."""
+    if not lines:
+        return []
+    kept = [*before, "row = (t + 1) // every - 1", *lines]
+    return ["if (t + 1) % every == 0:", *(f"    {line}" for line in kept)]
+
+
+def _external(step: Stepping) -> list[str]:
+    """What comes from outside in this step."""
+    if not step.sources:
+        return ["drive(DRIVEN, STIMULUS[t], EXTERNAL)" if step.driven else "EXTERNAL = STIMULUS[t]"]
+    lines = ["copy(STIMULUS[t], EXTERNAL)"]
+    if step.driven:
+        lines = ["clear(EXTERNAL)", "drive(DRIVEN, STIMULUS[t], EXTERNAL)"]
+    return [*lines, *(line for source in step.sources for line in source.added())]
 
 
 def _arrivals(group: Group, v: str) -> list[str]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from amphid.simulation.compiled.inflow import Given, Poisson
-from amphid.simulation.compiled.loop import Group, delivery, stepping
+from amphid.simulation.compiled.loop import Group, Stepping, delivery, stepping
 
 GIVEN = "GIVEN"
 """The signal of groups that let go what the cells give out, as it is."""
@@ -49,18 +48,7 @@ def signals_of(groups: Sequence[Group]) -> list[str]:
     return list(dict.fromkeys(signal_of(group) for group in groups if group.rows))
 
 
-def write_packet_loop(
-    groups: Sequence[Group],
-    cells: Iterable[str],
-    *,
-    v: str,
-    driven: bool,
-    sources: Sequence[Poisson | Given],
-    events: bool,
-    learning: Sequence[str],
-    samples: Sequence[str],
-    arguments: Sequence[str],
-) -> str:
+def write_packet_loop(groups: Sequence[Group], step: Stepping) -> str:
     """Source of `run(counters, first, steps, end, leave, slots, low, every, n, *arguments)`.
 
     It delivers the packet that came, takes `steps` steps, and packs what leaves after each of them;
@@ -69,34 +57,24 @@ def write_packet_loop(
 
     counters: of steps done, spikes kept, cells that gave out something in the last step, and slots
     packed. end: the step at which the state will be read. slots: of the packet that came, the last
-    of which left now. low: the first cell. The rest is as in `write_time_loop`.
+    of which left now. low: the first cell.
     """
     junctions = any(group.rows is None for group in groups)
-    step = ["t = counters[0]"]
-    for group in groups:
-        step += _arrivals(group)
-    step += stepping(
-        groups,
-        cells,
-        driven=driven,
-        sources=sources,
-        events=events,
-        learning=learning,
-        samples=samples,
-    )
+    body = ["t = counters[0]", *(line for group in groups for line in _arrivals(group))]
+    body += stepping(groups, step)
     known = ("counters", "first", "steps", "end", "leave", "slots", "low", "every", "n")
     lines = [
-        f"def run({', '.join((*known, *arguments))}):",
+        f"def run({', '.join((*known, *step.arguments))}):",
         *_indented(_deliveries(groups), 1),
         "    if first == 0:",
         "        counters[3] = 0",
         "    for k in range(first, steps):",
         "        if k >= 0:",
-        *_indented(step, 3),
+        *_indented(body, 3),
         "        if leave or k + 1 < steps:",
         "            t = counters[0]",
         *_indented(_departures(groups), 3),
-        *(_indented([f"lay_down({v}, low, OUT_V)"], 3) if junctions else []),
+        *(_indented([f"lay_down({step.v}, low, OUT_V)"], 3) if junctions else []),
         "            counters[3] += 1",
     ]
     return "\n".join(["", "", "@outer", *lines, ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class PartProgram(Program):
     def _loop(self, groups: list[Group]) -> str:
         self.signals = signals_of(groups)
         arguments = [*self.order, *argument_names(self.signals)]
-        written = write_packet_loop(groups, arguments=arguments, **self._written())
+        written = write_packet_loop(groups, replace(self.stepping, arguments=arguments))
         return f"{PACKET_TOOLS}\n{written}"
 
     def _lay_out_group(self, key: str) -> None:

@@ -15,7 +15,7 @@ from amphid.dynamics import Mixed
 from amphid.kernels import compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
 from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
-from amphid.simulation.compiled.loop import TOOLS, Group, write_time_loop
+from amphid.simulation.compiled.loop import TOOLS, Group, Stepping, write_time_loop
 from amphid.simulation.compiled.share import Lags, Share
 from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.compiled.traced import TracedTask
@@ -245,20 +245,22 @@ class Program(TracedTask):
 
     def _loop(self, groups: list[Group]) -> str:
         """The source of the loop over steps."""
-        return write_time_loop(groups, arguments=self.order, **self._written())
+        return write_time_loop(groups, self.stepping)
 
-    def _written(self) -> dict[str, Any]:
+    @property
+    def stepping(self) -> Stepping:
         """What a loop over steps is written from."""
         mixed, neuron = isinstance(self.network.neuron, Mixed), self.neuron
-        return {
-            "cells": [loop.call for loop in self.parts],
-            "v": neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
-            "driven": self.task.cells is not None,
-            "sources": self.inflows,
-            "events": self.events,
-            "learning": self.plasticity.calls,
-            "samples": [*self.sampling, *self.plasticity.keeping],
-        }
+        return Stepping(
+            cells=[loop.call for loop in self.parts],
+            v=neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
+            driven=self.task.cells is not None,
+            sources=self.inflows,
+            events=self.events,
+            learning=self.plasticity.calls,
+            samples=[*self.sampling, *self.plasticity.keeping],
+            arguments=self.order,
+        )
 
     def _sleeping(self, skip: bool | None) -> Sleeping | None:  # noqa: FBT001
         """The loop that skips cells at rest, where it may, and where it pays or is insisted on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FEW = 2048  # cells; below, stepping all of them costs less than another loop to compile
 DRIVEN = 16  # cells to each that is driven from outside, at least
 OFTEN = 16  # steps between two samples, at least: each brings all cells to the present
+MOST = 0.9  # of the cells must be able to stay at rest
 PATIENCE = 512  # steps in which all cells are stepped before the next try, doubled every time
 
 
@@ -47,9 +49,11 @@ class Sleeping:
         self.program: Program = weakref.proxy(program)
         self.size = program.size
         self.groups = list(_arrivals(program))
-        self.quiet, self.at_rest = _quiet(program)
         if not insist:
-            _check_worth(program, self.at_rest)
+            _check_worth(program)
+        self.quiet, at_rest = _quiet(program)
+        if not insist and at_rest < MOST:
+            raise CannotSleep("cells fire or move without input")
         self.depth = max(group.lag for group in self.groups) + 2 if self.groups else 2
         self._pack()
         self.arrays = self._lay_out()
@@ -202,16 +206,8 @@ class Sleeping:
         left_out |= {f"PAST_{group.name}" for group in self.groups}
         own = [*sorted(self.packed), *self.arrays]
         self.order = [*(name for name in program.arrays if name not in {*left_out, *own}), *own]
-        loop = write_sleeping_loop(
-            self.groups,
-            step.call,
-            self.quiet,
-            program.inflows,
-            events=program.events,
-            samples=program.sampling,
-            sampled=_sampled(program),
-            arguments=self.order,
-        )
+        stepping = replace(program.stepping, cells=[step.call], arguments=self.order)
+        loop = write_sleeping_loop(self.groups, stepping, self.quiet, _sampled(program))
         source = "\n".join(
             (program.tools, SORT, write_quiet(self.quiet), step.text, program.reading_text, loop)
         )
@@ -240,11 +236,9 @@ def _arrivals(program: Program) -> Any:
         if key == "electrical":
             raise CannotSleep("gap junctions carry current at all times")
         rows = program.rows[key]
-        if rows.lag is None:
-            if len(rows.place):
-                raise CannotSleep(f"delays of {key} connections differ")
-            continue
-        yield Arrivals(key, rows.lag, rows.uniform)
+        if rows.lag is None and len(rows.place):
+            raise CannotSleep(f"delays of {key} connections differ")
+        yield Arrivals(key, rows.lag or 1, rows.uniform)
 
 
 def _quiet(program: Program) -> tuple[Quiet | None, float]:
@@ -252,7 +246,9 @@ def _quiet(program: Program) -> tuple[Quiet | None, float]:
     (cells,) = program.parts
     assert cells.steps is not None
     network, like = program.network, program.like
-    rest = (network.neuron.init(like), {key: s.init(like) for key, s in network.groups()})
+    rest = (program.neuron.tree, {key: state.tree for key, state in program.groups.items()})
+    if program.task.state is not None:
+        rest = (network.neuron.init(like), {key: s.init(like) for key, s in network.groups()})
     names = [program.neuron.names, {key: state.names for key, state in program.groups.items()}]
     point = dict(zip(pytree.tree_leaves(names), pytree.tree_leaves(rest), strict=True))
     try:
@@ -290,24 +286,14 @@ def may_sleep(task: Task) -> bool:
     size = len(task.network.connectome)
     if size < FEW or task.cells is None:
         return False
-    return len(_driven(task)) * DRIVEN <= size
+    driven = torch.cat((task.cells, *(source.cells for source in task.sources)))
+    return len(torch.unique(driven)) * DRIVEN <= size
 
 
-def _driven(task: Task) -> torch.Tensor:
-    """The cells that are driven from outside."""
-    assert task.cells is not None
-    return torch.unique(torch.cat((task.cells, *(source.cells for source in task.sources))))
-
-
-def _check_worth(program: Program, at_rest: float) -> None:
+def _check_worth(program: Program) -> None:
     task, size = program.task, program.size
-    assert task.cells is not None
-    if size < FEW:
-        raise CannotSleep("the network is small")
-    if at_rest < 0.9:
-        raise CannotSleep("cells fire or move without input")
-    if len(_driven(task)) * DRIVEN > size:
-        raise CannotSleep("many cells are driven")
+    if not may_sleep(task):
+        raise CannotSleep("the network is small, or many of its cells are driven")
     few = _sampled(program) and DRIVEN * sum(map(len, task.kept.values())) < size
     if program.sampled and not few and task.every < OFTEN:
         raise CannotSleep("all cells are sampled often")

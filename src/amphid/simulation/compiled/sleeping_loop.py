@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amphid.simulation.compiled.inflow import Given, Poisson
+from amphid.simulation.compiled.loop import Stepping, outer_loop, sampled
 from amphid.simulation.compiled.quiet import SHORT, Quiet
 
 # cells that fired are kept in ascending order, so that sums are those of the loop over all cells
@@ -138,27 +138,17 @@ TABLES = (
 
 
 def write_sleeping_loop(
-    groups: Sequence[Arrivals],
-    step: str,
-    quiet: Quiet | None,
-    sources: Sequence[Poisson | Given],
-    *,
-    events: bool,
-    samples: Sequence[str],
-    sampled: Sequence[str],
-    arguments: Sequence[str],
+    groups: Sequence[Arrivals], step: Stepping, quiet: Quiet | None, kept: Sequence[str]
 ) -> str:
     """Source of `run(counters, steps, every, n, *arguments)`, which takes `steps` steps at most.
 
     It stops early where so many cells are awake that stepping all of them costs less.
 
     counters: of steps done, spikes kept, -, cells awake, and by how much too many were of late.
-    step: the call that steps the cells awake. sources: what is added to the currents. samples: the
-    lines that keep variables. sampled: the arrays of cells whose variables they are, none for all.
+    kept: the arrays of cells whose variables are sampled, none for all.
     """
-    body = ["t, awake, touched = counters[0], counters[3], 0"]
-    if events:
-        body = ["if counters[1] + n > len(EVENT_STEP):", "    return", *body]
+    body = ["if counters[1] + n > len(EVENT_STEP):", "    return"] if step.events else []
+    body.append("t, awake, touched = counters[0], counters[3], 0")
     for group in groups:
         body += _arrivals(group)
     body += [
@@ -167,30 +157,26 @@ def write_sleeping_loop(
         "        i = DRIVEN[c]",
         *_touched("        "),
         "        EXTERNAL[i] += STIMULUS[t, c]",
-        *(line for source in sources for line in source.each(_touched(""))),
+        *(line for source in step.sources for line in source.each(_touched(""))),
         *_woken(groups, quiet),
-        step,
+        *step.cells,
         *_sorted_out(groups, quiet),
-    ]
-    if events:
-        body += [
-            "for k in range(count):",
-            "    EVENT_STEP[counters[1] + k] = t",
-            "    EVENT_CELL[counters[1] + k] = HISTORY[row, k]",
-            "counters[1] += count",
-        ]
-    if samples:
-        body += ["if (t + 1) % every == 0:", *_all_present(quiet, sampled)]
-        body += ["    row = (t + 1) // every - 1", *(f"    {line}" for line in samples)]
-    body += [
-        "counters[0], counters[3] = t + 1, kept",
+        *(EVENTS if step.events else []),
+        *sampled(step.samples, _all_present(quiet, kept)),
+        "counters[0], counters[3] = t + 1, left",
         "counters[4] = max(0, counters[4] + awake - (n >> 3))",
         "if counters[4] > 4 * n:",
         "    return",
     ]
-    head = f"def run({', '.join(('counters', 'steps', 'every', 'n', *arguments))}):"
-    lines = [head, "    for taken in range(steps):", *(f"        {line}" for line in body)]
-    return "\n".join(["", "", "@outer", *lines, ""])
+    return outer_loop(["counters", "steps", "every", "n", *step.arguments], body)
+
+
+EVENTS = [
+    "for c in range(count):",
+    "    EVENT_STEP[counters[1] + c] = t",
+    "    EVENT_CELL[counters[1] + c] = HISTORY[row, c]",
+    "counters[1] += count",
+]
 
 
 def _arrivals(group: Arrivals) -> list[str]:
@@ -238,13 +224,13 @@ def _wake_call(quiet: Quiet, now: str) -> str:
 def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
     """Who fired is kept; who may be left alone leaves the list."""
     if quiet is None:
-        alone = " & ".join(["STILL[k]", *(f"({name}[i] == 0)" for name in _inputs(groups))])
+        alone = " & ".join(["STILL[c]", *(f"({name}[i] == 0)" for name in _inputs(groups))])
     else:
         alone = f"still(i, REST, SLACK, FALL, RISE, LEAST, {', '.join(quiet.names)})"
     return [
-        "row, count, kept = t % len(HISTORY), 0, 0",
-        "for k in range(awake):",
-        "    i = AWAKE[k]",
+        "row, count, left = t % len(HISTORY), 0, 0",
+        "for c in range(awake):",
+        "    i = AWAKE[c]",
         f"    alone = {alone}",
         *(f"    {name}[i] = 0" for name in _inputs(groups)),
         "    if GIVEN[i] != 0:",
@@ -254,20 +240,20 @@ def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
         "    elif alone:",
         "        LAST[i] = t + 1",
         "        continue",
-        "    AWAKE[kept] = i",
-        "    kept += 1",
+        "    AWAKE[left] = i",
+        "    left += 1",
         "sort(HISTORY[row], count)",
         "FIRED_THEN[row] = count",
     ]
 
 
-def _all_present(quiet: Quiet | None, sampled: Sequence[str]) -> list[str]:
+def _all_present(quiet: Quiet | None, kept: Sequence[str]) -> list[str]:
     """Bring all cells that are sampled to the end of the step, without waking them."""
     if quiet is None:
         return []
-    every = [[f"for c in range(len({name})):", f"    i = {name}[c]"] for name in sampled]
+    every = [[f"for c in range(len({name})):", f"    i = {name}[c]"] for name in kept]
     return [
-        f"    {line}"
+        line
         for head in every or [["for i in range(n):"]]
         for line in (
             *head,
