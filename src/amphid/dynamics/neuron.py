@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from amphid.dynamics.sequence import run_sequence
 from amphid.dynamics.surrogate import Surrogate, check_surrogate
 from amphid.dynamics.values import Equation, Value, decay
 
@@ -97,11 +98,11 @@ class Neuron(Equation, ABC, Generic[S]):
         """
         _check_sequence(current, state)
         now = self.init(current[0]) if state is None else state
-        outputs = []
-        for present in current.unbind(0):
-            now, given = self.step(now, present, dt)
-            outputs.append(given)
-        return torch.stack(outputs), now
+        return self.follow(current, now, dt)
+
+    def follow(self, current: Tensor, state: S, dt: float) -> tuple[Tensor, S]:
+        """What `run` does once its arguments are known to fit; a wrapper may know a faster way."""
+        return run_sequence(self, current, state, dt)
 
     def forward(self, current: Tensor, dt: float = 1.0) -> Tensor:
         """Output [T, *B, N] from rest under a current [T, *B, N] in pA."""

@@ -216,6 +216,14 @@ class Mixed(MembraneNeuron[MixedState]):
         pieces = zip(self._parts(), state.parts, self._split(current), strict=True)
         return self._gathered([part.step(own, piece, dt) for part, own, piece in pieces])
 
+    def follow(self, current: Tensor, state: MixedState, dt: float) -> tuple[Tensor, MixedState]:
+        """Every part its own sequence."""
+        pieces = zip(self._parts(), state.parts, self._split(current), strict=True)
+        results = [part.follow(piece, own, dt) for part, own, piece in pieces]
+        states = tuple(own for _, own in results)
+        given = self._join([output for output, _ in results])
+        return given, MixedState(self._joined_v(states), given[-1], states)
+
     def at(self, state: MixedState, v: Tensor) -> MixedState:
         """The same state at another membrane potential."""
         pieces = zip(self._parts(), state.parts, self._split(v), strict=True)

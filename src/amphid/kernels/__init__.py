@@ -10,6 +10,7 @@ from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
 from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.program import LoopSource, write_function, write_loop
+from amphid.kernels.scan import Scan, plain_scan
 from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace, with_values
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Kernel",
     "LoopSource",
     "NotAffine",
+    "Scan",
     "Symbol",
     "Traced",
     "UnknownOperation",
@@ -26,6 +28,7 @@ __all__ = [
     "cache_folder",
     "compile_source",
     "compile_step",
+    "plain_scan",
     "trace",
     "with_known",
     "with_values",

@@ -147,7 +147,9 @@ class _Tape(TorchDispatchMode):
             value = result.flatten()[0].item()
             self._know(result, Symbol("", result.dtype, shared=True, literal=value))
             return
-        if not isinstance(result, Tensor) or id(result) in self.known or name in DECIDING:
+        if name in IN_PLACE:
+            name = name.removesuffix("_")
+        elif not isinstance(result, Tensor) or id(result) in self.known or name in DECIDING:
             raise UnknownOperation(_unknown(func))
         if name in MOVING or result.shape[-1:] not in ((), (1,), self.shape[-1:]):
             raise UnknownOperation(_unknown(func))
@@ -171,6 +173,9 @@ FILLING = {
 
 SAME = {"detach", "alias", "clone", "expand", "lift_fresh_copy", "lift_fresh", "_to_copy", "view"}
 """Operations that hand on every value as it is."""
+
+IN_PLACE = {"logical_and_"}
+"""Operations by which adjoints change what nobody else holds."""
 
 DECIDING = {"_local_scalar_dense", "is_nonzero", "equal"}
 """Operations that take a value out of a tensor."""

@@ -1,0 +1,141 @@
+"""Cells over a whole sequence: machine code where it can be had, else one step after another."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from amphid.kernels import Scan, UnknownOperation
+
+if TYPE_CHECKING:
+    from amphid.dynamics.neuron import Neuron
+
+REMEMBERED = 16  # kernels of a neuron: of several step widths, shapes and types
+
+_scans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Scan | None]] = weakref.WeakKeyDictionary()
+
+
+def run_sequence(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> tuple[Tensor, Any]:
+    """Output [T, *B, N] under a current [T, *B, N] in pA, and the state after it."""
+    if _plain_only(current):
+        return run_plainly(neuron, current, state, dt)
+    leaves, structure = pytree.tree_flatten(state)
+    named = {name: own for name, own in _tensors(neuron) if own.is_floating_point()}
+    try:
+        shape = torch.broadcast_shapes(
+            current.shape[1:], *(tensor.shape for tensor in (*leaves, *named.values()))
+        )
+    except RuntimeError:  # values of some of the cells only, as in a mixture
+        return run_plainly(neuron, current, state, dt)
+    leaves, current = [leaf.expand(shape) for leaf in leaves], current.expand(-1, *shape)
+    scan = _scan(neuron, named, leaves, structure, current, dt)
+    if scan is None:
+        return run_plainly(neuron, current, state, dt)
+    output, *after = scan([*named.values()], leaves, current)
+    return output, pytree.tree_unflatten(after, structure)
+
+
+def run_plainly(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> tuple[Tensor, Any]:
+    """The same, one step after another in torch: the reference, and what transforms see."""
+    outputs = []
+    for present in current.unbind(0):
+        state, given = neuron.step(state, present, dt)
+        outputs.append(given)
+    return torch.stack(outputs), state
+
+
+def _plain_only(current: Tensor) -> bool:
+    """Whether something looks on that must see every operation, or the tensors are elsewhere."""
+    return (
+        type(current) is not Tensor
+        or current.device.type != "cpu"
+        or current.dtype not in (torch.float32, torch.float64)
+        or current.numel() == 0
+        or torch.compiler.is_compiling()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or _get_current_dispatch_mode() is not None
+        or (torch._C._is_fwd_grad_enabled() and torch.autograd.forward_ad._current_level >= 0)
+    )
+
+
+def _scan(
+    neuron: Neuron[Any],
+    named: dict[str, Tensor],
+    leaves: list[Tensor],
+    structure: Any,
+    current: Tensor,
+    dt: float,
+) -> Scan | None:
+    """The machine code of a neuron as it is now, or None where there can be none."""
+    known = _scans.setdefault(neuron, {})
+    cells = [leaf.dtype for leaf in leaves], structure, current.shape[1:], current.dtype
+    values = [(name, own.shape, own.dtype) for name, own in named.items()]
+    key = (dt, *_settings(neuron), str(cells), str(values))
+    if key not in known:
+        while len(known) >= REMEMBERED:
+            known.pop(next(iter(known)))
+        known[key] = _made(neuron, named, leaves, structure, current, dt)
+    return known[key]
+
+
+def _tensors(neuron: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from neuron.named_parameters()
+    yield from neuron.named_buffers()
+
+
+def _settings(neuron: nn.Module) -> Iterator[Any]:
+    """What a neuron is made of besides its real numbers, so that a change of it is seen."""
+    for name, own in _tensors(neuron):
+        if not own.is_floating_point():
+            yield name, id(own), own._version
+    for module in neuron.modules():
+        for name, value in vars(module).items():
+            if name in ("_parameters", "_buffers", "_modules", "training"):
+                continue
+            if isinstance(value, Tensor):
+                yield name, id(value), value._version
+            elif type(value).__hash__ is None or isinstance(value, tuple):
+                yield name, repr(value)
+            else:
+                yield name, value
+
+
+def _made(
+    neuron: Neuron[Any],
+    named: dict[str, Tensor],
+    leaves: list[Tensor],
+    structure: Any,
+    current: Tensor,
+    dt: float,
+) -> Scan | None:
+    stepping, names = _Stepping(neuron), [f"neuron.{name}" for name in named]
+
+    def step(*given: Tensor) -> list[Tensor]:
+        values, (*state, present) = given[: len(names)], given[len(names) :]
+        arguments = (pytree.tree_unflatten(state, structure), present, dt)
+        after, output = functional_call(stepping, dict(zip(names, values, strict=True)), arguments)
+        return [*pytree.tree_leaves(after), output]
+
+    shape, dtype = current.shape[1:], current.dtype
+    try:
+        return Scan(step, [*named.values()], leaves, shape, dtype)
+    except (UnknownOperation, ModuleNotFoundError):
+        return None
+
+
+class _Stepping(nn.Module):
+    """A neuron whose call is one step."""
+
+    def __init__(self, neuron: Neuron[Any]) -> None:
+        super().__init__()
+        self.neuron = neuron
+
+    def forward(self, state: Any, current: Tensor, dt: float) -> Any:
+        return self.neuron.step(state, current, dt)
