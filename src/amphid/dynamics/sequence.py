@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from amphid.kernels import Scan, UnknownOperation
+from amphid.kernels import Scan, UnknownOperation, common_shape, is_watched
 
 if TYPE_CHECKING:
     from amphid.dynamics.neuron import Neuron
@@ -24,15 +23,15 @@ _scans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Scan | None]] = weakref.W
 
 def run_sequence(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> tuple[Tensor, Any]:
     """Output [T, *B, N] under a current [T, *B, N] in pA, and the state after it."""
-    if _plain_only(current):
+    if is_watched(current) or not current.numel():
         return run_plainly(neuron, current, state, dt)
     leaves, structure = pytree.tree_flatten(state)
     named = {name: own for name, own in _tensors(neuron) if own.is_floating_point()}
     try:
-        shape = torch.broadcast_shapes(
+        shape = common_shape(
             current.shape[1:], *(tensor.shape for tensor in (*leaves, *named.values()))
         )
-    except RuntimeError:  # values of some of the cells only, as in a mixture
+    except ValueError:  # values of some of the cells only, as in a mixture
         return run_plainly(neuron, current, state, dt)
     leaves, current = [leaf.expand(shape) for leaf in leaves], current.expand(-1, *shape)
     scan = _scan(neuron, named, leaves, structure, current, dt)
@@ -49,20 +48,6 @@ def run_plainly(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> 
         state, given = neuron.step(state, present, dt)
         outputs.append(given)
     return torch.stack(outputs), state
-
-
-def _plain_only(current: Tensor) -> bool:
-    """Whether something looks on that must see every operation, or the tensors are elsewhere."""
-    return (
-        type(current) is not Tensor
-        or current.device.type != "cpu"
-        or current.dtype not in (torch.float32, torch.float64)
-        or current.numel() == 0
-        or torch.compiler.is_compiling()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or _get_current_dispatch_mode() is not None
-        or (torch._C._is_fwd_grad_enabled() and torch.autograd.forward_ad._current_level >= 0)
-    )
 
 
 def _scan(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics.neuron import Membrane, MembraneNeuron, Neuron
 from amphid.dynamics.values import Equation, Value, filled
+from amphid.kernels import common_shape
 
 Cells = Sequence[int] | NDArray[np.int64] | Tensor
 OTHERS = "*"
@@ -325,7 +326,7 @@ class Mixed(MembraneNeuron[MixedState]):
     def _join(self, pieces: list[Tensor]) -> Tensor:
         """All entries [*B, N] from those [*B, K] of each part, which may lack axes *B."""
         if len({piece.shape[:-1] for piece in pieces}) > 1:
-            lead = torch.broadcast_shapes(*(piece.shape[:-1] for piece in pieces))
+            lead = common_shape(*(piece.shape[:-1] for piece in pieces))
             pieces = [piece.expand(*lead, piece.shape[-1]) for piece in pieces]
         return torch.cat(pieces, dim=-1).index_select(-1, cast("Tensor", self.place))
 

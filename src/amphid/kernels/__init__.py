@@ -10,8 +10,11 @@ from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
 from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.program import LoopSource, write_function, write_loop
+from amphid.kernels.projection import project
 from amphid.kernels.scan import Scan, plain_scan
+from amphid.kernels.shapes import common_shape
 from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace, with_values
+from amphid.kernels.watched import is_watched
 
 __all__ = [
     "Affine",
@@ -26,9 +29,12 @@ __all__ = [
     "UnknownOperation",
     "affine_near",
     "cache_folder",
+    "common_shape",
     "compile_source",
     "compile_step",
+    "is_watched",
     "plain_scan",
+    "project",
     "trace",
     "with_known",
     "with_values",

@@ -26,14 +26,30 @@ def trace_adjoint(
 
     def product(*given: Tensor) -> tuple[Tensor, ...]:
         inputs, gradients = given[: len(examples)], given[len(examples) :]
-
-        def moved(*chosen: Tensor) -> tuple[Tensor, ...]:
-            every = list(inputs)
-            for place, value in zip(wrt, chosen, strict=True):
-                every[place] = value
-            return tuple(out for out in step(*every) if out.is_floating_point())
-
-        pull: Any = torch.func.vjp(moved, *(inputs[place] for place in wrt))[1]
-        return tuple(pull(gradients))
+        asked = [inputs[place].requires_grad_() for place in wrt]
+        with torch.enable_grad():
+            results = [out for out in step(*inputs) if out.is_floating_point()]
+        pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
+        found = _pulled(pairs, asked) if pairs else [None] * len(asked)
+        return tuple(
+            torch.zeros_like(one) if own is None else own
+            for one, own in zip(asked, found, strict=True)
+        )
 
     return trace(product, *examples, *outputs)
+
+
+def _pulled(pairs: Sequence[tuple[Tensor, Tensor]], asked: Sequence[Tensor]) -> Sequence[Any]:
+    """Gradients of what was asked for, None where nothing depends on it."""
+    # torch.autograd.grad does this after it has loaded an algebra system to compare shapes
+    engine: Any = torch.autograd.Variable._execution_engine
+    found: Sequence[Any] = engine.run_backward(
+        tuple(result for result, _ in pairs),
+        tuple(gradient for _, gradient in pairs),
+        False,  # noqa: FBT003  keep the graph
+        False,  # noqa: FBT003  make one of the gradients
+        tuple(asked),
+        allow_unreachable=True,
+        accumulate_grad=False,
+    )
+    return found

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from amphid.kernels.machine_code import compile_source
 from amphid.kernels.program import write_loop
+from amphid.kernels.shapes import common_shape
 from amphid.kernels.tape import Traced, trace
 
 
@@ -33,7 +34,7 @@ class Kernel:
         """
         leaves = pytree.tree_leaves(given)
         self._check(leaves)
-        shape = torch.broadcast_shapes(*(leaf.shape for leaf in leaves)) or torch.Size((1,))
+        shape = common_shape(*(leaf.shape for leaf in leaves)) or torch.Size((1,))
         pairs = [*zip(self.traced.inputs, leaves, strict=True), *self.traced.constants]
         arrays = [laid_out(tensor, shape, shared=symbol.shared) for symbol, tensor in pairs]
         results = [torch.empty(shape, dtype=symbol.dtype) for symbol in self.traced.outputs]

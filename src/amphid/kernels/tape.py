@@ -11,6 +11,15 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from amphid.kernels.shapes import common_shape
+
+Place = tuple[int, torch.dtype]
+
+
+def place(tensor: Tensor) -> Place:
+    """Where the values of a tensor stand: autograd hands on other objects for the same tensor."""
+    return tensor.data_ptr() or id(tensor), tensor.dtype
+
 
 class UnknownOperation(NotImplementedError):
     """A step does something that cannot be turned into machine code; the message names it."""
@@ -83,10 +92,10 @@ class _Tape(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.constants: list[tuple[Symbol, Tensor]] = []
-        self.shape = torch.broadcast_shapes(*(leaf.shape for leaf in leaves)) or torch.Size((1,))
-        self.known: dict[int, Symbol] = {}
-        self.alive: list[Tensor] = []  # so that no identity is used twice
-        self.literals: set[int] = set()
+        self.shape = common_shape(*(leaf.shape for leaf in leaves)) or torch.Size((1,))
+        self.known: dict[Place, Symbol] = {}
+        self.alive: list[Tensor] = []  # so that no place in memory is used twice
+        self.literals: set[Place] = set()
         self.inputs = tuple(self._input(k, leaf) for k, leaf in enumerate(leaves))
 
     @classmethod
@@ -105,33 +114,35 @@ class _Tape(TorchDispatchMode):
                 f"a step draws random numbers by {func}, which cannot be repeated in machine code. "
                 "Keep a key for each cell in the state, as EscapeRate does."
             )
-        if any(id(tensor) in self.known for tensor in tensors):
+        if any(place(tensor) in self.known for tensor in tensors):
             self._record(name, func, args, kwargs, result)
-        elif all(id(tensor) in self.literals for tensor in tensors) and isinstance(result, Tensor):
+        elif all(place(tensor) in self.literals for tensor in tensors) and isinstance(
+            result, Tensor
+        ):
             self.alive.append(result)
-            self.literals.add(id(result))
+            self.literals.add(place(result))
         return result
 
     def symbol(self, value: Any) -> Any:
         """The symbol of a tensor; a plain number stays what it is."""
         if not isinstance(value, Tensor):
             return value
-        if id(value) not in self.known:
+        if place(value) not in self.known:
             self._hold(value)
-        return self.known[id(value)]
+        return self.known[place(value)]
 
-    def _input(self, place: int, leaf: Tensor) -> Symbol:
+    def _input(self, number: int, leaf: Tensor) -> Symbol:
         shared = leaf.numel() == 1 and self.shape.numel() > 1
-        return self._know(leaf, Symbol(f"x{place}", leaf.dtype, shared))
+        return self._know(leaf, Symbol(f"x{number}", leaf.dtype, shared))
 
     def _know(self, tensor: Tensor, symbol: Symbol) -> Symbol:
         self.alive.append(tensor)
-        self.known[id(tensor)] = symbol
+        self.known[place(tensor)] = symbol
         return symbol
 
     def _hold(self, tensor: Tensor) -> None:
         """Make a tensor that does not depend on the inputs a literal or a constant."""
-        if id(tensor) in self.literals and tensor.numel() == 1:
+        if place(tensor) in self.literals and tensor.numel() == 1:
             self._know(tensor, Symbol("", tensor.dtype, shared=True, literal=tensor.item()))
             return
         if tensor.shape[-1:] not in ((), (1,), self.shape[-1:]):
@@ -147,9 +158,12 @@ class _Tape(TorchDispatchMode):
             value = result.flatten()[0].item()
             self._know(result, Symbol("", result.dtype, shared=True, literal=value))
             return
+        if name in SAME and isinstance(result, Tensor) and result.dtype == args[0].dtype:
+            self._know(result, self.symbol(args[0]))
+            return
         if name in IN_PLACE:
             name = name.removesuffix("_")
-        elif not isinstance(result, Tensor) or id(result) in self.known or name in DECIDING:
+        elif not isinstance(result, Tensor) or place(result) in self.known or name in DECIDING:
             raise UnknownOperation(_unknown(func))
         if name in MOVING or result.shape[-1:] not in ((), (1,), self.shape[-1:]):
             raise UnknownOperation(_unknown(func))
@@ -157,9 +171,6 @@ class _Tape(TorchDispatchMode):
         options = {key: self.symbol(value) for key, value in kwargs.items()}
         before = [o for o in (*operands, *options.values()) if isinstance(o, Symbol)]
         shared = all(symbol.shared for symbol in before)
-        if name in SAME and before[0].dtype == result.dtype:
-            self._know(result, before[0])
-            return
         symbol = Symbol(f"t{len(self.operations)}", result.dtype, shared)
         overload = func._overloadname
         self.operations.append(Operation(name, overload, operands, options, symbol))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from amphid.kernels import UnknownOperation
+from amphid.kernels import UnknownOperation, common_shape
 from amphid.simulation.recording import Recording
 from amphid.simulation.simulate import Task, Torch, asks_for_gradient
 
@@ -59,7 +59,7 @@ def why_torch(task: Task) -> str:
 def torch_seconds(task: Task) -> float:
     """How long the torch engine takes, roughly: better than a factor of three on most networks."""
     network = task.network
-    trials = torch.broadcast_shapes(task.batch, network.batch).numel()
+    trials = common_shape(task.batch, network.batch).numel()
     edges = len(network.connectome.connections)
     step = JOINT if "electrical" in network.synapses else STEP
     return task.steps * (step + trials * (len(network.connectome) * CELL + edges * EDGE))

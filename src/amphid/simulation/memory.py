@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from amphid.kernels import common_shape
 from amphid.simulation.simulate import ROOM, Task
 from amphid.simulation.wires import DENSE_CELLS
 
@@ -52,7 +53,7 @@ def available(device: torch.device) -> int | None:
 
 def _items(task: Task) -> Iterator[tuple[str, int]]:
     network, width = task.network, task.network.weight.element_size()
-    trials = math.prod(torch.broadcast_shapes(task.batch, network.batch))
+    trials = math.prod(common_shape(task.batch, network.batch))
     cells, edges = len(network.connectome), len(network.connectome.connections)
     samples = task.steps // task.every
     for name in task.record:

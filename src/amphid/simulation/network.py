@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Neuron, Synapse
 from amphid.dynamics.values import Equation, Value
+from amphid.kernels import common_shape
 from amphid.simulation.rest import resting_voltage
 from amphid.simulation.wires import Past, Wires, lags
 from amphid.wiring import Connectome
@@ -103,7 +104,7 @@ class Network(nn.Module):
     def batch(self) -> torch.Size:
         """The axes *B of the network itself: draws of its weights, or its trials."""
         trials = (len(self.trials),) if self.trials else ()
-        return torch.broadcast_shapes(self.weight.shape[:-1], trials)
+        return common_shape(self.weight.shape[:-1], trials)
 
     def lesioned(self, *lesions: Lesion, control: bool = True) -> Network:
         """Lesions side by side: one trial for each argument, in which those cells are dead.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from amphid.kernels import common_shape
 from amphid.simulation.keeping import Keeper
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.plasticity import (
@@ -88,7 +89,7 @@ class Task:
         factors = [governed.factor for governed in self.plasticity]
         leads = [factor.signal.shape[1:] for factor in factors if factor]
         leads += [source.batch for source in self.sources]
-        return torch.broadcast_shapes(self.stimulus.shape[1:-1], *leads)
+        return common_shape(self.stimulus.shape[1:-1], *leads)
 
     @cached_property
     def moving(self) -> NDArray[np.int64]:
@@ -194,7 +195,7 @@ class Torch:
         network, dt = task.network, task.dt
         wires = network.wires(dt)
         stepper = choose(network, wires, dt, implicit=self.implicit)
-        batch = torch.broadcast_shapes(task.batch, network.batch)
+        batch = common_shape(task.batch, network.batch)
         like = task.stimulus.new_zeros(*batch, len(network.connectome))
         state = first_state(task, like, wires)
         if task.plasticity:
@@ -245,7 +246,7 @@ class _Segment:
 
 def first_like(task: Task) -> Tensor:
     """Zeros [*B, N] of the trials that stimulus and weights tell apart, in the network's type."""
-    lead = torch.broadcast_shapes(task.batch, task.network.batch)
+    lead = common_shape(task.batch, task.network.batch)
     return task.network.weight.new_zeros(*lead, len(task.network.connectome))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from amphid.dynamics.binary import mixed, place_in_sequence
+from amphid.kernels import common_shape
 from amphid.simulation.count_table import MOST, CountTable
 
 NO_BATCH = torch.Size()
@@ -114,7 +115,7 @@ class PoissonTrains:
     def batch(self) -> torch.Size:
         """The axes *B of its trials."""
         leads = (held.shape[:-1] for held in (self.rate, self.amplitude, self.key))
-        return torch.broadcast_shapes(*leads)
+        return common_shape(*leads)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -312,7 +313,7 @@ def side_by_side(trials: Sequence[Sequence[Source]]) -> tuple[Source, ...]:
 
 
 def _stacked(trains: Sequence[PoissonTrains]) -> PoissonTrains:
-    batch = torch.broadcast_shapes(*(one.batch for one in trains))
+    batch = common_shape(*(one.batch for one in trains))
 
     def wide(held: Sequence[Tensor]) -> Tensor:
         return torch.stack([one.expand(*batch, len(trains[0].cells)) for one in held])
@@ -333,7 +334,7 @@ def _only_in(trains: PoissonTrains, trial: int, trials: int) -> PoissonTrains:
 
 
 def _merged(trials: Sequence[Sequence[GivenSpikes]]) -> GivenSpikes:
-    inner = torch.broadcast_shapes(*(one.batch for own in trials for one in own))
+    inner = common_shape(*(one.batch for own in trials for one in own))
     batch = torch.Size((len(trials), *inner))
     pieces = []
     for number, own in enumerate(trials):

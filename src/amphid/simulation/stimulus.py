@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from amphid.kernels import common_shape
 from amphid.simulation.sources import Source, side_by_side
 
 
@@ -66,7 +67,7 @@ class Stimulus:
     def batch(self) -> torch.Size:
         """The axes *B of its trials."""
         leads = (source.batch for source in self.sources)
-        return torch.broadcast_shapes(self.current.shape[1:-1], *leads)
+        return common_shape(self.current.shape[1:-1], *leads)
 
     @property
     def driven(self) -> Tensor:
@@ -137,7 +138,7 @@ def spread(
     for source in sources:
         drawn = source.current(first, first + len(current))
         current, drawn = _aligned(current, drawn)
-        batch = torch.broadcast_shapes(current.shape[:-1], drawn.shape[:-1])
+        batch = common_shape(current.shape[:-1], drawn.shape[:-1])
         wide = current.expand(*batch, size)
         current = wide.index_add(-1, source.cells, drawn.expand(*batch, drawn.shape[-1]))
     return current

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from amphid.kernels import common_shape
 from amphid.wiring import Connectome
 
 DENSE_CELLS = 1024  # below, one matrix product beats gathering edge by edge
@@ -154,7 +155,7 @@ class Wires:
         return flat.index_add(-1, place, weight).unflatten(-1, (self.size, self.size))
 
     def _shape(self, signal: Tensor) -> tuple[int, ...]:
-        batch = torch.broadcast_shapes(signal.shape[:-1], self.weight.shape[:-1])
+        batch = common_shape(signal.shape[:-1], self.weight.shape[:-1])
         return (*batch, self.size)
 
 

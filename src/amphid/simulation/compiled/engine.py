@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from amphid.kernels import common_shape
 from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
 from amphid.simulation.compiled.sleeping import may_sleep
@@ -103,7 +104,7 @@ class Compiled:
 
 def _side_by_side(task: Task) -> bool:
     """Whether a connection is better walked once for many trials."""
-    trials = torch.broadcast_shapes(task.batch, task.network.batch).numel()
+    trials = common_shape(task.batch, task.network.batch).numel()
     # where few cells of many fire at a time, trials that share a walk share little of it
     shared = task.network.neuron.output != "spike" or len(task.network.connectome) <= SMALL
     return trials >= MANY and shared and not _moved(task)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amphid.kernels import common_shape
 from amphid.simulation.compiled.packets import Packet
 from amphid.simulation.compiled.part_program import PartProgram
 from amphid.simulation.compiled.share import Array, Lags, Share, packet_steps
@@ -200,4 +201,4 @@ def any_queued(state: NetworkState) -> bool:
 def trials_of(task: Task) -> int:
     """How many trials run side by side: of the stimulus, the network and the state."""
     state = () if task.state is None else task.state.v.shape[:-1]
-    return torch.broadcast_shapes(task.batch, task.network.batch, state).numel()
+    return common_shape(task.batch, task.network.batch, state).numel()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Mixed
+from amphid.kernels import common_shape
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.plastic import CompiledPlasticity
@@ -177,7 +178,7 @@ class TracedTask:
         values = [*self.constants.values(), *self.plasticity.constants.values()]
         leads = [tensor.shape[:-1] for tensor in (*first, *values)]
         leads += [self.task.batch, self.network.batch]
-        self.batch = torch.broadcast_shapes(*leads)
+        self.batch = common_shape(*leads)
         self.trials = self.items = self.batch.numel()
         self.counters = np.zeros((self.trials, 5), dtype=np.int64)
 
