@@ -23,7 +23,8 @@ class LIF(MembraneNeuron[LIFState]):
     .. math:: \tau \dot v = v_\text{rest} - v + R I, \qquad
               v > v_\text{threshold} \Rightarrow v \leftarrow v_\text{reset}
 
-    tau: ms. resistance: R in GOhm. v_rest, v_threshold, v_reset: mV.
+    tau: ms. resistance: R in GOhm. v_rest, v_threshold, v_reset: mV. With v_reset=None a spike
+    takes v_threshold - v_rest off the voltage, so that what exceeds the threshold is kept.
     surrogate: the gradient of a spike. reset_gradient: whether it passes through the reset.
     Reference: Gerstner et al. 2014, Neuronal Dynamics, doi 10.1017/CBO9781107447615, chapter 1.
     """
@@ -32,7 +33,7 @@ class LIF(MembraneNeuron[LIFState]):
     resistance: Value
     v_rest: Value
     v_threshold: Value
-    v_reset: Value
+    v_reset: Value | None
 
     def __init__(
         self,
@@ -41,13 +42,17 @@ class LIF(MembraneNeuron[LIFState]):
         resistance: Value = 0.1,
         v_rest: Value = -65.0,
         v_threshold: Value = -50.0,
-        v_reset: Value = -65.0,
+        v_reset: Value | None = -65.0,
         surrogate: Surrogate = FastSigmoid(),  # noqa: B008  frozen
         reset_gradient: bool = False,
     ) -> None:
         super().__init__()
         self.hold_positive(tau=tau, resistance=resistance)
-        self.hold(v_rest=v_rest, v_threshold=v_threshold, v_reset=v_reset)
+        self.hold(v_rest=v_rest, v_threshold=v_threshold)
+        if v_reset is None:
+            self.v_reset, self._values = None, (*self._values, "v_reset")
+        else:
+            self.hold(v_reset=v_reset)
         self.convention(surrogate, reset_gradient=reset_gradient)
 
     def init(self, like: Tensor) -> LIFState:
@@ -62,7 +67,8 @@ class LIF(MembraneNeuron[LIFState]):
     def emit(self, state: LIFState, v: Tensor, dt: float) -> tuple[LIFState, Tensor]:
         """A spike above threshold, and the reset."""
         spike = self.surrogate(v - self.v_threshold)
-        v = reset(v, spike, self.v_reset, gradient=self.reset_gradient)
+        to = v - (self.v_threshold - self.v_rest) if self.v_reset is None else self.v_reset
+        v = reset(v, spike, to, gradient=self.reset_gradient)
         return LIFState(v=v), spike
 
 

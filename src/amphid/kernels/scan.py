@@ -76,7 +76,7 @@ class Scan:
                 arrays.append(kept[place])
             else:
                 arrays.append(leaf if place < self.values else leaf.detach().clone())
-        output = torch.empty_like(current)
+        output = torch.empty(current.shape, dtype=current.dtype)
         self._compiled(keep)([*arrays, current], [output])
         after = [
             kept[place][-1].clone() if place in kept else arrays[place]
@@ -196,7 +196,7 @@ class Adjoint:
             inputs[place] if place < self.count else gradients[place - self.count]
             for place in self.used
         ]
-        result = torch.empty_like(given) if self.current else None
+        result = torch.empty(given.shape, dtype=given.dtype) if self.current else None
         self.compiled(arrays, [] if result is None else [result])
         found = dict(zip(self.through, moving, strict=True))
         found |= dict(zip(self.learned, sums, strict=True))

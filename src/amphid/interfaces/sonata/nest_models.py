@@ -151,6 +151,10 @@ def _unknown(neuron: object, family: type) -> str:
 
 
 def _lif(cell: LIF, cells: Any) -> dict[str, Numbers]:
+    if cell.v_reset is None:
+        raise ValueError(
+            "a spike sets NEST's cells to a voltage, but LIF has v_reset=None: give a v_reset."
+        )
     tau, resistance = _numbers(cell.tau, cells), _numbers(cell.resistance, cells)
     return {
         "C_m": tau / resistance,
