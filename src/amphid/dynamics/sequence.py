@@ -26,7 +26,7 @@ def run_sequence(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) ->
     if is_watched(current) or not current.numel():
         return run_plainly(neuron, current, state, dt)
     leaves, structure = pytree.tree_flatten(state)
-    named = {name: own for name, own in _tensors(neuron) if own.is_floating_point()}
+    named = {name: own for name, own in tensors_of(neuron) if own.is_floating_point()}
     try:
         shape = common_shape(
             current.shape[1:], *(tensor.shape for tensor in (*leaves, *named.values()))
@@ -62,7 +62,7 @@ def _scan(
     known = _scans.setdefault(neuron, {})
     cells = [leaf.dtype for leaf in leaves], structure, current.shape[1:], current.dtype
     values = [(name, own.shape, own.dtype) for name, own in named.items()]
-    key = (dt, *_settings(neuron), str(cells), str(values))
+    key = (dt, *settings_of(neuron), str(cells), str(values))
     if key not in known:
         while len(known) >= REMEMBERED:
             known.pop(next(iter(known)))
@@ -70,14 +70,15 @@ def _scan(
     return known[key]
 
 
-def _tensors(neuron: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(neuron: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by name."""
     yield from neuron.named_parameters()
     yield from neuron.named_buffers()
 
 
-def _settings(neuron: nn.Module) -> Iterator[Any]:
+def settings_of(neuron: nn.Module) -> Iterator[Any]:
     """What a neuron is made of besides its real numbers, so that a change of it is seen."""
-    for name, own in _tensors(neuron):
+    for name, own in tensors_of(neuron):
         if not own.is_floating_point():
             yield name, id(own), own._version
     for module in neuron.modules():

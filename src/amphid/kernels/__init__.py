@@ -6,6 +6,7 @@ numba is imported when the first kernel is made, not before.
 """
 
 from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affine_near
+from amphid.kernels.coupled import Coupled
 from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
 from amphid.kernels.machine_code import cache_folder, compile_source
@@ -14,18 +15,21 @@ from amphid.kernels.projection import project
 from amphid.kernels.scan import Scan, plain_scan
 from amphid.kernels.shapes import common_shape
 from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace, with_values
+from amphid.kernels.traffic import Traffic
 from amphid.kernels.watched import is_watched
 
 __all__ = [
     "Affine",
     "AffineStep",
     "Condition",
+    "Coupled",
     "Kernel",
     "LoopSource",
     "NotAffine",
     "Scan",
     "Symbol",
     "Traced",
+    "Traffic",
     "UnknownOperation",
     "affine_near",
     "cache_folder",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 HEADER = '''"""Generated from the equations of a model; it may be deleted at any time."""
 
@@ -59,6 +63,20 @@ def compile_source(source: str, *, exact: bool = True) -> ModuleType:
     head = HEADER.format(elementary=elementary, fastmath=rounding, fused=fused)
     versions = f"{sys.version_info[:2]} {numba.__version__}"
     return _module(head + source, versions)
+
+
+@contextmanager
+def statements_joined() -> Iterator[None]:
+    """Compile what is called for the first time so that like statements in a row become one.
+
+    numba leaves that to loops, unless told: it costs other code more time than it gains.
+    """
+    config: Any = importlib.import_module("numba").config
+    before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
+    try:
+        yield
+    finally:
+        config.SLP_VECTORIZE = before
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -13,8 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amphid.kernels.adjoint import trace_adjoint
-from amphid.kernels.machine_code import compile_source
-from amphid.kernels.sequence import Role, constants, reads, write_sequence
+from amphid.kernels.machine_code import compile_source, statements_joined
+from amphid.kernels.sequence import (
+    CELLS,
+    KEPT,
+    ROWS,
+    Around,
+    Role,
+    constants,
+    reads,
+    write_sequence,
+)
 from amphid.kernels.steady import Parted, part_steady
 from amphid.kernels.tape import Operation, Symbol, Traced, UnknownOperation, trace, with_values
 
@@ -77,7 +87,7 @@ class Scan:
             else:
                 arrays.append(leaf if place < self.values else leaf.detach().clone())
         output = torch.empty(current.shape, dtype=current.dtype)
-        self._compiled(keep)([*arrays, current], [output])
+        self._compiled(keep)(len(current), [*arrays, current], [output], current.shape[1:])
         after = [
             kept[place][-1].clone() if place in kept else arrays[place]
             for place in range(self.values, len(inputs))
@@ -92,9 +102,10 @@ class Scan:
 
     def _compiled(self, keep: frozenset[int]) -> Compiled:
         if keep not in self._forward:
-            roles = [Role(kept=place in keep) for place in range(self.values + self.states)]
+            count = self.values + self.states
+            roles = [KEPT if place in keep else CELLS for place in range(count)]
             into = {place: self.values + place for place in range(self.states)}
-            self._forward[keep] = Compiled(self.parted, [*roles, Role(rows=True)], into)
+            self._forward[keep] = Compiled(self.parted, [*roles, ROWS], into)
         return self._forward[keep]
 
     def _check(self) -> None:
@@ -112,25 +123,41 @@ class Compiled:
     """The loop over a sequence, ready to be called with tensors."""
 
     def __init__(
-        self, parted: Parted, roles: Sequence[Role], into: dict[int, int], *, backward: bool = False
+        self,
+        parted: Parted,
+        roles: Sequence[Role],
+        into: Mapping[int, int],
+        *,
+        results: Mapping[int, Role] | None = None,
+        around: Around | None = None,
+        backward: bool = False,
     ) -> None:
-        source = write_sequence(parted, roles, into, backward=backward)
+        source = write_sequence(
+            parted, roles, into, results=results, around=around, backward=backward
+        )
         self.loop = compile_source(source).run
         held = {s: t for p in (parted.single, parted.each, parted.every) for s, t in p.constants}
-        self.roles = roles
+        self.rows = [role.row is not None for role in roles]
         self.constants = [(symbol, held[symbol]) for symbol in constants(parted)]
         self.shared = [symbol.shared for symbol in parted.every.inputs[: len(roles)]]
 
-    def __call__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Run over inputs and outputs; those that are replaced are changed in place."""
-        rows = next(t for t, role in zip(inputs, self.roles, strict=True) if role.rows)
-        steps, shape = len(rows), rows.shape[1:]
+    def __call__(
+        self,
+        steps: int,
+        inputs: Sequence[Tensor],
+        results: Sequence[Tensor],
+        shape: torch.Size,
+        *around: NDArray[Any],
+    ) -> None:
+        """Run over inputs and results; inputs that are replaced are changed in place."""
         arrays = [
-            _rows(t) if role.rows or role.kept else _cells(t, shape, shared=shared)
-            for t, role, shared in zip(inputs, self.roles, self.shared, strict=True)
+            _rows(t) if rows else _cells(t, shape, shared=shared)
+            for t, rows, shared in zip(inputs, self.rows, self.shared, strict=True)
         ]
         arrays += [_cells(held, shape, shared=s.shared) for s, held in self.constants]
-        self.loop(steps, shape.numel(), *arrays, *(_rows(output) for output in outputs))
+        arrays += [(t if t.dim() == 1 else t.view(len(t), -1)).numpy() for t in results]
+        with statements_joined() if around else nullcontext():
+            self.loop(steps, shape.numel(), *arrays, *around)
 
 
 class Adjoint:
@@ -148,7 +175,7 @@ class Adjoint:
         self.learned = [place for place in wrt if place < scan.values]
         self.current = self.count - 1 in wrt
         whole = trace_adjoint(scan.step, scan.examples, self._asked())
-        self.traced = _gathered(with_values(whole), len(self.through), len(self.learned))
+        self.traced = gathered(with_values(whole), len(self.through), len(self.learned))
         self.keep = frozenset(
             place for place in reads(self.traced) if scan.values <= place < self.count - 1
         )
@@ -169,10 +196,8 @@ class Adjoint:
         scan, used = self.scan, self.used
         traced = replace(self.traced, inputs=tuple(self.traced.inputs[p] for p in used))
         gradients = self.count + len(self.through)
-        roles = [
-            Role(rows=place in (self.count - 1, gradients), kept=place in self.keep)
-            for place in used
-        ]
+        rows = {self.count - 1, gradients}
+        roles = [ROWS if p in rows else KEPT if p in self.keep else CELLS for p in used]
         steady = [k for k, place in enumerate(used) if place < scan.values]
         single = [k for k, place in enumerate(used) if place in scan.single]
         through, learned = len(self.through), len(self.learned)
@@ -197,13 +222,13 @@ class Adjoint:
             for place in self.used
         ]
         result = torch.empty(given.shape, dtype=given.dtype) if self.current else None
-        self.compiled(arrays, [] if result is None else [result])
+        self.compiled(len(given), arrays, [] if result is None else [result], shape)
         found = dict(zip(self.through, moving, strict=True))
         found |= dict(zip(self.learned, sums, strict=True))
         return found if result is None else {**found, self.count - 1: result}
 
 
-def _gathered(traced: Traced, through: int, learned: int) -> Traced:
+def gathered(traced: Traced, through: int, learned: int) -> Traced:
     """The adjoint with gradients of values added to what was gathered of them before."""
     inputs, operations, outputs = list(traced.inputs), list(traced.operations), [*traced.outputs]
     for place in range(through, through + learned):

@@ -5,7 +5,7 @@ Cells are taken a block at a time through all steps, so that their state stays i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from amphid.kernels.program import write_loop
@@ -19,58 +19,92 @@ BLOCK = 2048  # cells
 class Role:
     """What an input or a result of a step is along the sequence.
 
-    rows: one row for each step. kept: its value before every step and after the last is kept, in
-    T + 1 rows. Else an array of one entry for each cell that is changed in place, or read only.
+    row: the row of its array at step t, None where it has one entry for each cell. after: the row
+    that its new value goes to, where that is another.
     """
 
-    rows: bool = False
-    kept: bool = False
+    row: str | None = None
+    after: str | None = None
+
+
+CELLS = Role()
+ROWS = Role("t")
+KEPT = Role("t", "t + 1")
+"""Before every step and after the last: T + 1 rows."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What is done besides the step itself, all cells being taken at once.
+
+    tools: source of functions. arguments: arrays that it takes. first: lines before all steps.
+    before, after: lines of each step.
+    """
+
+    tools: str = ""
+    arguments: Sequence[str] = ()
+    first: Sequence[str] = ()
+    before: Sequence[str] = ()
+    after: Sequence[str] = ()
 
 
 def write_sequence(
     parted: Parted,
     roles: Sequence[Role],
-    into: dict[int, int],
+    into: Mapping[int, int],
     *,
+    results: Mapping[int, Role] | None = None,
+    around: Around | None = None,
     backward: bool = False,
 ) -> str:
-    """Source of `run(T, M, *inputs, *constants, *outputs)` over T steps of M cells.
+    """Source of `run(T, M, *inputs, *constants, *results, *around)` over T steps of M cells.
 
-    roles: of the inputs of the whole step. into: the place of the input that a result replaces;
-    results without one go to rows of their own. backward: from the last step to the first.
+    roles: of the inputs of the whole step. into: the place of the input that a result replaces.
+    results: what the others are; rows where they do not say. backward: from the last step to the
+    first.
     """
-    every, changed = parted.every, dict(into)
-    kept = {place for place, role in enumerate(roles) if role.kept}
-    own = {out: to for out, to in changed.items() if to not in kept}
-    step = write_loop(every, "step", into=own)
-    texts = [f"@inner\n{step.text}"]
-    lines = [f"def run({', '.join(('T', 'M', *_arguments(parted, roles, changed)))}):"]
-    lines += [f"    {line}" for line in _ahead(parted)]
+    around, block = around or Around(), "M" if around else str(BLOCK)
+    placed = _placed(parted, roles, into, results or {})
+    own = {out: to for out, to in into.items() if roles[to].after is None}
+    texts = [around.tools] if around.tools else []
+    texts.append(f"@inner\n{write_loop(parted.every, 'step', into=own).text}")
     for name, ahead in (("single", parted.single), ("each", parted.each)):
         if ahead.outputs:
             texts.append(f"@inner\n{write_loop(ahead, name).text}")
     order = "range(T - 1, -1, -1)" if backward else "range(T)"
-    call = _call(parted, roles, changed, kept)
-    lines += [
-        f"    for low in range(0, M, {BLOCK}):",
-        f"        high = min(low + {BLOCK}, M)",
+    arguments = [*_arguments(parted, roles, into), *around.arguments]
+    lines = [
+        f"def run({', '.join(('T', 'M', *arguments))}):",
+        *(f"    {line}" for line in (*_ahead(parted), *around.first)),
+        f"    for low in range(0, M, {block}):",
+        f"        high = min(low + {block}, M)",
         f"        for t in {order}:",
-        f"            step(high - low, {', '.join(call)})",
+        *(f"            {line}" for line in around.before),
+        f"            step(high - low, {', '.join(placed)})",
+        *(f"            {line}" for line in around.after),
     ]
     return "\n".join([*texts, "@outer", *lines, ""])
-
-
-def _arguments(parted: Parted, roles: Sequence[Role], into: dict[int, int]) -> list[str]:
-    """Arrays that the whole takes."""
-    names = [symbol.name.upper() for symbol in parted.every.inputs[: len(roles)]]
-    names += [symbol.name.upper() for symbol in constants(parted)]
-    return names + [f"Y{k}" for k in range(len(parted.every.outputs)) if k not in into]
 
 
 def constants(parted: Parted) -> list[Symbol]:
     """The constants that any of the parts reads."""
     parts = (parted.single, parted.each, parted.every)
     return list(dict.fromkeys(symbol for part in parts for symbol, _ in part.constants))
+
+
+def reads(traced: Traced) -> set[int]:
+    """Places of the inputs that any result depends on."""
+    read = {operand for own in traced.operations for operand in own.operands}
+    read |= {value for own in traced.operations for value in own.options.values()}
+    read |= set(traced.outputs)
+    return {place for place, symbol in enumerate(traced.inputs) if symbol in read}
+
+
+def _arguments(parted: Parted, roles: Sequence[Role], into: Mapping[int, int]) -> list[str]:
+    """Arrays that the step takes from outside."""
+    names = [symbol.name.upper() for symbol in parted.every.inputs[: len(roles)]]
+    names += [symbol.name.upper() for symbol in constants(parted)]
+    return names + [f"Y{k}" for k in range(len(parted.every.outputs)) if k not in into]
 
 
 def _ahead(parted: Parted) -> list[str]:
@@ -88,30 +122,21 @@ def _ahead(parted: Parted) -> list[str]:
     return lines
 
 
-def _call(
-    parted: Parted, roles: Sequence[Role], into: dict[int, int], kept: Collection[int]
+def _placed(
+    parted: Parted, roles: Sequence[Role], into: Mapping[int, int], results: Mapping[int, Role]
 ) -> list[str]:
     """The arrays of one step of one block, in the order that the step takes them."""
-    every, known = parted.every, len(roles)
-    parts = []
+    every, placed = parted.every, []
     for place, symbol in enumerate((*every.inputs, *(c for c, _ in every.constants))):
-        role = roles[place] if place < known else Role()
-        name = symbol.name.upper()
-        if role.rows or role.kept:
-            parts.append(f"{name}[t, low:high]")
-        else:
-            parts.append(name if symbol.shared else f"{name}[low:high]")
+        role, name = roles[place] if place < len(roles) else CELLS, symbol.name.upper()
+        placed.append(name if symbol.shared else _part(name, role.row))
     for place in range(len(every.outputs)):
         if place not in into:
-            parts.append(f"Y{place}[t, low:high]")
-        elif into[place] in kept:
-            parts.append(f"{every.inputs[into[place]].name.upper()}[t + 1, low:high]")
-    return parts
+            placed.append(_part(f"Y{place}", results.get(place, ROWS).row))
+        elif (after := roles[into[place]].after) is not None:
+            placed.append(_part(every.inputs[into[place]].name.upper(), after))
+    return placed
 
 
-def reads(traced: Traced) -> set[int]:
-    """Places of the inputs that any result depends on."""
-    read = {operand for own in traced.operations for operand in own.operands}
-    read |= {value for own in traced.operations for value in own.options.values()}
-    read |= set(traced.outputs)
-    return {place for place, symbol in enumerate(traced.inputs) if symbol in read}
+def _part(name: str, row: str | None) -> str:
+    return f"{name}[low:high]" if row is None else f"{name}[{row}, low:high]"

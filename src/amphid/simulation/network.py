@@ -222,8 +222,12 @@ class Network(nn.Module):
 
     def forward(self, stimulus: Tensor, dt: float = 1.0) -> Tensor:
         """What the cells give out [T, *B, N], from rest, under a current [T, *B, N] in pA."""
+        from amphid.simulation.sequence import run_coupled
         from amphid.simulation.simulate import Torch, simulate
 
+        given = run_coupled(self, stimulus, dt)
+        if given is not None:
+            return given
         run = simulate(self, stimulus, dt=dt, engine=Torch(dense=True))
         return getattr(run, self.neuron.output)
 
@@ -288,7 +292,8 @@ def _check_signals(neuron: Neuron[Any], groups: Mapping[str, Synapse[Any]]) -> N
                 f"synapse[{key!r}] takes the {synapse.takes} of a cell, but these cells give out "
                 f"{neuron.output!r}: {type(synapse).__name__} does not fit {type(neuron).__name__}."
             )
-        if key == "chemical" and isinstance(synapse, ConductanceSynapse):
+        conductance = isinstance(synapse, ConductanceSynapse) and synapse.solvable
+        if key == "chemical" and conductance:
             raise ValueError(
                 f"synapse['chemical'] is {type(synapse).__name__}, a conductance, which cannot be "
                 "negative: give one for 'excitatory' and one for 'inhibitory', with a reversal "
