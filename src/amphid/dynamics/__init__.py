@@ -9,7 +9,18 @@ from amphid.dynamics.graded import GapJunction, Graded, GradedSynapse, graded_sy
 from amphid.dynamics.integrate_and_fire import ALIF, LIF, LeakyIntegrator, ThresholdIntegrator
 from amphid.dynamics.neuron import Membrane, MembraneNeuron, Neuron, NonlinearMembraneNeuron
 from amphid.dynamics.short_term import ShortTerm
-from amphid.dynamics.surrogate import Arctan, FastSigmoid, Surrogate, Triangle
+from amphid.dynamics.surrogate import (
+    Arctan,
+    Boxcar,
+    FastSigmoid,
+    Gaussian,
+    MultiGaussian,
+    Relative,
+    Sigmoid,
+    StraightThrough,
+    Surrogate,
+    Triangle,
+)
 from amphid.dynamics.synapse import ConductanceSynapse, Synapse
 from amphid.dynamics.synapses import (
     NMDA,
@@ -23,6 +34,7 @@ from amphid.dynamics.synapses import (
 )
 from amphid.dynamics.terminal import Crossing, SigmoidRelease, Terminal, TerminalNeuron
 from amphid.dynamics.upstroke import AdEx, Izhikevich
+from amphid.dynamics.values import learned
 from amphid.dynamics.wrappers import Mixed, Refractory
 
 __all__ = [
@@ -35,6 +47,7 @@ __all__ = [
     "AlphaConductance",
     "Arctan",
     "BinaryThreshold",
+    "Boxcar",
     "ClearingLIF",
     "Conductance",
     "ConductanceSynapse",
@@ -49,6 +62,7 @@ __all__ = [
     "FitzHughNagumo",
     "GapJunction",
     "Gate",
+    "Gaussian",
     "Graded",
     "GradedSynapse",
     "HodgkinHuxley",
@@ -59,13 +73,17 @@ __all__ = [
     "MembraneNeuron",
     "Mixed",
     "MorrisLecar",
+    "MultiGaussian",
     "Neuron",
     "NonlinearMembraneNeuron",
     "Rate",
     "Refractory",
+    "Relative",
     "ShortTerm",
+    "Sigmoid",
     "SigmoidRate",
     "SigmoidRelease",
+    "StraightThrough",
     "Surrogate",
     "Synapse",
     "Terminal",
@@ -73,4 +91,5 @@ __all__ = [
     "ThresholdIntegrator",
     "Triangle",
     "graded_synapses",
+    "learned",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from amphid.dynamics.neuron import Membrane, MembraneNeuron, Neuron
-from amphid.dynamics.surrogate import FastSigmoid, Surrogate, check_surrogate, reset
+from amphid.dynamics.surrogate import FastSigmoid, Surrogate, reset, surrogate_of
 from amphid.dynamics.values import Value, filled
 
 # Multipliers and increment of splitmix64, written as signed integers.
@@ -52,8 +52,7 @@ class BinaryThreshold(Neuron[BinaryThresholdState]):
         super().__init__()
         self.hold_positive(resistance=resistance)
         self.hold(v_rest=v_rest, v_threshold=v_threshold)
-        check_surrogate(self, surrogate)
-        self.surrogate = surrogate
+        self.surrogate = surrogate_of(self, surrogate, (v_rest, v_threshold))
         self._values += ("surrogate",)
 
     def init(self, like: Tensor) -> BinaryThresholdState:

@@ -64,7 +64,8 @@ class ClearingLIF(Neuron[ClearingLIFState]):
         self.hold(v_rest=v_rest, v_threshold=v_threshold, v_reset=v_reset, period=period)
         if not bool((torch.as_tensor(period).detach() >= 0).all()):
             raise ValueError(f"ClearingLIF: period must not be negative, got {period}.")
-        self.convention(surrogate, reset_gradient=reset_gradient)
+        way = (v_rest, v_threshold)
+        self.convention(surrogate, reset_gradient=reset_gradient, way=way)
 
     def init(self, like: Tensor) -> ClearingLIFState:
         """At rest, without a current, not refractory."""

@@ -53,7 +53,8 @@ class LIF(MembraneNeuron[LIFState]):
             self.v_reset, self._values = None, (*self._values, "v_reset")
         else:
             self.hold(v_reset=v_reset)
-        self.convention(surrogate, reset_gradient=reset_gradient)
+        way = (v_rest, v_threshold)
+        self.convention(surrogate, reset_gradient=reset_gradient, way=way)
 
     def init(self, like: Tensor) -> LIFState:
         """At rest."""
@@ -107,7 +108,8 @@ class ThresholdIntegrator(MembraneNeuron[ThresholdIntegratorState]):
         super().__init__()
         self.hold_positive(capacitance=capacitance)
         self.hold(v_threshold=v_threshold, v_reset=v_reset)
-        self.convention(surrogate, reset_gradient=reset_gradient)
+        way = (v_reset, v_threshold)
+        self.convention(surrogate, reset_gradient=reset_gradient, way=way)
 
     def init(self, like: Tensor) -> ThresholdIntegratorState:
         """Just reset."""
@@ -223,7 +225,8 @@ class ALIF(MembraneNeuron[ALIFState]):
         super().__init__()
         self.hold_positive(tau=tau, resistance=resistance, tau_adaptation=tau_adaptation)
         self.hold(v_rest=v_rest, v_threshold=v_threshold, v_reset=v_reset, jump=jump)
-        self.convention(surrogate, reset_gradient=reset_gradient)
+        way = (v_rest, v_threshold)
+        self.convention(surrogate, reset_gradient=reset_gradient, way=way)
 
     def init(self, like: Tensor) -> ALIFState:
         """At rest, not adapted."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amphid.dynamics.sequence import run_sequence
-from amphid.dynamics.surrogate import Surrogate, check_surrogate
+from amphid.dynamics.surrogate import Surrogate, surrogate_of
 from amphid.dynamics.values import Equation, Value, decay
 
 
@@ -42,10 +42,19 @@ class Neuron(Equation, ABC, Generic[S]):
     surrogate: Surrogate
     reset_gradient: bool
 
-    def convention(self, surrogate: Surrogate, *, reset_gradient: bool) -> None:
-        """Name the gradient of a spike: its surrogate, and whether the reset is differentiated."""
-        check_surrogate(self, surrogate)
-        self.surrogate, self.reset_gradient = surrogate, reset_gradient
+    def convention(
+        self,
+        surrogate: Surrogate,
+        *,
+        reset_gradient: bool,
+        way: tuple[Value, Value] | None = None,
+    ) -> None:
+        """Name the gradient of a spike: its surrogate, and whether the reset is differentiated.
+
+        way: the voltages in mV between which the membrane moves, for widths relative to them.
+        """
+        self.surrogate = surrogate_of(self, surrogate, way)
+        self.reset_gradient = reset_gradient
         self._values += ("surrogate", "reset_gradient")
 
     @abstractmethod
@@ -93,9 +102,11 @@ class Neuron(Equation, ABC, Generic[S]):
     def run(self, current: Tensor, state: S | None = None, dt: float = 1.0) -> tuple[Tensor, S]:
         """Output [T, *B, N] under a current [T, *B, N] in pA, and the state after it.
 
-        state: where to start; at rest when None. dt: ms.
+        state: where to start; at rest when None. dt: ms. Under autocast a current in half precision
+        becomes float32 here: a membrane adds up many small steps.
         Raises ValueError when the current has no time axis or the state another shape.
         """
+        current = in_full(current)
         _check_sequence(current, state)
         now = self.init(current[0]) if state is None else state
         return self.follow(current, now, dt)
@@ -169,6 +180,13 @@ def relaxed(membrane: Membrane, v: Tensor, current: Tensor, dt: float) -> Tensor
     """v [*B, N] after dt ms on a membrane with a conductance above zero; exact."""
     v_inf = (membrane.drive + current) / membrane.conductance
     return v_inf + (v - v_inf) * decay(dt, membrane.capacitance / membrane.conductance)
+
+
+def in_full(current: Tensor) -> Tensor:
+    """The current in float32 where autocast made it half as precise, else as it is."""
+    if current.dtype not in (torch.float16, torch.bfloat16):
+        return current
+    return current.float() if torch.is_autocast_enabled(current.device.type) else current
 
 
 def _check_sequence(current: Tensor, state: Any) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from amphid.dynamics.neuron import MembraneNeuron, S
-from amphid.dynamics.surrogate import FastSigmoid, Surrogate, check_surrogate
+from amphid.dynamics.surrogate import FastSigmoid, Surrogate, surrogate_of
 from amphid.dynamics.values import Equation, Value
 
 
@@ -44,8 +44,7 @@ class Crossing(Terminal):
     ) -> None:
         super().__init__()
         self.hold(threshold=threshold)
-        check_surrogate(self, surrogate)
-        self.surrogate = surrogate
+        self.surrogate = surrogate_of(self, surrogate)
         self._values += ("surrogate",)
 
     def forward(self, before: Tensor, v: Tensor) -> Tensor:

@@ -74,7 +74,8 @@ class Izhikevich(MembraneNeuron[IzhikevichState]):
         self.hold(v_r=v_r, v_t=v_t, v_peak=v_peak)
         self.hold_positive(a=a)
         self.hold(b=b, c=c, d=d)
-        self.convention(surrogate, reset_gradient=reset_gradient)
+        way = (v_r, v_peak)
+        self.convention(surrogate, reset_gradient=reset_gradient, way=way)
 
     @classmethod
     def regular_spiking(cls, **changes: Any) -> Izhikevich:
@@ -233,7 +234,8 @@ class AdEx(NonlinearMembraneNeuron[AdExState]):
         self.hold(v_reset=v_reset, v_peak=v_peak)
         self.hold_positive(tau_w=tau_w)
         self.hold(a=a, b=b)
-        self.convention(surrogate, reset_gradient=reset_gradient)
+        way = (v_leak, v_peak)
+        self.convention(surrogate, reset_gradient=reset_gradient, way=way)
 
     def init(self, like: Tensor) -> AdExState:
         """At rest."""

@@ -14,6 +14,23 @@ from torch import Tensor, nn
 Value = float | Tensor
 
 
+class Learned(nn.Parameter):
+    """A value that is learned, and stays positive where only that makes sense; see `learned`."""
+
+
+def learned(start: Value) -> Learned:
+    """A value to learn, as in `LIF(tau=learned(20.0), v_threshold=learned(-50.0))`.
+
+    start: a number, one for all cells, or a tensor, one for each. What only makes sense above zero,
+    such as a time constant, is kept as its logarithm, a parameter `log_tau`: no step of an
+    optimizer can carry it to zero or below, and the same step changes 2 ms and 200 ms by the same
+    share. All else is kept as it is, as an `nn.Parameter` would be.
+    """
+    value = torch.as_tensor(start)
+    value = value if value.is_floating_point() else value.to(torch.get_default_dtype())
+    return Learned(value.detach().clone())
+
+
 class Equation(nn.Module):
     """A module whose values are given once, in its constructor, and stand in its repr.
 
@@ -26,7 +43,8 @@ class Equation(nn.Module):
         """Keep values under their names: float as it is, tensor as buffer, parameter as such."""
         for name, value in values.items():
             if isinstance(value, nn.Parameter):
-                self.register_parameter(name, value)
+                plain = nn.Parameter(value.detach()) if isinstance(value, Learned) else value
+                self.register_parameter(name, plain)
             elif isinstance(value, Tensor):
                 self.register_buffer(name, value)
             elif is_number(value):
@@ -39,13 +57,22 @@ class Equation(nn.Module):
         self._values += tuple(values)
 
     def hold_positive(self, **values: Value) -> None:
-        """Keep values that only make sense above zero."""
-        self.hold(**values)
+        """Keep values that only make sense above zero; a `learned` one by its logarithm."""
+        self.hold(**{name: v for name, v in values.items() if not isinstance(v, Learned)})
         for name, value in values.items():
             held = torch.as_tensor(value).detach()
             lowest = float(held.min()) if held.numel() else 1.0
             if not lowest > 0:
                 raise ValueError(f"{type(self).__name__}: {name} must be positive, got {lowest:g}.")
+            if isinstance(value, Learned):
+                self.register_parameter(f"log_{name}", nn.Parameter(held.log()))
+                self._values += (name,)
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        parameters = self.__dict__.get("_parameters", {})
+        if (logarithm := parameters.get(f"log_{name}")) is not None:
+            return logarithm.exp()
+        return super().__getattr__(name)
 
     def changed(self, **values: Any) -> Self:
         """The same with some arguments of its constructor changed, checked as the constructor does.
@@ -59,10 +86,15 @@ class Equation(nn.Module):
                     f"{type(self).__name__} cannot be changed: it does not keep {name!r}, which "
                     "its constructor was given, under that name."
                 )
-            kept[name] = values[name] if name in values else getattr(self, name)
+            kept[name] = values[name] if name in values else self._kept(name)
         if unknown := set(values) - set(kept):
             raise TypeError(f"{type(self).__name__} has no argument {min(unknown)!r}.")
         return type(self)(**kept)
+
+    def _kept(self, name: str) -> Any:
+        """A value in the form that the constructor takes."""
+        value = getattr(self, name)
+        return learned(value) if f"log_{name}" in self._parameters else value
 
     def values(self) -> Iterator[tuple[str, Any]]:
         """What it was given, by name."""
@@ -70,7 +102,12 @@ class Equation(nn.Module):
 
     def extra_repr(self) -> str:
         """The values by name; a tensor shows its shape, a learned one says so."""
-        return ", ".join(f"{name}={_shown(getattr(self, name))}" for name in self._values)
+        return ", ".join(f"{name}={self._shown(name)}" for name in self._values)
+
+    def _shown(self, name: str) -> str:
+        by_logarithm = f"log_{name}" in self._parameters
+        value = getattr(self, name)
+        return _shown(nn.Parameter(value.detach()) if by_logarithm else value)
 
 
 def is_number(value: object) -> bool:
