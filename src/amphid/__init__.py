@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amphid import dynamics, learning, measures, models, simulation, studies, wiring
+    from amphid.models import Sequential
     from amphid.simulation import (
         Compiled,
         Network,
@@ -33,6 +34,7 @@ __all__ = [
     "Connectome",
     "Network",
     "Recording",
+    "Sequential",
     "Stimulus",
     "Torch",
     "batch",
@@ -60,7 +62,7 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"amphid.{name}")
     if name in __all__:
-        room = "wiring" if name == "Connectome" else "simulation"
+        room = {"Connectome": "wiring", "Sequential": "models"}.get(name, "simulation")
         return getattr(import_module(f"amphid.{room}"), name)
     raise AttributeError(f"module 'amphid' has no attribute {name!r}")
 

@@ -29,7 +29,7 @@ def test_no_step_of_an_optimizer_makes_a_time_constant_negative():
     cell = LeakyIntegrator(tau=learned(torch.tensor([2.0, 200.0])))
     optimizer = torch.optim.Adam(cell.parameters(), lr=0.5)
     current = torch.ones(11, 2)
-    cell(current).sum().backward()
+    (-cell(current)).sum().backward()
     optimizer.step()
     assert (cell.tau > 0).all()
     # the first step of Adam is lr in each entry: the same share of 2 ms and of 200 ms

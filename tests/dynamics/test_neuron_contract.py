@@ -152,6 +152,15 @@ def test_copies_of_a_cell_in_a_batch_do_the_same(case: Case) -> None:
 @pytest.mark.parametrize(
     "case", [c for c in NEURONS.values() if c.rests], ids=[k for k, c in NEURONS.items() if c.rests]
 )
+def test_a_map_of_features_is_so_many_cells_side_by_side(case: Case) -> None:
+    neuron, current = case.make(), driving(case, 13, 2, 5, 7, CELLS)
+    flat = neuron(current.reshape(13, 2 * 5 * 7, CELLS), dt=0.5)
+    torch.testing.assert_close(neuron(current, dt=0.5), flat.reshape(current.shape))
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in NEURONS.values() if c.rests], ids=[k for k, c in NEURONS.items() if c.rests]
+)
 @torch.no_grad()
 def test_rest_is_a_fixed_point(case: Case) -> None:
     neuron = case.make()
@@ -292,6 +301,14 @@ def test_a_value_may_be_a_float_a_tensor_or_a_parameter(case: Case) -> None:
         gradients = [value.grad for value in learned.parameters() if value.grad is not None]
         assert len(gradients) > 1
         assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@with_values
+def test_a_value_for_each_channel_of_a_map_has_ones_behind_it(case: Case) -> None:
+    floats, current = values_of(case.make()), driving(case, 7, 2, 5, 3, CELLS)
+    channels = {k: torch.full((5, 1, 1), v) for k, v in floats.items()}
+    expected = case.make()(current, dt=0.5)
+    torch.testing.assert_close(case.make(**channels)(current, dt=0.5), expected)
 
 
 @with_values

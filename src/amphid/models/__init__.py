@@ -1,6 +1,14 @@
 """Trainable architectures, and ready-made ones that others published."""
 
 from amphid.models.classic_worm import ClassicWorm
+from amphid.models.coding import (
+    LatencyCode,
+    PoissonCode,
+    PopulationCode,
+    RateCode,
+    Repeat,
+)
+from amphid.models.connections import Connections
 from amphid.models.cortex import (
     CorticalModel,
     Regime,
@@ -8,13 +16,41 @@ from amphid.models.cortex import (
     vogels_abbott,
     vogels_abbott_currents,
 )
+from amphid.models.delays import Delay, DelayedLinear
+from amphid.models.dropout import Dropout
 from amphid.models.fly_brain import fly_brain, fly_drive, generated_fly
+from amphid.models.layer import Encoder, Layer, Readout
 from amphid.models.microcircuit import microcircuit
+from amphid.models.norm import BatchNorm, BatchNormThroughTime
+from amphid.models.readouts import FirstSpikeTime, LastStep, SpikeCount, TimeMax, TimeMean
+from amphid.models.recurrent import Recurrent
+from amphid.models.sequential import Sequential
 
 __all__ = [
+    "BatchNorm",
+    "BatchNormThroughTime",
     "ClassicWorm",
+    "Connections",
     "CorticalModel",
+    "Delay",
+    "DelayedLinear",
+    "Dropout",
+    "Encoder",
+    "FirstSpikeTime",
+    "LastStep",
+    "LatencyCode",
+    "Layer",
+    "PoissonCode",
+    "PopulationCode",
+    "RateCode",
+    "Readout",
+    "Recurrent",
     "Regime",
+    "Repeat",
+    "Sequential",
+    "SpikeCount",
+    "TimeMax",
+    "TimeMean",
     "brunel",
     "fly_brain",
     "fly_drive",

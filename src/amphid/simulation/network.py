@@ -231,6 +231,18 @@ class Network(nn.Module):
         run = simulate(self, stimulus, dt=dt, engine=Torch(dense=True))
         return getattr(run, self.neuron.output)
 
+    def run(
+        self, stimulus: Tensor, state: NetworkState | None = None, dt: float = 1.0
+    ) -> tuple[Tensor, NetworkState]:
+        """What the cells give out [T, *B, N] under a current [T, *B, N] in pA, and the state after.
+
+        state: where to start; at rest when None. dt: ms.
+        """
+        from amphid.simulation.simulate import Torch, simulate
+
+        run = simulate(self, stimulus, dt=dt, state=state, engine=Torch(dense=True))
+        return getattr(run, self.neuron.output), run.state
+
     def _connected(self, dt: float) -> dict[str, Wires]:
         return {
             group: Wires.of(self.connectome, edges, self.weights_of(group), dt)
