@@ -54,17 +54,19 @@ class Equation(nn.Module):
                     f"{type(self).__name__}: {name} must be a finite number, a tensor or an "
                     f"nn.Parameter, got {value!r}."
                 )
-        self._values += tuple(values)
+            self._values += (name,)
 
     def hold_positive(self, **values: Value) -> None:
         """Keep values that only make sense above zero; a `learned` one by its logarithm."""
-        self.hold(**{name: v for name, v in values.items() if not isinstance(v, Learned)})
         for name, value in values.items():
+            by_logarithm = isinstance(value, Learned)
+            if not by_logarithm:
+                self.hold(**{name: value})
             held = torch.as_tensor(value).detach()
             lowest = float(held.min()) if held.numel() else 1.0
             if not lowest > 0:
                 raise ValueError(f"{type(self).__name__}: {name} must be positive, got {lowest:g}.")
-            if isinstance(value, Learned):
+            if by_logarithm:
                 self.register_parameter(f"log_{name}", nn.Parameter(held.log()))
                 self._values += (name,)
 
