@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +22,7 @@ from amphid.models import (
     DelayedLinear,
     Dropout,
     FirstSpikeTime,
+    Gain,
     LastStep,
     LatencyCode,
     PoissonCode,
@@ -300,6 +304,23 @@ def test_norms_refuse_what_does_not_fit(layer: nn.Module):
         type(layer)(N, T, axis=0) if isinstance(layer, BatchNormThroughTime) else BatchNorm(
             N, axis=1
         )
+
+
+# gain
+
+
+@pytest.mark.parametrize("how", [float, learned])
+def test_a_gain_is_a_factor_that_travels_with_the_weights(how: Callable[[float], Any]):
+    x, gain = noise(T, B, N), Gain(how(300.0))
+    other = copy.deepcopy(gain)
+    torch.testing.assert_close(gain(x), 300 * x)
+    gain.multiply(0.5)
+    torch.testing.assert_close(gain(x), 150 * x)
+    assert len(gain.state_dict()) == 1
+    other.load_state_dict(gain.state_dict())
+    torch.testing.assert_close(other(x), 150 * x)
+    with pytest.raises(ValueError, match="gain must be positive"):
+        Gain(0.0)
 
 
 # coding

@@ -100,7 +100,7 @@ LAYERS = {
     "FirstSpikeTime": Case(FirstSpikeTime),
 }
 ENCODERS = {"Repeat": Case(lambda: Repeat(11.0)), "LatencyCode": Case(lambda: LatencyCode(11.0))}
-ORDINARY = {"BatchNorm", "PopulationCode"}
+ORDINARY = {"BatchNorm", "Gain", "PopulationCode"}
 STATEFUL = [
     name for name in LAYERS if name.startswith(("Sequential", "Recurrent", "Delay", "Conn"))
 ]

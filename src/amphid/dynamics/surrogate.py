@@ -228,7 +228,7 @@ class Relative:
 
     shape: makes the surrogate of a width in mV. share: of the way. way: mV, from where the membrane
     rests, or starts anew, to threshold, as a mean over cells; the neuron fills it in when it is
-    made, so learned values do not move it. `learning.widen_surrogates` takes the spread that the
+    made, so learned values do not move it. `learning.scale_surrogates` takes the spread that the
     membrane shows on data instead.
     """
 

@@ -19,6 +19,7 @@ from amphid.models.cortex import (
 from amphid.models.delays import Delay, DelayedLinear
 from amphid.models.dropout import Dropout
 from amphid.models.fly_brain import fly_brain, fly_drive, generated_fly
+from amphid.models.gain import Gain
 from amphid.models.layer import Encoder, Layer, Readout
 from amphid.models.microcircuit import microcircuit
 from amphid.models.norm import BatchNorm, BatchNormThroughTime
@@ -37,6 +38,7 @@ __all__ = [
     "Dropout",
     "Encoder",
     "FirstSpikeTime",
+    "Gain",
     "LastStep",
     "LatencyCode",
     "Layer",

@@ -1,0 +1,125 @@
+"""Weights so large that cells fire."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amphid.dynamics import Neuron
+from amphid.models import Gain, Recurrent, Sequential
+
+LEAST, MOST = 1e-3, 1e7  # factors that are tried
+ROUNDS = 24  # of bisection: the factor is then known to a millionth of their range
+
+
+def scale_weights(
+    model: Sequential,
+    inputs: Tensor,
+    *,
+    rate: float = 0.02,
+    spread: float = 1.0,
+    dt: float = 1.0,
+) -> dict[str, float]:
+    """Scale the weights of a model, first layer to last, until its cells fire; the factors by name.
+
+    Weights of torch layers are made for numbers around one, so the currents they give are a few
+    pA, while a cell needs a hundred or more to fire. For every layer of cells the weight and bias
+    of the layer that its current comes from, or the gain of a `Gain`, are multiplied by one number,
+    so that on those inputs spiking cells fire at `rate` on average, and what others give out has a
+    standard deviation of `spread`. Data-driven, like the initialization of Mishkin & Matas 2016
+    (doi 10.48550/arXiv.1511.06422), with a rate in the place of the variance.
+
+    model: a Sequential, also of Sequentials. rate: spikes per ms and cell; 0.02 is 20 Hz. spread:
+    mV for membranes. dt: ms. A layer of cells without weights before it is left as it is.
+    Raises TypeError for another kind of model, ValueError where no factor gives the rate.
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(
+            f"scale_weights goes through a Sequential layer by layer, got {type(model).__name__}."
+        )
+    scaled: dict[str, float] = {}
+    with torch.no_grad():
+        for name, source, cells in _pairs(model):
+            current = _current_into(cells, model, inputs, dt)
+            target = rate if _neuron(cells).output == "spike" else spread
+            factor = _factor(name, _strength(cells, current, dt), target)
+            _multiply(source, factor)
+            scaled[name] = factor
+    return scaled
+
+
+def _pairs(model: Sequential) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    """Layers of cells with the layer that their current comes from, in order."""
+    source: tuple[str, nn.Module] | None = None
+    for name, layer in _leaves(model, ""):
+        if isinstance(layer, Neuron | Recurrent):
+            if source is not None:
+                yield source[0], source[1], layer
+            source = None
+        elif isinstance(layer, Gain) or _weights(layer):
+            source = name, layer
+
+
+def _leaves(model: Sequential, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    for name, layer in model.named_children():
+        if isinstance(layer, Sequential):
+            yield from _leaves(layer, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", layer
+
+
+def _multiply(layer: nn.Module, factor: float) -> None:
+    if isinstance(layer, Gain):
+        layer.multiply(factor)
+    for own in _weights(layer):
+        own.mul_(factor)
+
+
+def _weights(layer: nn.Module) -> list[Tensor]:
+    """What scales the output of a layer, and nothing else."""
+    named = dict(layer.named_parameters(recurse=False))
+    return [named[key] for key in ("weight", "bias", "gamma", "beta") if key in named]
+
+
+def _current_into(cells: nn.Module, model: Sequential, inputs: Tensor, dt: float) -> Tensor:
+    """The current [T, *B, N] into a layer of cells."""
+    seen: list[Tensor] = []
+    hook = cells.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    try:
+        model(inputs, dt=dt)
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+def _strength(cells: nn.Module, current: Tensor, dt: float) -> Callable[[float], float]:
+    """How strongly cells answer, by the factor of their current."""
+
+    def strength(factor: float) -> float:
+        output: Tensor = cells(factor * current, dt=dt)
+        spiking = _neuron(cells).output == "spike"
+        return float(output.mean()) / dt if spiking else float(output.std())
+
+    return strength
+
+
+def _factor(name: str, strength: Callable[[float], float], target: float) -> float:
+    low, high = math.log(LEAST), math.log(MOST)
+    if strength(MOST) < target:
+        raise ValueError(
+            f"no factor of the weights of layer {name} makes its cells answer with {target:g}: its "
+            "input may be silent or all negative. Give other inputs or a lower rate."
+        )
+    for _ in range(ROUNDS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if strength(math.exp(middle)) >= target else (middle, high)
+    return math.exp(high)
+
+
+def _neuron(cells: Any) -> Neuron[Any]:
+    neuron: Neuron[Any] = cells if isinstance(cells, Neuron) else cells.neuron
+    return neuron
