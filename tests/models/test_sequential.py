@@ -186,12 +186,27 @@ def test_recurrent_modules_of_torch_keep_their_state(kind: type):
     torch.testing.assert_close(net(x), whole)
 
 
+def test_sparse_spikes_are_projected_as_torch_does_with_the_same_gradients():
+    """Large enough that the events alone are looked at."""
+    x = (torch.rand(40, 10, 61, generator=seeded()) < 0.05).double()
+    linear = nn.Linear(61, 7).double()
+    found = []
+    for model in (Sequential(linear), nn.Sequential(linear)):
+        given = x.clone().requires_grad_()
+        linear.zero_grad()
+        y = model(given)
+        y.square().sum().backward()
+        found.append((y, given.grad, linear.weight.grad, linear.bias.grad))
+    torch.testing.assert_close(*found)
+
+
 def test_hooks_of_torch_fire():
     seen = []
     net = Sequential(nn.Linear(5, 3), LIF())
-    net[1].register_forward_hook(lambda module, given, got: seen.append(got.shape))
+    for layer in net:
+        layer.register_forward_hook(lambda module, given, got: seen.append(got.shape))
     net(maps(T, B, 5))
-    assert seen == [(T, B, 3)]
+    assert seen == [(T, B, 3), (T, B, 3)]
 
 
 REFUSALS = [

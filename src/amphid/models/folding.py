@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from amphid.dynamics import Mixed
 from amphid.dynamics.values import Equation
+from amphid.kernels import project
 
 MAPS: dict[int, tuple[type[nn.Module], ...]] = {
     2: (
@@ -146,7 +147,7 @@ def _called(name: str, module: nn.Module, x: Tensor) -> Tensor:
         y = module(x)
     else:
         try:
-            y = module(x)
+            y = project(x, module.weight, module.bias) if _is_plain(module, x) else module(x)
         except Exception as error:
             error.add_note(f"in layer {name} ({type(module).__name__}), for {list(x.shape)}")
             raise
@@ -156,6 +157,19 @@ def _called(name: str, module: nn.Module, x: Tensor) -> Tensor:
             "it in a module that returns the one to pass on."
         )
     return y
+
+
+def _is_plain(module: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
+    """Whether it is a linear map and nothing else, so that spikes may be looked at as events."""
+    watched = (
+        "forward" in vars(module)
+        or module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or torch.is_autocast_enabled(x.device.type)
+    )
+    return type(module) is nn.Linear and not watched
 
 
 def _fits(value: Tensor, shape: torch.Size) -> bool:
