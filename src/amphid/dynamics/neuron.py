@@ -186,7 +186,9 @@ def in_full(current: Tensor) -> Tensor:
     """The current in float32 where autocast made it half as precise, else as it is."""
     if current.dtype not in (torch.float16, torch.bfloat16):
         return current
-    return current.float() if torch.is_autocast_enabled(current.device.type) else current
+    kind = current.device.type
+    known = torch.amp.is_autocast_available(kind)  # "meta" is not
+    return current.float() if known and torch.is_autocast_enabled(kind) else current
 
 
 def _check_sequence(current: Tensor, state: Any) -> None:

@@ -161,15 +161,17 @@ def _called(name: str, module: nn.Module, x: Tensor) -> Tensor:
 
 def _is_plain(module: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
     """Whether it is a linear map and nothing else, so that spikes may be looked at as events."""
+    if type(module) is not nn.Linear or x.device.type != "cpu":
+        return False
     watched = (
         "forward" in vars(module)
         or module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks
-        or torch.is_autocast_enabled(x.device.type)
+        or torch.is_autocast_enabled("cpu")
     )
-    return type(module) is nn.Linear and not watched
+    return not watched
 
 
 def _fits(value: Tensor, shape: torch.Size) -> bool:
