@@ -1,6 +1,13 @@
-"""Change weights so that a network comes to do something: rules of plasticity within a run."""
+"""Change parameters so that a number improves: gradients, and plasticity within a run."""
 
 from amphid.learning.gradient_report import GradientReport, gradient_report
+from amphid.learning.fitting.fit import fit
+from amphid.learning.fitting.history import History, Progress
+from amphid.learning.fitting.plan import EachUpdate
+from amphid.learning.fitting.stopping import EarlyStopping
+from amphid.learning.gradients.backprop import Backprop
+from amphid.learning.gradients.estimator import Estimator
+from amphid.learning.gradients.objective import Activity, Mean, Objective, Penalty
 from amphid.learning.modulated import Modulated
 from amphid.learning.pair import STDP
 from amphid.learning.post_triggered import PostTriggered
@@ -13,14 +20,25 @@ from amphid.learning.weight_scales import scale_weights
 __all__ = [
     "STDP",
     "GradientReport",
+    "Activity",
+    "Backprop",
+    "EachUpdate",
+    "EarlyStopping",
+    "Estimator",
+    "History",
     "InhibitorySTDP",
+    "Mean",
     "Modulated",
+    "Objective",
+    "Penalty",
     "PostTriggered",
+    "Progress",
     "Rule",
     "TripletSTDP",
     "all_spikes",
     "between",
     "gradient_report",
+    "fit",
     "nearest_spike",
     "scale_surrogates",
     "scale_weights",

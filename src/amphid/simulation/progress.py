@@ -36,10 +36,11 @@ def bar(doing: str) -> Iterator[Advance | None]:
 @contextmanager
 def heard(
     progress: bool | Callable[[int, int], None] | None,  # noqa: FBT001
+    doing: str = "simulating",
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Who hears of the progress: a function, a bar for True, or nobody."""
     if callable(progress) or not progress:
         yield progress or None
         return
-    with bar("simulating") as advance:
+    with bar(doing) as advance:
         yield advance

@@ -1,0 +1,1 @@
+"""The loop that trains: what it does in an epoch, keeps on disk and tells."""

@@ -1,0 +1,1 @@
+"""Estimators of a gradient, and the losses that they are asked about."""

@@ -1,0 +1,106 @@
+"""The gradient itself, by going back through time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from amphid.learning.gradients.objective import Loss, Objective, Params
+from amphid.learning.gradients.walking import check_runs, walked
+
+
+@dataclass(frozen=True)
+class Backprop:
+    r"""Backpropagation through time: what autograd says.
+
+    clip_norm: where the gradient of all parameters together is longer, it is shortened to this.
+    clip_value: no entry of a gradient is further from zero than this; the norm is clipped after.
+    truncate: steps after which no gradient passes back through time. The forward is the same.
+    checkpoint: keep the state at every so many steps only, and compute what lies between again on
+        the way back: the same gradients, bit for bit where a step is, for memory that grows with
+        :math:`\sqrt T` when it is about that many. True takes the square root of the number of
+        steps. False keeps everything.
+
+    `truncate` and `checkpoint` need a model with `run(x, state, dt) -> (y, state)`. A layer that
+    looks at all of time at once, such as batch norm in training, then sees one stretch at a time.
+    Reference: Williams & Peng 1990, doi 10.1162/neco.1990.2.4.490 (truncation);
+    Chen et al. 2016, doi 10.48550/arXiv.1604.06174 (checkpoints).
+    """
+
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    truncate: int | None = None
+    checkpoint: bool | int = False
+
+    def __post_init__(self) -> None:
+        for name in ("clip_norm", "clip_value"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"{name} must be above zero, or None for none, got {value!r}.")
+        for name in ("truncate", "checkpoint"):
+            if (value := getattr(self, name)) and (value != int(value) or value < 1):
+                raise ValueError(f"{name} must be a number of steps, at least 1, got {value!r}.")
+        if self.truncate == 0 or self.truncate is True:
+            raise ValueError(f"truncate must be a number of steps, got {self.truncate!r}.")
+
+    def __call__(self, loss: Loss, params: Params) -> tuple[Tensor, Params]:
+        """The mean of the loss and its gradients."""
+        leaves = {name: leaf(value) for name, value in params.items()}
+        parts: Iterable[Loss] = getattr(loss, "parts", (loss,))
+        values, sums = [], {name: torch.zeros_like(p) for name, p in params.items()}
+        for part in parts:
+            with torch.enable_grad():
+                value = self._value(part, leaves).mean()
+            for name, gradient in zip(leaves, gradients_of(value, leaves), strict=True):
+                sums[name] += gradient
+            values.append(value.detach())
+        if len(values) > 1:
+            torch._foreach_div_(list(sums.values()), float(len(values)))
+        return torch.stack(values).mean(), self._clipped(sums)
+
+    def _value(self, loss: Loss, leaves: Params) -> Tensor:
+        if not self.checkpoint and self.truncate is None:
+            return loss(leaves)
+        objective = cast(Objective, loss)
+        check_runs(objective)
+        return walked(objective, leaves, stretch=self._stretch(objective), truncate=self.truncate)
+
+    def _stretch(self, objective: Objective) -> int | None:
+        if self.checkpoint is True:
+            root = max(math.isqrt(len(objective.inputs)), 1)
+            return min(root, self.truncate or root)
+        return self.checkpoint or None
+
+    def _clipped(self, gradients: Params) -> Params:
+        if self.clip_value is not None:
+            limit = self.clip_value
+            gradients = {name: g.clamp(-limit, limit) for name, g in gradients.items()}
+        if self.clip_norm is None or not gradients:
+            return gradients
+        norm = torch.stack([g.norm() for g in gradients.values()]).norm()
+        scale = (self.clip_norm / norm).clamp(max=1.0)
+        return {name: g * scale for name, g in gradients.items()}
+
+
+def leaf(value: Tensor) -> Tensor:
+    """A tensor for which a gradient can be asked: itself where it is one."""
+    if value.is_leaf and value.requires_grad:
+        return value
+    return value.detach().requires_grad_()
+
+
+def gradients_of(value: Tensor, leaves: Params) -> tuple[Any, ...]:
+    """The gradient of a scalar with respect to each leaf; zero for what it does not depend on."""
+    if not value.requires_grad:
+        raise ValueError(
+            "the loss does not depend on any trained parameter in a way that torch can "
+            "differentiate: it carries no gradient. Check that the optimizer's parameters are "
+            "used by the model, or take an estimator that needs no gradient."
+        )
+    return torch.autograd.grad(
+        value, list(leaves.values()), allow_unused=True, materialize_grads=True
+    )

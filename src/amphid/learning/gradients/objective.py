@@ -1,0 +1,149 @@
+"""The loss of a model on a batch, as a pure function of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from amphid.learning.watching import cells_of, overheard
+
+Params = dict[str, Tensor]
+Loss = Callable[[Params], Tensor]
+Criterion = Callable[[Any, Any], Tensor]
+
+
+class Activity(NamedTuple):
+    """What the cells of one layer gave out over a sequence."""
+
+    total: Tensor  # summed over time [*B, N], differentiable
+    steps: int
+    dt: float  # ms
+
+    @property
+    def rate(self) -> Tensor:
+        """Mean rate [*B, N] in Hz of cells that spike."""
+        return self.total * (1000.0 / (self.steps * self.dt))
+
+
+class Penalty(Protocol):
+    """A number that is added to the loss."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether it looks at what hidden cells give out."""
+
+    def __call__(self, params: Mapping[str, Tensor], activity: Mapping[str, Activity]) -> Tensor:
+        """The number, of trained parameters by name and the activity of cells by name."""
+
+
+class Ear:
+    """Gathers the activity of cells while a model runs."""
+
+    def __init__(self, dt: float) -> None:
+        self.dt = dt
+        self.heard: dict[str, Activity] = {}
+
+    def __call__(self, name: str, module: nn.Module, given: Any) -> None:
+        """Take in what a module gave out [T, *B, N]."""
+        self.take(name, Activity(given.sum(0), len(given), self.dt))
+
+    def take(self, name: str, more: Activity) -> None:
+        """Add what was heard in a stretch of time."""
+        if (before := self.heard.get(name)) is not None:
+            more = Activity(before.total + more.total, before.steps + more.steps, self.dt)
+        self.heard[name] = more
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The loss of a model on one batch, and penalties, as a function of parameters by name.
+
+    model: called as `model(inputs)`, or `model(inputs, dt=dt)` where dt is given.
+    inputs, targets: of the batch. loss: `loss(outputs, targets)`, a scalar, or one entry for each
+        owner: an output, an example, a stretch of time.
+    penalties: added to the loss, to each owner alike. dt: ms per step.
+
+    It is pure: parameters that are not given are those of the model, which is not changed. Buffers
+    that a layer moves in its forward, such as the averages of batch norm, do move.
+    """
+
+    model: nn.Module
+    inputs: Any
+    targets: Any
+    loss: Criterion
+    penalties: Sequence[Penalty] = ()
+    dt: float | None = None
+
+    def __call__(self, params: Mapping[str, Tensor]) -> Tensor:
+        """The loss at these parameters."""
+        with self.listening() as ear:
+            outputs = functional_call(self.model, dict(params), (self.inputs,), self.timing)
+        return self.judged(outputs, params, ear)
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """The argument dt, where it was given."""
+        return {} if self.dt is None else {"dt": self.dt}
+
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        """Objectives whose mean it is."""
+        return (self,)
+
+    def listening(self) -> Listening:
+        """A block in which the activity of the cells is gathered, where a penalty asks for it."""
+        return Listening(self)
+
+    def judged(self, outputs: Any, params: Mapping[str, Tensor], ear: Ear) -> Tensor:
+        """The loss of these outputs with the penalties on top of it."""
+        value = self.loss(outputs, self.targets)
+        if not isinstance(value, Tensor):
+            raise TypeError(f"loss must give a tensor, got {type(value).__name__}.")
+        for penalty in self.penalties:
+            value = value + penalty(params, ear.heard)
+        return value
+
+
+class Listening:
+    """Context in which the cells of an objective's model are overheard, if anybody asks."""
+
+    def __init__(self, objective: Objective) -> None:
+        watched = any(penalty.watches for penalty in objective.penalties)
+        self.ear = Ear(1.0 if objective.dt is None else objective.dt)
+        model = objective.model
+        self.context = overheard(cells_of(model), self.ear) if watched else nullcontext()
+
+    def __enter__(self) -> Ear:
+        self.context.__enter__()
+        return self.ear
+
+    def __exit__(self, *error: Any) -> None:
+        self.context.__exit__(*error)
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """Mean of the losses of several batches: one large batch in several parts.
+
+    An estimator may take it as one loss, or go part by part through `parts` to save memory. Owners
+    must be the same in every part.
+    """
+
+    parts: tuple[Objective, ...] = field(default_factory=tuple)
+
+    def __call__(self, params: Params) -> Tensor:
+        """The mean at these parameters."""
+        values = [part(params) for part in self.parts]
+        if len({value.shape for value in values}) > 1:
+            shapes = ", ".join(str(list(value.shape)) for value in values)
+            raise ValueError(
+                f"the parts of a batch must have the same owners, got losses of shapes {shapes}. "
+                "Take batches of one size, or a loss that gives a scalar."
+            )
+        return torch.stack(values).mean(0)
