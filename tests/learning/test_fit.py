@@ -167,7 +167,7 @@ def test_a_callback_stops_the_fit(answer: object) -> None:
     ("spoil", "named"),
     [
         (lambda net: net[2].weight.data.fill_(1e308), "layer whose output is not finite is '2'"),
-        (lambda net: net[0].bias.data.fill_(torch.nan), "the parameter '0.bias' is not finite"),
+        (lambda net: net[0].bias.data.fill_(torch.nan), r"the parameter '0\.bias' is not finite"),
     ],
 )
 def test_what_is_not_finite_stops_with_its_name(spoil: object, named: str) -> None:
@@ -185,7 +185,7 @@ def test_a_gradient_that_is_not_finite_is_named() -> None:
     def root(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return (outputs - outputs.detach()).square().sum().sqrt()
 
-    with pytest.raises(FloatingPointError, match="the gradient of '0.weight' is not"):
+    with pytest.raises(FloatingPointError, match=r"the gradient of '0\.weight' is not"):
         fit(net, data(), root, optimizer=adam(net))
 
 
@@ -209,7 +209,7 @@ def test_ctrl_c_ends_after_the_update_and_leaves_a_checkpoint(tmp_path) -> None:
     history = fit(net, data(), loss, optimizer=adam(net), epochs=9, folder=tmp_path)
     assert (history.why, history.updates) == ("interrupted", 6)
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
-        "00000006.json", "00000006.safetensors",
+        "00001-00000006.json", "00001-00000006.safetensors",
     ]  # fmt: skip
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

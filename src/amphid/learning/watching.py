@@ -32,7 +32,7 @@ def overheard(parts: Iterable[Named], hear: Hear) -> Iterator[None]:
     """Within the block, `hear` is called with whatever each of these modules gives out.
 
     Both `forward` and `run` are listened to, which forward hooks of torch are not enough for: a
-    container calls `run` of its parts. Of calls of a module inside one another the outermost counts.
+    container calls `run` of its parts. Of calls of a module within one another the outer counts.
     """
     heard: dict[nn.Module, str] = {}
     for name, module in parts:

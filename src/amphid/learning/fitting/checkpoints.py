@@ -22,15 +22,16 @@ from amphid.learning.fitting.packing import (
 )
 
 FORMAT = 1
-_NAME = re.compile(r"^(\d{8,})\.json$")
+_NAME = re.compile(r"\d{5,}-\d{8,}")
 
 
 class Folder:
     """Where a fit keeps what it does.
 
     `metrics.jsonl` has a line of JSON for every epoch. `checkpoints/` holds one checkpoint, a JSON
-    file and a safetensors file named after the number of updates: the JSON file is put in place
-    last, so a checkpoint that has one is whole. `model.safetensors` are the weights at the end.
+    file and a safetensors file named after the epoch and the number of updates: the JSON file is
+    put in place last, so a checkpoint that has one is whole. `model.safetensors` are the weights at
+    the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,11 +55,11 @@ class Folder:
         self._rewind(0 if state is None else int(state["at"]["update"]))
         return state
 
-    def keep(self, update: int, state: Mapping[str, Any]) -> None:
+    def keep(self, epoch: int, update: int, state: Mapping[str, Any]) -> None:
         """Write a checkpoint; the one before it goes once this one is whole."""
         tensors: Tensors = {}
         tree = packed(dict(state), tensors)
-        name = f"{update:08d}"
+        name = f"{epoch:05d}-{update:08d}"
         written = as_safetensors(tensors)
         write_whole(self.checkpoints / f"{name}.safetensors", written)
         content = {
@@ -70,7 +71,7 @@ class Folder:
         text = json.dumps(content, ensure_ascii=False)
         write_whole(self.checkpoints / f"{name}.json", text.encode())
         for old in self.checkpoints.iterdir():
-            if old.stem != name and re.fullmatch(r"\d{8,}", old.stem):
+            if old.stem != name and _NAME.fullmatch(old.stem):
                 old.unlink()
 
     def tell(self, row: Mapping[str, Any]) -> None:
@@ -86,8 +87,8 @@ class Folder:
     def _last(self) -> Path | None:
         if not self.checkpoints.is_dir():
             return None
-        named = [path for path in self.checkpoints.iterdir() if _NAME.match(path.name)]
-        return max(named, key=lambda path: int(path.stem), default=None)
+        named = [path for path in self.checkpoints.glob("*.json") if _NAME.fullmatch(path.stem)]
+        return max(named, key=lambda path: [int(n) for n in path.stem.split("-")], default=None)
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
@@ -55,7 +55,6 @@ class Training:
         self.loss = float("nan")  # of the last update
         self.begun: States | None = None  # draws at the start of this epoch
         self.mark = draws.now()  # draws at the position
-        self.resumed = False
         self.whole = True  # whether what is here is the state at the position
         self.kept: Position | None = None
         self.pressed: Callable[[], bool] = lambda: False
@@ -90,7 +89,6 @@ class Training:
         self.begun, self.mark = state["begun"], state["now"]
         self.draws.used = state["drawn"]
         self.draws.put(self.mark)
-        self.resumed = True
 
     def _epoch(self) -> None:
         clock = time.perf_counter() - self.at.seconds
@@ -107,19 +105,16 @@ class Training:
             )
         self._end_epoch(clock)
 
-    def _source(self) -> Any:
+    def _source(self) -> Iterator[Batch]:
         """The batches of this epoch from where it stands; draws as they were then."""
-        if self.resumed and self.at.batch:
-            assert self.begun is not None
-            self.draws.put(self.begun)
-        else:
+        if self.begun is None or not self.at.batch:
             self.begun = self.draws.now()
+            return self.plan.walk(self.at.epoch)
+        self.draws.put(self.begun)
         source = self.plan.walk(self.at.epoch)
         for _ in range(self.at.batch):
             next(source, None)
-        if self.resumed:
-            self.draws.put(self.mark)
-        self.resumed = False
+        self.draws.put(self.mark)
         return source
 
     def _update(self, group: list[Batch]) -> None:
@@ -232,7 +227,7 @@ class Training:
         state |= {"at": asdict(self.at), "best": vars(self.best), "rows": self.rows}
         state |= {"begun": self.begun, "now": self.mark, "drawn": self.draws.drawn()}
         state |= {"plan": self.plan.described(), "model": dict(self.plan.model.state_dict())}
-        self.folder.keep(self.at.update, state)
+        self.folder.keep(self.at.epoch, self.at.update, state)
         self.kept = replace(self.at)
 
     def _ended(self) -> History:
