@@ -31,6 +31,7 @@ MEASURES = {
     "rhythm": lambda run: rhythm(run)[1],
     "synchrony": synchrony,
 }
+DISTANCES = ("van_rossum", "victor_purpura")  # of two trains: test_spike_trains.py
 PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")
 
 
@@ -58,7 +59,7 @@ def noisy(*shape, seed=5):
 
 
 def test_the_contract_list_of_measures_is_complete():
-    assert sorted(MEASURES) == measures.__all__
+    assert sorted((*MEASURES, *DISTANCES)) == measures.__all__
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -8,8 +8,12 @@ from amphid.learning.fitting.stopping import EarlyStopping
 from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.estimator import Estimator
 from amphid.learning.gradients.objective import Activity, Mean, Objective, Penalty
+from amphid.learning.losses.latency import FirstSpikeCrossEntropy, FirstSpikeError, first_spike
+from amphid.learning.losses.rate import CountCrossEntropy, PoissonLikelihood, RateError
+from amphid.learning.losses.trains import Correlation, VanRossum, VictorPurpura
 from amphid.learning.modulated import Modulated
 from amphid.learning.pair import STDP
+from amphid.learning.penalties import L1, L2, RateBounds, SpikeCount
 from amphid.learning.post_triggered import PostTriggered
 from amphid.learning.rule import Rule, all_spikes, between, nearest_spike
 from amphid.learning.surrogate_widths import scale_surrogates
@@ -18,26 +22,39 @@ from amphid.learning.triplet import TripletSTDP
 from amphid.learning.weight_scales import scale_weights
 
 __all__ = [
+    "L1",
+    "L2",
     "STDP",
     "GradientReport",
     "Activity",
     "Backprop",
+    "Correlation",
+    "CountCrossEntropy",
     "EachUpdate",
     "EarlyStopping",
     "Estimator",
+    "FirstSpikeCrossEntropy",
+    "FirstSpikeError",
     "History",
     "InhibitorySTDP",
     "Mean",
     "Modulated",
     "Objective",
     "Penalty",
+    "PoissonLikelihood",
     "PostTriggered",
     "Progress",
+    "RateBounds",
+    "RateError",
     "Rule",
+    "SpikeCount",
     "TripletSTDP",
+    "VanRossum",
+    "VictorPurpura",
     "all_spikes",
     "between",
     "gradient_report",
+    "first_spike",
     "fit",
     "nearest_spike",
     "scale_surrogates",

@@ -1,6 +1,7 @@
-"""One number or curve out of a recording."""
+"""One number or curve out of a recording, and how far two spike trains are apart."""
 
 from amphid.measures.population import fluctuation, population_rate, rhythm
+from amphid.measures.spike_trains import van_rossum, victor_purpura
 from amphid.measures.spiking import interval_variation, rate
 from amphid.measures.voltage import active, response, response_time, synchrony
 
@@ -14,4 +15,6 @@ __all__ = [
     "response_time",
     "rhythm",
     "synchrony",
+    "van_rossum",
+    "victor_purpura",
 ]

@@ -1,0 +1,1 @@
+"""Losses of spikes, counts, voltages and rates: `loss(outputs, targets)`."""
