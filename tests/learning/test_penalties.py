@@ -10,10 +10,10 @@ from torch import nn
 
 import amphid.learning as room
 from amphid.dynamics import LIF, LeakyIntegrator
-from amphid.learning import L1, L2, Backprop, Objective, RateBounds, SpikeCount, fit
+from amphid.learning import L1, L2, Backprop, Objective, RateBounds, TotalSpikes, fit
 
 T, B, K, N, C = 23, 5, 7, 3, 2
-PENALTIES = [L1(0.3), L2(0.3), RateBounds(0.01, lower=20.0, upper=60.0), SpikeCount(0.1)]
+PENALTIES = [L1(0.3), L2(0.3), RateBounds(0.01, lower=20.0, upper=60.0), TotalSpikes(0.1)]
 
 
 class Net(nn.Module):
@@ -127,7 +127,7 @@ def mean_square(outputs: torch.Tensor, targets: object) -> torch.Tensor:
 def test_activity_is_that_of_the_hidden_cells() -> None:
     net = Net()
     spikes = net.cells(net.inward(inputs()), dt=0.5).detach()
-    total = objective(net, SpikeCount(1.0, on="cells"), dt=0.5)({}).detach()
+    total = objective(net, TotalSpikes(1.0, on="cells"), dt=0.5)({}).detach()
     assert float(total) == pytest.approx(float(spikes.sum((0, 2)).mean()))
     rate = spikes.mean((0, 1)) * 1000 / 0.5
     bound = objective(net, RateBounds(1.0, lower=50.0, upper=80.0, on="cells"), dt=0.5)({}).detach()
@@ -153,13 +153,13 @@ def test_a_fit_brings_rates_within_bounds() -> None:
 def test_nothing_is_left_behind_on_the_model() -> None:
     net = Net()
     before = {name: set(vars(module)) for name, module in net.named_modules()}
-    objective(net, SpikeCount(1.0))(named(net))
+    objective(net, TotalSpikes(1.0))(named(net))
 
     def broken(outputs: torch.Tensor, targets: object) -> torch.Tensor:
         raise RuntimeError("lost")
 
     with pytest.raises(RuntimeError):
-        Objective(net, inputs(), None, broken, (SpikeCount(1.0),))(named(net))
+        Objective(net, inputs(), None, broken, (TotalSpikes(1.0),))(named(net))
     assert {name: set(vars(module)) for name, module in net.named_modules()} == before
 
 
@@ -169,14 +169,14 @@ def test_models_in_several_threads_are_heard_apart() -> None:
     def count(seed: int) -> None:
         net = Net(seed)
         for _ in range(5):
-            found[seed] = objective(net, SpikeCount(1.0))(named(net)).item()
+            found[seed] = objective(net, TotalSpikes(1.0))(named(net)).item()
 
     threads = [threading.Thread(target=count, args=(seed,)) for seed in (1, 2, 3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    alone = {seed: objective(Net(seed), SpikeCount(1.0))({}).item() for seed in (1, 2, 3)}
+    alone = {seed: objective(Net(seed), TotalSpikes(1.0))({}).item() for seed in (1, 2, 3)}
     assert found == alone
 
 
@@ -187,4 +187,4 @@ def test_bounds_must_be_in_order() -> None:
 
 def test_a_model_without_cells_has_no_activity() -> None:
     with pytest.raises(ValueError, match="found no layer in the model"):
-        objective(nn.Linear(K, N).double(), SpikeCount(1.0))({})
+        objective(nn.Linear(K, N).double(), TotalSpikes(1.0))({})

@@ -6,14 +6,17 @@ from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import EachUpdate
 from amphid.learning.fitting.stopping import EarlyStopping
 from amphid.learning.gradients.backprop import Backprop
+from amphid.learning.gradients.eprop import EProp
 from amphid.learning.gradients.estimator import Estimator
+from amphid.learning.gradients.feedback import AdaptiveFeedback, RandomFeedback, SymmetricFeedback
 from amphid.learning.gradients.objective import Activity, Mean, Objective, Penalty
+from amphid.learning.gradients.rtrl import RTRL
 from amphid.learning.losses.latency import FirstSpikeCrossEntropy, FirstSpikeError, first_spike
 from amphid.learning.losses.rate import CountCrossEntropy, PoissonLikelihood, RateError
 from amphid.learning.losses.trains import Correlation, VanRossum, VictorPurpura
 from amphid.learning.modulated import Modulated
 from amphid.learning.pair import STDP
-from amphid.learning.penalties import L1, L2, RateBounds, SpikeCount
+from amphid.learning.penalties import L1, L2, RateBounds, TotalSpikes
 from amphid.learning.post_triggered import PostTriggered
 from amphid.learning.rule import Rule, all_spikes, between, nearest_spike
 from amphid.learning.surrogate_widths import scale_surrogates
@@ -24,12 +27,15 @@ from amphid.learning.weight_scales import scale_weights
 __all__ = [
     "L1",
     "L2",
+    "RTRL",
     "STDP",
     "GradientReport",
     "Activity",
+    "AdaptiveFeedback",
     "Backprop",
     "Correlation",
     "CountCrossEntropy",
+    "EProp",
     "EachUpdate",
     "EarlyStopping",
     "Estimator",
@@ -44,10 +50,12 @@ __all__ = [
     "PoissonLikelihood",
     "PostTriggered",
     "Progress",
+    "RandomFeedback",
     "RateBounds",
     "RateError",
     "Rule",
-    "SpikeCount",
+    "SymmetricFeedback",
+    "TotalSpikes",
     "TripletSTDP",
     "VanRossum",
     "VictorPurpura",

@@ -100,7 +100,7 @@ class RateBounds:
 
 
 @dataclass(frozen=True)
-class SpikeCount:
+class TotalSpikes:
     """The number of spikes of an example, of all cells together, times `strength`.
 
     The mean over examples. on: layers of cells by their names in the model, or patterns; all when

@@ -14,11 +14,17 @@ Hear = Callable[[str, nn.Module, Any], None]
 Named = tuple[str, nn.Module]
 
 
+def fires(module: nn.Module) -> bool:
+    """Whether it is a neuron that spikes, or a module built around one as its `neuron`."""
+    neuron = module if isinstance(module, Neuron) else getattr(module, "neuron", None)
+    return isinstance(neuron, Neuron) and neuron.output in ("spike", "output")
+
+
 def cells_of(model: nn.Module) -> Iterator[Named]:
-    """The outermost parts that are cells: neurons, and modules built around `neuron`."""
+    """The outermost parts that are cells that fire."""
 
     def found(name: str, module: nn.Module) -> Iterator[Named]:
-        if isinstance(module, Neuron) or isinstance(getattr(module, "neuron", None), Neuron):
+        if fires(module):
             yield name, module
             return
         for key, child in module.named_children():

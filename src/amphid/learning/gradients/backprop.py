@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from amphid.learning.gradients.estimator import gradients_of, leaf, over_parts
 from amphid.learning.gradients.objective import Loss, Objective, Params
 from amphid.learning.gradients.walking import check_runs, walked
 
@@ -50,17 +51,14 @@ class Backprop:
     def __call__(self, loss: Loss, params: Params) -> tuple[Tensor, Params]:
         """The mean of the loss and its gradients."""
         leaves = {name: leaf(value) for name, value in params.items()}
-        parts: Iterable[Loss] = getattr(loss, "parts", (loss,))
-        values, sums = [], {name: torch.zeros_like(p) for name, p in params.items()}
-        for part in parts:
+
+        def one(part: Loss) -> tuple[Tensor, Iterable[Tensor]]:
             with torch.enable_grad():
                 value = self._value(part, leaves).mean()
-            for name, gradient in zip(leaves, gradients_of(value, leaves), strict=True):
-                sums[name] += gradient
-            values.append(value.detach())
-        if len(values) > 1:
-            torch._foreach_div_(list(sums.values()), float(len(values)))
-        return torch.stack(values).mean(), self._clipped(sums)
+            return value, gradients_of(value, leaves.values())
+
+        value, gradients = over_parts(loss, params, one)
+        return value, self._clipped(gradients)
 
     def _value(self, loss: Loss, leaves: Params) -> Tensor:
         if not self.checkpoint and self.truncate is None:
@@ -84,23 +82,3 @@ class Backprop:
         norm = torch.stack([g.norm() for g in gradients.values()]).norm()
         scale = (self.clip_norm / norm).clamp(max=1.0)
         return {name: g * scale for name, g in gradients.items()}
-
-
-def leaf(value: Tensor) -> Tensor:
-    """A tensor for which a gradient can be asked: itself where it is one."""
-    if value.is_leaf and value.requires_grad:
-        return value
-    return value.detach().requires_grad_()
-
-
-def gradients_of(value: Tensor, leaves: Params) -> tuple[Any, ...]:
-    """The gradient of a scalar with respect to each leaf; zero for what it does not depend on."""
-    if not value.requires_grad:
-        raise ValueError(
-            "the loss does not depend on any trained parameter in a way that torch can "
-            "differentiate: it carries no gradient. Check that the optimizer's parameters are "
-            "used by the model, or take an estimator that needs no gradient."
-        )
-    return torch.autograd.grad(
-        value, list(leaves.values()), allow_unused=True, materialize_grads=True
-    )

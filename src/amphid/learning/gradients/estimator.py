@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from amphid.learning.gradients.objective import Loss, Params
+from amphid.learning.gradients.objective import Loss, Objective, Params
 
 
 class Estimator(Protocol):
@@ -24,3 +26,50 @@ class Estimator(Protocol):
 
     def __call__(self, loss: Loss, params: Params) -> tuple[Tensor, Params]:
         """The value of a loss and its gradients, as far as this estimator can tell."""
+
+
+def over_parts(
+    loss: Loss, params: Params, one: Callable[[Any], tuple[Tensor, Iterable[Tensor]]]
+) -> tuple[Tensor, Params]:
+    """Value and gradients of a loss as the means of those of its parts, one after another.
+
+    one: the value of a part, and its gradients in the order of the parameters.
+    """
+    parts: Iterable[Loss] = getattr(loss, "parts", (loss,))
+    values, sums = [], {name: torch.zeros_like(p) for name, p in params.items()}
+    for part in parts:
+        value, gradients = one(part)
+        for total, gradient in zip(sums.values(), gradients, strict=True):
+            total += gradient
+        values.append(value.detach())
+    if len(values) > 1 and sums:
+        torch._foreach_div_(list(sums.values()), float(len(values)))
+    return torch.stack(values).mean(), sums
+
+
+def check_objective(loss: object, estimator: str) -> Objective:
+    """The objective, or a TypeError for a loss whose model cannot be looked into."""
+    if not isinstance(loss, Objective):
+        raise TypeError(
+            f"{estimator} looks into the model, so it needs an Objective(model, inputs, targets, "
+            f"loss), as fit makes it; got {type(loss).__name__}."
+        )
+    return loss
+
+
+def leaf(value: Tensor) -> Tensor:
+    """A tensor for which a gradient can be asked: itself where it is one."""
+    if value.is_leaf and value.requires_grad:
+        return value
+    return value.detach().requires_grad_()
+
+
+def gradients_of(value: Tensor, leaves: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """The gradient of a scalar with respect to each leaf; zero for what it does not depend on."""
+    if not value.requires_grad:
+        raise ValueError(
+            "the loss does not depend on any trained parameter in a way that torch can "
+            "differentiate: it carries no gradient. Check that the optimizer's parameters are "
+            "used by the model, or take an estimator that needs no gradient."
+        )
+    return torch.autograd.grad(value, list(leaves), allow_unused=True, materialize_grads=True)

@@ -110,6 +110,25 @@ class Objective:
         return value
 
 
+def within(
+    model: nn.Module, held: Mapping[str, Tensor], work: Callable[..., Any], *given: Any
+) -> Any:
+    """What `work(*given)` gives while the model has other parameters and buffers."""
+    named = {f"model.{name}": value for name, value in held.items()}
+    return functional_call(_Working(model, work), named, given)
+
+
+class _Working(nn.Module):
+    """Does any work where torch calls `forward`."""
+
+    def __init__(self, model: nn.Module, work: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model, self.work = model, work
+
+    def forward(self, *given: Any) -> Any:
+        return self.work(*given)
+
+
 class Listening:
     """Context in which the cells of an objective's model are overheard, if anybody asks."""
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
-from amphid.learning.gradients.objective import Activity, Objective
+from amphid.learning.gradients.objective import Activity, Objective, within
 
 Stretch = tuple[Any, Any, dict[str, Activity]]
 
@@ -72,26 +71,6 @@ def detached(state: Any) -> Any:
     return pytree.tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, state)
 
 
-def run_with(
-    model: nn.Module, params: Mapping[str, Tensor], x: Tensor, state: Any, timing: dict[str, Any]
-) -> tuple[Any, Any]:
-    """Output and state of `model.run` at other parameters."""
-    named = {f"model.{name}": value for name, value in params.items()}
-    return functional_call(_Runner(model), named, (x, state), timing)
-
-
-class _Runner(nn.Module):
-    """Calls `run` where torch calls `forward`."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, state: Any, **timing: Any) -> tuple[Any, Any]:
-        run: Any = self.model.run
-        return run(x, state, **timing)
-
-
 class _Going:
     """One stretch: from a state to outputs, a state and what was heard; the same when repeated."""
 
@@ -135,12 +114,15 @@ class _Going:
         for generator, state in zip(self.generators, states, strict=True):
             generator.set_state(state)
 
+    def _run(self, state: Any) -> tuple[Any, Any]:
+        run: Any = self.part.model.run
+        return run(self.part.inputs, state, **self.part.timing)
+
     def _go(self, state: Any, buffers: dict[str, Tensor]) -> Stretch:
         part = self.part
         with part.listening() as ear:
-            given, state = run_with(
-                part.model, {**buffers, **self.params}, part.inputs, state, part.timing
-            )
+            held = {**buffers, **self.params}
+            given, state = within(part.model, held, self._run, state)
         return given, state, ear.heard
 
 
