@@ -79,7 +79,7 @@ def test_every_estimator_gives_value_and_gradients_and_changes_nothing(estimator
     value, gradients = estimator(task(net), named(net))
     assert value.shape == ()
     assert not value.requires_grad
-    assert float(value) == pytest.approx(task(net)({}).item())
+    assert float(value) == pytest.approx(task(net)(named(net)).item())
     for name, p in named(net).items():
         assert gradients[name].shape == p.shape
         assert gradients[name].dtype == p.dtype

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 REMEMBERED = 16  # kernels of a neuron: of several step widths, shapes and types
 
+# a method among them is one that somebody listens to, which changes nothing
+_OTHER = frozenset(("_parameters", "_buffers", "_modules", "training", "forward", "run"))
+
 _scans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Scan | None]] = weakref.WeakKeyDictionary()
 
 
@@ -83,7 +86,7 @@ def settings_of(neuron: nn.Module) -> Iterator[Any]:
             yield name, id(own), own._version
     for module in neuron.modules():
         for name, value in vars(module).items():
-            if name in ("_parameters", "_buffers", "_modules", "training"):
+            if name in _OTHER:
                 continue
             if isinstance(value, Tensor):
                 yield name, id(value), value._version

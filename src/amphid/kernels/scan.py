@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from amphid.kernels.adjoint import trace_adjoint
 from amphid.kernels.machine_code import compile_source, statements_joined
@@ -97,7 +98,9 @@ class Scan:
     def adjoint(self, wrt: tuple[int, ...]) -> Adjoint:
         """The adjoint for the gradients of some inputs."""
         if wrt not in self._adjoints:
-            self._adjoints[wrt] = Adjoint(self, wrt)
+            # a checkpoint counts what is saved for a gradient, and must not see what tracing saves
+            with saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
+                self._adjoints[wrt] = Adjoint(self, wrt)
         return self._adjoints[wrt]
 
     def _compiled(self, keep: frozenset[int]) -> Compiled:

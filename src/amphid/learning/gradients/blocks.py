@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -139,10 +140,12 @@ def _block(
 
 
 def _slice(model: nn.Sequential, start: int, stop: int) -> nn.Sequential:
-    part: Any = model[start:stop]
-    return part
+    named = list(model.named_children())[start:stop]
+    return nn.Sequential(OrderedDict(named))
 
 
 def applied(layers: nn.Sequential, x: Tensor, dt: float) -> Any:
-    """What layers make of a sequence [T, *B, N]; torch's own container knows no dt."""
-    return layers(x) if type(layers) is nn.Sequential else layers(x, dt=dt)
+    """What layers make of a sequence [T, *B, N]; those with a state are told dt."""
+    for layer in layers:
+        x = layer(x, dt=dt) if hasattr(layer, "run") else layer(x)
+    return x
