@@ -237,6 +237,24 @@ def test_progress_is_told(capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_the_bar_on_a_terminal_shows_epoch_and_loss(monkeypatch) -> None:
+    import io
+    import sys
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    drawn = Terminal()
+    monkeypatch.setattr(sys, "stderr", drawn)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    net = network()
+    fit(net, data(), cross_entropy, optimizer=adam(net), epochs=2)
+    assert "training, epoch" in drawn.getvalue()
+    assert "of 2, loss" in drawn.getvalue()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [

@@ -199,6 +199,22 @@ def sgd(net: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 
 
+def test_generators_that_a_function_refers_to_are_found(tmp_path: Path) -> None:
+    def trained_on(folder: Path, epochs: int, *, resume: bool = False) -> torch.Tensor:
+        net, _ = plain()
+        draw = torch.Generator().manual_seed(4)
+
+        def batches(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+            return [(torch.rand(5, 7, generator=draw), torch.zeros(5, 3)) for _ in range(3)]
+
+        fit(net, batches, mse, optimizer=sgd(net), epochs=epochs, folder=folder, resume=resume)
+        return net.weight.detach()
+
+    whole = trained_on(tmp_path / "whole", 4)
+    trained_on(tmp_path / "part", 2)
+    assert torch.equal(trained_on(tmp_path / "part", 4, resume=True), whole)
+
+
 def test_ctrl_c_within_a_batch_keeps_the_last_update(tmp_path: Path) -> None:
     def interrupted(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         calls.append(1)

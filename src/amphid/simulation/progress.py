@@ -10,8 +10,11 @@ Advance = Callable[[int, int | None], None]
 
 
 @contextmanager
-def bar(doing: str) -> Iterator[Advance | None]:
-    """A bar on stderr; yields what is called with parts done and all, or None off a terminal."""
+def bar(doing: str | Callable[[], str]) -> Iterator[Advance | None]:
+    """A bar on stderr; yields what is called with parts done and all, or None off a terminal.
+
+    doing: what is under way; a function is asked again with every part.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -29,14 +32,15 @@ def bar(doing: str) -> Iterator[Advance | None]:
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, refresh_per_second=4
     ) as drawn:
-        task = drawn.add_task(doing, total=None)
-        yield lambda done, of: drawn.update(task, completed=done, total=of)
+        said = doing if callable(doing) else lambda: doing
+        task = drawn.add_task(said(), total=None)
+        yield lambda done, of: drawn.update(task, completed=done, total=of, description=said())
 
 
 @contextmanager
 def heard(
     progress: bool | Callable[[int, int], None] | None,  # noqa: FBT001
-    doing: str = "simulating",
+    doing: str | Callable[[], str] = "simulating",
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Who hears of the progress: a function, a bar for True, or nobody."""
     if callable(progress) or not progress:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 States = dict[str, Any]
 
@@ -14,8 +16,8 @@ States = dict[str, Any]
 class Draws:
     """The generators that a fit draws from, torch's own among them.
 
-    given: generators that the caller named. owners: objects, modules with all their parts, data
-    loaders and their samplers, whose attributes may be generators.
+    given: generators that the caller named. owners: where others are looked for: attributes of
+    objects and of what these hold, all parts of modules, and what functions refer to.
     """
 
     def __init__(self, given: Iterable[torch.Generator], owners: Iterable[object]) -> None:
@@ -64,13 +66,22 @@ def _global() -> States:
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
-def _generators(owner: object) -> Iterator[torch.Generator]:
+def _generators(owner: object, depth: int = 4) -> Iterator[torch.Generator]:
+    """The generators that an object holds, or one that it holds; and that a function refers to."""
     if isinstance(owner, torch.Generator):
         yield owner
-        return
-    parts = list(owner.modules()) if isinstance(owner, nn.Module) else [owner]
-    parts += [getattr(owner, name) for name in ("sampler", "batch_sampler") if hasattr(owner, name)]
-    for part in parts:
-        for held in getattr(part, "__dict__", {}).values():
-            if isinstance(held, torch.Generator):
-                yield held
+    elif isinstance(owner, nn.Module):
+        for module in owner.modules():
+            for held in vars(module).values():
+                if isinstance(held, torch.Generator):
+                    yield held
+    elif depth and not isinstance(owner, type | ModuleType | Tensor):
+        for held in _held(owner):
+            yield from _generators(held, depth - 1)
+
+
+def _held(owner: object) -> Iterable[object]:
+    if isinstance(owner, FunctionType):
+        seen = inspect.getclosurevars(owner)
+        return [*seen.nonlocals.values(), *seen.globals.values()]
+    return list(getattr(owner, "__dict__", {}).values())

@@ -69,8 +69,8 @@ def fit(
         bit: model, batches, optimizer and schedule are built as they were, and take their state.
     checkpoint_every: updates after which a checkpoint is written within an epoch too.
     generator: what batches, model or loss draw from, to be resumed too. Those that are attributes
-        of the model's modules, of the estimator, of the loss or of a `DataLoader` are found;
-        torch's own is taken along where something draws from it.
+        of modules, of the estimator or of a `DataLoader`, or that a function refers to, are found
+        without; torch's own is taken along where something draws from it.
     progress: True draws a bar on a terminal; a function is called with updates done and in all.
 
     Ctrl-C ends after the update under way, writes a checkpoint and returns what there is; pressed
@@ -90,8 +90,8 @@ def fit(
     given = [generator] if isinstance(generator, torch.Generator) else generator
     draws = Draws(given, (model, batches, estimator, loss, *penalties))
     kept = None if folder is None else Folder(Path(folder))
-    with heard(progress, "training") as told:
-        training = Training(plan, draws, kept, told)
-        if kept and (state := kept.begin(resume=resume)):
-            training.restore(state)
-        return training.go()
+    training = Training(plan, draws, kept)
+    if kept and (state := kept.begin(resume=resume)):
+        training.restore(state)
+    with heard(progress, training.doing) as told:
+        return training.go(told)

@@ -45,8 +45,9 @@ class Best:
 class Training:
     """A fit under way."""
 
-    def __init__(self, plan: Plan, draws: Draws, folder: Folder | None, told: Told | None) -> None:
-        self.plan, self.draws, self.folder, self.told = plan, draws, folder, told
+    def __init__(self, plan: Plan, draws: Draws, folder: Folder | None) -> None:
+        self.plan, self.draws, self.folder = plan, draws, folder
+        self.told: Told | None = None
         self.params = plan.params()
         self.device = plan.device
         self.at, self.best = Position(), Best()
@@ -59,8 +60,14 @@ class Training:
         self.kept: Position | None = None
         self.pressed: Callable[[], bool] = lambda: False
 
-    def go(self) -> History:
+    def doing(self) -> str:
+        """What it does at present."""
+        at = f"epoch {min(self.at.epoch + 1, self.plan.epochs)} of {self.plan.epochs}"
+        return f"training, {at}, loss {self.loss:.4g}"
+
+    def go(self, told: Told | None) -> History:
         """Train to the end, or until something stops it."""
+        self.told = told
         if not self.plan.model.training:
             self.plan.model.train()
         self._stop_early()
