@@ -5,6 +5,7 @@ from amphid.learning.fitting.fit import fit
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import EachUpdate
 from amphid.learning.fitting.stopping import EarlyStopping
+from amphid.learning.gradients.averaged import Averaged
 from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.eprop import EProp
 from amphid.learning.gradients.estimator import Estimator
@@ -32,6 +33,7 @@ __all__ = [
     "GradientReport",
     "Activity",
     "AdaptiveFeedback",
+    "Averaged",
     "Backprop",
     "Correlation",
     "CountCrossEntropy",

@@ -14,11 +14,9 @@ from amphid.learning.watching import overheard, tensors_in
 
 def finite(value: Tensor, gradients: Mapping[str, Tensor]) -> bool:
     """Whether a loss and all its gradients are finite."""
-    if not gradients:
-        return bool(value.isfinite().all())
     largest = torch._foreach_norm(list(gradients.values()), float("inf"))
-    together = torch.stack([norm.to(value) for norm in largest])
-    return bool(value.isfinite().all() & together.isfinite().all())
+    together = torch.stack([value, *(norm.to(value) for norm in largest)])
+    return bool(together.isfinite().all())
 
 
 def diagnosis(

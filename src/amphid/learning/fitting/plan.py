@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils import _pytree as pytree
@@ -52,6 +53,11 @@ class Plan:
         """Raise ValueError or TypeError for what cannot be."""
         if not isinstance(self.model, nn.Module):
             raise TypeError(f"model must be an nn.Module, got {type(self.model).__name__}.")
+        if isinstance(self.model, DistributedDataParallel):
+            raise TypeError(
+                "model is wrapped in DistributedDataParallel, whose averaging fit goes past: give "
+                "the model itself, and estimator=Averaged(Backprop())."
+            )
         if not isinstance(self.optimizer, Optimizer):
             raise TypeError(
                 "optimizer must be one of torch.optim, made for the model's parameters, got "

@@ -35,16 +35,16 @@ def over_parts(
 
     one: the value of a part, and its gradients in the order of the parameters.
     """
-    parts: Iterable[Loss] = getattr(loss, "parts", (loss,))
-    values, sums = [], {name: torch.zeros_like(p) for name, p in params.items()}
-    for part in parts:
+    first, *others = getattr(loss, "parts", (loss,))
+    value, gradients = one(first)
+    total, found = value.detach(), list(gradients)
+    for part in others:
         value, gradients = one(part)
-        for total, gradient in zip(sums.values(), gradients, strict=True):
-            total += gradient
-        values.append(value.detach())
-    if len(values) > 1 and sums:
-        torch._foreach_div_(list(sums.values()), float(len(values)))
-    return torch.stack(values).mean(), sums
+        total = total + value.detach()
+        found = [a + b for a, b in zip(found, gradients, strict=True)]
+    if others:
+        total, found = total / (1 + len(others)), [g / (1 + len(others)) for g in found]
+    return total, dict(zip(params, found, strict=True))
 
 
 def check_objective(loss: object, estimator: str) -> Objective:
