@@ -1,10 +1,10 @@
 """Change parameters so that a number improves: gradients, and plasticity within a run."""
 
-from amphid.learning.gradient_report import GradientReport, gradient_report
 from amphid.learning.fitting.fit import fit
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import EachUpdate
 from amphid.learning.fitting.stopping import EarlyStopping
+from amphid.learning.gradient_report import GradientReport, gradient_report
 from amphid.learning.gradients.averaged import Averaged
 from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.eprop import EProp
@@ -30,7 +30,6 @@ __all__ = [
     "L2",
     "RTRL",
     "STDP",
-    "GradientReport",
     "Activity",
     "AdaptiveFeedback",
     "Averaged",
@@ -43,6 +42,7 @@ __all__ = [
     "Estimator",
     "FirstSpikeCrossEntropy",
     "FirstSpikeError",
+    "GradientReport",
     "History",
     "InhibitorySTDP",
     "Mean",
@@ -63,9 +63,9 @@ __all__ = [
     "VictorPurpura",
     "all_spikes",
     "between",
-    "gradient_report",
     "first_spike",
     "fit",
+    "gradient_report",
     "nearest_spike",
     "scale_surrogates",
     "scale_weights",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from amphid.learning.gradients.estimator import gradients_of, leaf, over_parts
-from amphid.learning.gradients.objective import Loss, Objective, Params
-from amphid.learning.gradients.walking import check_runs, walked
+from amphid.learning.gradients.estimator import check_objective, gradients_of, leaf, over_parts
+from amphid.learning.gradients.objective import Loss, Params
+from amphid.learning.gradients.walking import walked
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,12 @@ class Backprop:
     def _value(self, loss: Loss, leaves: Params) -> Tensor:
         if not self.checkpoint and self.truncate is None:
             return loss(leaves)
-        objective = cast(Objective, loss)
-        check_runs(objective)
-        return walked(objective, leaves, stretch=self._stretch(objective), truncate=self.truncate)
-
-    def _stretch(self, objective: Objective) -> int | None:
-        if self.checkpoint is True:
-            root = max(math.isqrt(len(objective.inputs)), 1)
-            return min(root, self.truncate or root)
-        return self.checkpoint or None
+        return walked(
+            check_objective(loss, "Backprop with truncate or checkpoint"),
+            leaves,
+            checkpointed=self.checkpoint,
+            truncate=self.truncate,
+        )
 
     def _clipped(self, gradients: Params) -> Params:
         if self.clip_value is not None:

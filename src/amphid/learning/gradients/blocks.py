@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
 from amphid.learning.gradients.eligibility import Stepper, Trace
+from amphid.learning.gradients.sections import stack
 from amphid.learning.watching import fires
 
 
@@ -115,7 +115,7 @@ def split(model: nn.Module, estimator: str) -> tuple[list[Block], nn.Sequential]
     for place in places:
         blocks.append(_block(model, named, start, place, estimator))
         start = place + 1
-    return blocks, _slice(model, start, len(named))
+    return blocks, stack(model, start, len(named))
 
 
 def _block(
@@ -124,7 +124,7 @@ def _block(
     name, cells = named[place]
     below = named[place - 1] if place > start else None
     linear = (below[0], below[1]) if below and isinstance(below[1], nn.Linear) else None
-    before = _slice(model, start, place - bool(linear))
+    before = stack(model, start, place - bool(linear))
     if isinstance(cells, Neuron):
         return Block(name, before, linear, (name, cells), None, cells)
     neuron, back = cells.neuron, cells.projection
@@ -137,15 +137,3 @@ def _block(
         name, before, linear, (f"{name}.neuron", neuron),
         (f"{name}.projection", back), cells,
     )  # fmt: skip
-
-
-def _slice(model: nn.Sequential, start: int, stop: int) -> nn.Sequential:
-    named = list(model.named_children())[start:stop]
-    return nn.Sequential(OrderedDict(named))
-
-
-def applied(layers: nn.Sequential, x: Tensor, dt: float) -> Any:
-    """What layers make of a sequence [T, *B, N]; those with a state are told dt."""
-    for layer in layers:
-        x = layer(x, dt=dt) if hasattr(layer, "run") else layer(x)
-    return x

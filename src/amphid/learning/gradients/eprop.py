@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amphid.learning.gradients.blocks import Block, applied, split
+from amphid.learning.gradients.blocks import Block, split
 from amphid.learning.gradients.estimator import check_objective, gradients_of, leaf, over_parts
 from amphid.learning.gradients.feedback import Feedback, SymmetricFeedback, aligned
 from amphid.learning.gradients.objective import Activity, Ear, Loss, Objective, Params, within
+from amphid.learning.gradients.sections import applied
 
 
 class EProp:

@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from amphid.learning.gradients.estimator import check_objective, gradients_of, leaf, over_parts
 from amphid.learning.gradients.objective import Ear, Loss, Objective, Params, within
+from amphid.learning.gradients.sections import Sections, sections
 from amphid.learning.gradients.walking import check_runs
 
 
@@ -24,9 +25,10 @@ class RTRL:
               \frac{dh^{t-1}}{d\theta} + \frac{\partial h^t}{\partial \theta}, \qquad
               \frac{dE}{d\theta} = \sum_t \frac{\partial E}{\partial y^t} \frac{dy^t}{d\theta}
 
-    for any model with `run(x, state, dt) -> (y, state)` whose outputs are [T, *B, K]. What it keeps
-    does not grow with time, but it is a number for each entry of the state, of all examples, and
-    each parameter: for small networks, and as a reference for rules that approximate it.
+    for any model with `run(x, state, dt) -> (y, state)` whose outputs are [T, *B, K], readouts
+    behind them included. What it keeps does not grow with time, but it is a number for each entry
+    of the state, of all examples, and each parameter: for small networks, and as a reference for
+    rules that approximate it.
     Reference: Williams & Zipser 1989, doi 10.1162/neco.1989.1.2.270.
     """
 
@@ -36,7 +38,7 @@ class RTRL:
 
         def one(part: Any) -> tuple[Tensor, Iterable[Tensor]]:
             objective = check_objective(part, "RTRL")
-            check_runs(objective)
+            _check_before(check_runs(objective), params)
             if any(penalty.watches for penalty in objective.penalties):
                 raise ValueError("RTRL does not see hidden cells: leave out penalties of activity.")
             return _gradients(objective, leaves)
@@ -44,18 +46,30 @@ class RTRL:
         return over_parts(loss, params, one)
 
 
+def _check_before(parts: Sections, params: Params) -> None:
+    names = [] if parts.before is None else [name for name, _ in parts.before.named_parameters()]
+    if lost := [name for name in names if name in params]:
+        raise ValueError(
+            f"RTRL cannot train {', '.join(lost)}, which come before an encoder: leave them out of "
+            "the optimizer."
+        )
+
+
 def _gradients(objective: Objective, params: Params) -> tuple[Tensor, list[Tensor]]:
-    model: Any = objective.model
-    sequence = objective.inputs
+    model, (before, through, after) = objective.model, sections(objective.model)
 
     def step(held: Params, x: Tensor, state: Any) -> tuple[Any, Any]:
-        return within(model, held, lambda: model.run(x[None], state, **objective.timing))
+        return within(model, held, lambda: through.run(x[None], state, **objective.timing))
+
+    def whole(part: nn.Module | None, x: Any) -> Any:
+        return x if part is None else within(model, params, lambda: part(x, **objective.timing))
 
     with torch.no_grad():
-        outputs = within(model, params, lambda: model(sequence, **objective.timing))
+        sequence = whole(before, objective.inputs)
+        outputs = whole(through, sequence)
     with torch.enable_grad():
         seen = outputs.detach().requires_grad_()
-        value = objective.judged(seen, params, Ear(1.0)).mean()
+        value = objective.judged(whole(after, seen), params, Ear(1.0)).mean()
         *direct, signals = gradients_of(value, [*params.values(), seen])
     flat = _Flat(params)
     summed = flat.vector(direct) + _carried(step, sequence, signals, flat)

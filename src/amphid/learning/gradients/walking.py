@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
-from amphid.learning.gradients.objective import Activity, Objective, within
+from amphid.learning.gradients.objective import Activity, Ear, Objective, within
+from amphid.learning.gradients.sections import Sections, sections
 
 Stretch = tuple[Any, Any, dict[str, Activity]]
 
@@ -20,41 +22,59 @@ def walked(
     objective: Objective,
     params: Mapping[str, Tensor],
     *,
-    stretch: int | None,
+    checkpointed: bool | int,
     truncate: int | None,
 ) -> Tensor:
     """The loss of an objective whose model goes through time bit by bit.
 
-    stretch: steps between the states that are kept; what lies between is computed again for the
-        gradient. None keeps everything. truncate: steps after which the gradient is cut.
+    checkpointed: steps between the states that are kept; what lies between is computed again for
+        the gradient. True takes the square root of all steps, False keeps everything.
+    truncate: steps after which the gradient is cut.
     """
-    check_runs(objective)
-    state, outputs, ear = None, [], objective.listening().ear
+    parts = check_runs(objective)
+    ear, sequence = objective.listening().ear, objective.inputs
+    if parts.before is not None:
+        sequence = _whole(objective, params, parts.before, sequence, ear)
+    stretch = _stretch(len(sequence), checkpointed, truncate)
+    state, outputs = None, []
     moving: Collection[str] | None = None  # names of the buffers that a stretch changes, once known
-    for start, stop in _bounds(len(objective.inputs), stretch, truncate):
+    for start, stop in _bounds(len(sequence), stretch, truncate):
         if truncate and start % truncate == 0:
             state = detached(state)
-        part = replace(objective, inputs=objective.inputs[start:stop])
-        going = _Going(part, params, moving)
+        part = replace(objective, inputs=sequence[start:stop])
+        going = _Going(part, parts.through, params, moving)
         if stretch is None:
             given, state, heard = going(state)
         else:
             given, state, heard = checkpoint(going, state, use_reentrant=False)
         moving = going.buffers
         outputs.append(given)
-        for name, activity in heard.items():
-            ear.take(name, Activity(*activity))
-    return objective.judged(pytree.tree_map(_joined, *outputs), params, ear)
+        _hear(ear, heard)
+    joined = pytree.tree_map(_joined, *outputs)
+    if parts.after is not None:
+        joined = _whole(objective, params, parts.after, joined, ear)
+    return objective.judged(joined, params, ear)
 
 
-def check_runs(objective: Objective) -> None:
-    """Raise TypeError unless the objective's model can be walked through time."""
-    if not isinstance(objective, Objective):
-        raise TypeError(
-            "walking through time in stretches needs an Objective(model, inputs, targets, loss), "
-            f"as fit makes it; got {type(objective).__name__}."
-        )
-    if not callable(getattr(objective.model, "run", None)):
+def _whole(
+    objective: Objective, params: Mapping[str, Tensor], part: nn.Module, x: Any, ear: Ear
+) -> Any:
+    """What a part of the model makes of all of time at once."""
+    with objective.listening() as own:
+        given = within(objective.model, params, lambda: part(x, **objective.timing))
+    _hear(ear, own.heard)
+    return given
+
+
+def _hear(ear: Ear, heard: Mapping[str, Activity]) -> None:
+    for name, activity in heard.items():
+        ear.take(name, Activity(*activity))
+
+
+def check_runs(objective: Objective) -> Sections:
+    """The sections of the model; TypeError unless it can be walked through time."""
+    found = sections(objective.model)
+    if not callable(getattr(found.through, "run", None)):
         raise TypeError(
             "walking through time in stretches needs a model with run(x, state, dt) -> (y, state), "
             f"such as models.Sequential; got {type(objective.model).__name__}."
@@ -64,6 +84,7 @@ def check_runs(objective: Objective) -> None:
             "walking through time in stretches needs inputs in one tensor [T, *B, N], got "
             f"{type(objective.inputs).__name__}."
         )
+    return found
 
 
 def detached(state: Any) -> Any:
@@ -75,9 +96,13 @@ class _Going:
     """One stretch: from a state to outputs, a state and what was heard; the same when repeated."""
 
     def __init__(
-        self, part: Objective, params: Mapping[str, Tensor], moving: Collection[str] | None
+        self,
+        part: Objective,
+        through: Any,
+        params: Mapping[str, Tensor],
+        moving: Collection[str] | None,
     ) -> None:
-        self.part, self.params, self.moving = part, params, moving
+        self.part, self.through, self.params, self.moving = part, through, params, moving
         self.generators = list(_generators(part.model))
         self.drawn = [generator.get_state() for generator in self.generators]
         self.buffers: dict[str, Tensor] = {}
@@ -115,8 +140,8 @@ class _Going:
             generator.set_state(state)
 
     def _run(self, state: Any) -> tuple[Any, Any]:
-        run: Any = self.part.model.run
-        return run(self.part.inputs, state, **self.part.timing)
+        after: tuple[Any, Any] = self.through.run(self.part.inputs, state, **self.part.timing)
+        return after
 
     def _go(self, state: Any, buffers: dict[str, Tensor]) -> Stretch:
         part = self.part
@@ -124,6 +149,13 @@ class _Going:
             held = {**buffers, **self.params}
             given, state = within(part.model, held, self._run, state)
         return given, state, ear.heard
+
+
+def _stretch(steps: int, checkpointed: bool | int, truncate: int | None) -> int | None:  # noqa: FBT001
+    if checkpointed is True:
+        root = max(math.isqrt(steps), 1)
+        return min(root, truncate or root)
+    return checkpointed or None
 
 
 def _bounds(steps: int, stretch: int | None, truncate: int | None) -> Iterator[tuple[int, int]]:
