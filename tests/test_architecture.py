@@ -29,8 +29,8 @@ MAY_IMPORT = {
 
 HEAVY = {
     "aiohttp", "anywidget", "fsspec", "h5py", "IPython", "matplotlib", "networkx", "neuroml",
-    "numba", "pandas", "PIL", "pyarrow", "pydantic", "pynwb", "rich", "scipy", "starlette",
-    "tqdm", "uvicorn",
+    "nir", "numba", "onnx", "optuna", "pandas", "PIL", "pyarrow", "pydantic", "pynwb", "rich",
+    "scipy", "sqlalchemy", "starlette", "tqdm", "uvicorn",
 }  # fmt: skip
 
 LONG_FILES: dict[str, str] = {}

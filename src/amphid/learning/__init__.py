@@ -1,5 +1,7 @@
 """Change parameters so that a number improves: gradients, and plasticity within a run."""
 
+"""Change parameters so that a number improves: within a run, and from run to run."""
+
 from amphid.learning.fitting.fit import fit
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import EachUpdate
@@ -20,20 +22,39 @@ from amphid.learning.pair import STDP
 from amphid.learning.penalties import L1, L2, RateBounds, TotalSpikes
 from amphid.learning.post_triggered import PostTriggered
 from amphid.learning.rule import Rule, all_spikes, between, nearest_spike
+from amphid.learning.searching import (
+    GP,
+    TPE,
+    Choice,
+    Found,
+    Grid,
+    Integers,
+    LogUniform,
+    Pruned,
+    Random,
+    Trial,
+    Tried,
+    Uniform,
+    found,
+    search,
+)
 from amphid.learning.surrogate_widths import scale_surrogates
 from amphid.learning.symmetric import InhibitorySTDP
 from amphid.learning.triplet import TripletSTDP
 from amphid.learning.weight_scales import scale_weights
 
 __all__ = [
+    "GP",
     "L1",
     "L2",
     "RTRL",
     "STDP",
+    "TPE",
     "Activity",
     "AdaptiveFeedback",
     "Averaged",
     "Backprop",
+    "Choice",
     "Correlation",
     "CountCrossEntropy",
     "EProp",
@@ -42,9 +63,13 @@ __all__ = [
     "Estimator",
     "FirstSpikeCrossEntropy",
     "FirstSpikeError",
+    "Found",
     "GradientReport",
+    "Grid",
     "History",
     "InhibitorySTDP",
+    "Integers",
+    "LogUniform",
     "Mean",
     "Modulated",
     "Objective",
@@ -52,21 +77,28 @@ __all__ = [
     "PoissonLikelihood",
     "PostTriggered",
     "Progress",
+    "Pruned",
+    "Random",
     "RandomFeedback",
     "RateBounds",
     "RateError",
     "Rule",
     "SymmetricFeedback",
     "TotalSpikes",
+    "Trial",
+    "Tried",
     "TripletSTDP",
+    "Uniform",
     "VanRossum",
     "VictorPurpura",
     "all_spikes",
     "between",
     "first_spike",
     "fit",
+    "found",
     "gradient_report",
     "nearest_spike",
     "scale_surrogates",
     "scale_weights",
+    "search",
 ]
