@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from amphid.interfaces.command_line import connectome, doctor, scan, simulate, study
+from amphid.interfaces.command_line import connectome, doctor, scan, search, simulate, study
 from amphid.interfaces.command_line.parsing import Parser, UsageError, add_global_options, parse
 
 OK, FAILED, BAD_INPUT, MISSING_EXTRA, INTERRUPTED = 0, 1, 2, 3, 130
@@ -22,6 +22,7 @@ Wiring in, behavior out: nervous systems simulated, trained and measured.
 
   amphid simulate celegans --stimulate PLML,PLMR   touch the worm's tail
   amphid scan celegans --stimulate PLM --lesion each   who is needed
+  amphid search train.py:loss --trials 50          the settings that are best
   amphid connectome list                           the wiring there is
   amphid study list                                the claims that can be run
 """
@@ -55,7 +56,7 @@ def command_parser() -> Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     parser.set_defaults(parser=parser, run=None)
-    for module in (simulate, scan, connectome, study, doctor):
+    for module in (simulate, scan, search, connectome, study, doctor):
         module.add(commands)
     add_global_options(parser)
     return parser
