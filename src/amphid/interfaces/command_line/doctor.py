@@ -14,7 +14,15 @@ from amphid.interfaces.command_line import output
 from amphid.interfaces.command_line.parsing import add_global_options
 
 CORE = ("torch", "numpy", "scipy", "h5py", "networkx", "pydantic", "rich")
-EXTRAS = {"plot": "matplotlib", "neuroml": "libneuroml", "nwb": "pynwb", "parquet": "pyarrow"}
+EXTRAS = {
+    "plot": "matplotlib",
+    "search": "optuna",
+    "nir": "nir",
+    "onnx": "onnxscript",
+    "neuroml": "libneuroml",
+    "nwb": "pynwb",
+    "parquet": "pyarrow",
+}
 HEAVY = ("torchvision", "torchaudio", "triton")
 
 

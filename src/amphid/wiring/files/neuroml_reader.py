@@ -136,6 +136,8 @@ class _Wire(NamedTuple):
     weight: float
     sign: int
     delay: float
+    synapse: str = ""  # the id of its component
+    negative: bool = False  # whether its weight was, which is no longer
 
 
 def _wires(network: Any, places: _Places) -> Iterator[_Wire]:
@@ -186,6 +188,8 @@ def _wire(
         weight=abs(weight),
         sign=-1 if weight < 0 else 0 if electrical else _sign(word),
         delay=_delay(getattr(link, "delay", _NO_DELAY)),
+        synapse=synapse,
+        negative=weight < 0,
     )
 
 
