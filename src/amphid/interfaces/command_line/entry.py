@@ -12,7 +12,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-from amphid.interfaces.command_line import connectome, doctor, scan, search, simulate, study
+from amphid.interfaces.command_line import (
+    connectome,
+    doctor,
+    export,
+    scan,
+    search,
+    simulate,
+    study,
+)
 from amphid.interfaces.command_line.parsing import Parser, UsageError, add_global_options, parse
 
 OK, FAILED, BAD_INPUT, MISSING_EXTRA, INTERRUPTED = 0, 1, 2, 3, 130
@@ -56,7 +64,7 @@ def command_parser() -> Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     parser.set_defaults(parser=parser, run=None)
-    for module in (simulate, scan, search, connectome, study, doctor):
+    for module in (simulate, scan, search, connectome, export, study, doctor):
         module.add(commands)
     add_global_options(parser)
     return parser
