@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from amphid.dynamics import Neuron
 
 Edge = tuple[str, str]
 
@@ -103,6 +105,7 @@ class Graph(nn.Module):
                 nothing = x.new_zeros(*batch, *self.shapes[pre])
                 after.setdefault(f"{pre} -> {post}", nothing)
         gathered: dict[str, list[Tensor]] = {name: [] for name in names}
+        steps = {name: _stepped(self.layer(name), len(batch), dt) for name in names}
         for time in range(len(x)):
             now: dict[str, Tensor] = {}
             for name in names:
@@ -112,16 +115,13 @@ class Graph(nn.Module):
                         heard.append(after[f"{pre} -> {name}"])
                     else:
                         heard.append(now[pre] if pre in names else given[pre][time])
-                arriving = self._sum(heard, name)[None]
-                y, after[name] = _applied(
-                    self.layer(name), arriving, after.get(name), len(batch), dt
-                )
-                now[name] = y[0]
+                arriving = self._sum(heard, name)
+                now[name], after[name] = steps[name](arriving, after.get(name))
                 gathered[name].append(now[name])
             for pre, post in self.late:
                 if pre in names:
                     after[f"{pre} -> {post}"] = now[pre]
-        given |= {name: torch.stack(steps) for name, steps in gathered.items()}
+        given |= {name: torch.stack(rows) for name, rows in gathered.items()}
 
     def _into(self, name: str) -> list[str]:
         return [pre for pre, post in self.edges if post == name]
@@ -142,6 +142,21 @@ def _applied(layer: nn.Module, x: Tensor, state: Any, batch: int, dt: float) -> 
         return y, after
     y = layer(x.flatten(0, batch))
     return y.unflatten(0, x.shape[: batch + 1]), None
+
+
+def _stepped(
+    layer: nn.Module, batch: int, dt: float
+) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
+    """One step of a layer, from an input [*B, ...] and a state to an output and a state."""
+
+    def step(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if isinstance(layer, Neuron):  # a kernel for sequences would not pay for one step
+            after, y = layer.step(layer.init(x) if state is None else state, x, dt)
+            return y, after
+        rows, after = _applied(layer, x[None], state, batch, dt)
+        return rows[0], after
+
+    return step
 
 
 def _late(graph: Graph) -> frozenset[Edge]:
