@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import uuid
@@ -41,19 +42,22 @@ class Locked:
         self._folder = journal.with_name(f"{journal.name}.workers")
 
     def __enter__(self) -> Self:
+        path = self._folder / self.worker
         while True:
             self._folder.mkdir(exist_ok=True)
-            try:
-                self._file = (self._folder / self.worker).open("wb")
-            except FileNotFoundError:  # the last of the others has just taken the folder away
-                continue
-            lock(self._file)
-            return self
+            # others may take away the folder, or a file that is not locked yet
+            with contextlib.suppress(FileNotFoundError):
+                self._file = path.open("wb")
+                lock(self._file)
+                if path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
+                    return self
 
     def __exit__(self, *error: object) -> None:
         (self._folder / self.worker).unlink(missing_ok=True)
         self._file.close()
         with contextlib.suppress(OSError):  # others work there
+            for path in self._folder.iterdir():
+                self._gone(path)
             self._folder.rmdir()
 
     def working(self, trial: int | None) -> None:
@@ -64,7 +68,10 @@ class Locked:
         worker = trial.system_attrs[WORKER]
         if worker == self.worker:
             return False
-        path = self._folder / worker
+        return self._gone(self._folder / worker)
+
+    def _gone(self, path: Path) -> bool:
+        """Whether nobody locks a file any more; then it is removed."""
         try:
             with path.open("r+b") as file:
                 if not lock(file, wait=False):

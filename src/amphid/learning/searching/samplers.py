@@ -1,8 +1,9 @@
 """Which settings to try next.
 
-A sampler is a value. What it draws for a trial depends on its seed, on how many trials came before
-and on what they found, on nothing else: a search that is interrupted and taken up again tries what
-it would have tried, and processes that share a search and a seed do not try the same settings.
+A sampler is a value. What it draws for a trial depends on its seed, on the place of the trial among
+all, and on what others found, on nothing else: a search that is interrupted and taken up again
+tries what it would have tried, and processes that share a search and a seed do not try the same
+settings.
 """
 
 from __future__ import annotations
@@ -119,14 +120,14 @@ class Grid:
 
 
 def seed_of(sampler: Sampler, rank: int) -> int:
-    """The seed of the trial that comes after `rank` others."""
+    """The seed of the trial in that place."""
     return int(np.random.SeedSequence([sampler.seed, rank]).generate_state(1)[0])
 
 
 def for_optuna(sampler: Any, rank: Callable[[Any], int], begun: Callable[[Any], None]) -> Any:
     """A sampler of Optuna that starts afresh for every trial, and tells `begun` of each.
 
-    rank: how many trials came before one. A sampler that already is one of Optuna's is asked as it
+    rank: the place of a trial among all. A sampler that already is one of Optuna's is asked as it
     is. Raises TypeError for what is neither.
     """
     from amphid.learning.searching.optuna_samplers import Afresh, Told

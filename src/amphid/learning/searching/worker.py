@@ -30,6 +30,7 @@ from amphid.learning.searching.trial import Pruned, Trial, number
 
 VOID = "amphid:void"  # why a trial does not count: died, raised, interrupted or surplus
 TICKET = "amphid:ticket"  # what a trial was queued for
+AGAIN = "again "  # start of the ticket of a repetition
 SPACE = "amphid:space"
 POLL = 0.2  # seconds between looks at a search that others finish
 UNCLAIMED = 60.0  # seconds after which a trial that no worker has signed is nobody's
@@ -181,8 +182,13 @@ class Worker:
         self.storage.set_trial_system_attr(trial._trial_id, WORKER, self.lease.worker)
 
     def _rank(self, trial: Any) -> int:
-        """How many trials that count have a lower number."""
-        return sum(not _void(held) for held in self._history()[: trial.number])
+        """Its place among the trials that were not queued; a repetition has that of the first.
+
+        Whatever happens to other trials, it never changes, and no two have the same.
+        """
+        ticket: str = trial.system_attrs.get(TICKET, "")
+        first = int(ticket.removeprefix(AGAIN)) if ticket.startswith(AGAIN) else trial.number
+        return sum(TICKET not in held.system_attrs for held in self._history()[:first])
 
     def _void_dead(self) -> None:
         """Take trials from processes that are gone."""
@@ -210,7 +216,7 @@ class Worker:
         given_up = {_ticket(trial) for trial in self._given_up()}
         points = {f"grid {place}": point for place, point in enumerate(self.grid)}
         for trial in history:
-            if _lost(trial) and trial.params:
+            if _lost(trial):
                 points.setdefault(_ticket(trial) or "", dict(trial.params))
         for ticket, point in points.items():
             if ticket not in held and ticket not in given_up:
@@ -281,4 +287,4 @@ def _over(trial: Any) -> bool:
 def _ticket(trial: Any) -> str | None:
     """What a trial was queued for; of a lost one, what its repetition is queued for."""
     ticket: str | None = trial.system_attrs.get(TICKET)
-    return f"again {trial.number}" if ticket is None and _lost(trial) else ticket
+    return f"{AGAIN}{trial.number}" if ticket is None and _lost(trial) else ticket
