@@ -11,64 +11,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 import amphid as am
 from amphid import dynamics
-from amphid.dynamics import LIF, Conductance, Exponential, Graded, Mixed, Refractory, ShortTerm
+from amphid.dynamics import Graded
 from amphid.simulation import Distributed
-from amphid.wiring import Cells, Connections, Connectome
+from amphid.wiring import Connectome
+from engine_cases import Cases, depressing, mixed, spiking
 
 CELLS, EDGES, STEPS, DT = 307, 2003, 113, 0.5
 
 
+CASES = Cases(CELLS, EDGES, STEPS, DT, junctions=0.0)
+drive = CASES.uniform
+
+
 def wired(junctions: float = 0.0, shortest: int = 2, seed: int = 0) -> Connectome:
-    rng = np.random.default_rng(seed)
-    kind = (rng.random(EDGES) < junctions).astype(int)
-    return Connectome(
-        Cells([f"n{i}" for i in range(CELLS)]),
-        Connections(
-            rng.integers(0, CELLS, EDGES),
-            rng.integers(0, CELLS, EDGES),
-            kind=kind,
-            synapses=rng.integers(1, 7, EDGES),
-            sign=np.where(kind == 0, rng.choice([-1, 1, 1], EDGES), 0),
-            delay=np.where(kind == 0, rng.integers(shortest, 6, EDGES) * DT, np.nan),
-        ),
-    )
-
-
-def drive(amplitude: float, *batch: int) -> Tensor:
-    draw = torch.Generator().manual_seed(1)
-    return 2 * amplitude * torch.rand(STEPS, *batch, CELLS, generator=draw, dtype=torch.float64)
-
-
-def spiking(connectome: Connectome, kind: torch.dtype = torch.float64) -> am.Network:
-    groups = {
-        "excitatory": Conductance(tau=5.0, conductance=0.7, reversal=0.0),
-        "inhibitory": Conductance(tau=9.0, conductance=0.9, reversal=-80.0),
-    }
-    return am.Network(connectome, neuron=Refractory(LIF()), synapse=groups).to(kind)
-
-
-def depressing(connectome: Connectome) -> am.Network:
-    groups = {
-        "excitatory": ShortTerm(Exponential(tau=5.0, amplitude=90.0), use=0.4, recovery=120.0),
-        "inhibitory": Exponential(tau=5.0, amplitude=-30.0),
-    }
-    return am.Network(connectome, neuron=LIF(), synapse=groups).double()
-
-
-def mixed(connectome: Connectome) -> am.Network:
-    neuron = Mixed({"n1*": Graded(capacitance=200.0, v_threshold=-40.0), "*": LIF()})
-    groups = {
-        "chemical": Exponential(tau=5.0, amplitude=30.0),
-        "electrical": dynamics.GapJunction(conductance=0.01),
-    }
-    return am.Network(connectome, neuron=neuron, synapse=groups).double()
+    return CASES.drawn(seed, junctions=junctions, shortest=shortest)
 
 
 # each with its wiring, its current in pA, its dt in ms and what is recorded
@@ -111,7 +73,7 @@ def parts_of_networks() -> Any:
 
 
 def trials_in_single_precision() -> Any:
-    net = spiking(wired(), torch.float32)
+    net = spiking(wired()).float()
     return found(
         am.simulate(net, drive(260.0, 2).float(), dt=DT, record=["spike"], engine=Distributed())
     )

@@ -12,26 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import amphid as am
 from amphid import dynamics
 from amphid.dynamics import (
     ALIF,
     LIF,
-    NMDA,
     Ablated,
     AdEx,
-    Alpha,
-    AlphaConductance,
     BinaryThreshold,
     ClearingLIF,
-    Conductance,
-    Delta,
-    DoubleExponential,
-    DoubleExponentialConductance,
     EscapeRate,
-    Exponential,
     FitzHughNagumo,
     GapJunction,
     Graded,
@@ -41,34 +33,28 @@ from amphid.dynamics import (
     LeakyIntegrator,
     Mixed,
     MorrisLecar,
-    Neuron,
     Refractory,
-    ShortTerm,
     SigmoidRelease,
-    Synapse,
     ThresholdIntegrator,
 )
 from amphid.simulation import Compiled, Stimulus
 from amphid.simulation.compiled.joint import BothWays, Elimination
 from amphid.simulation.wires import Wires
 from amphid.wiring import Cells, Connections, Connectome
+from engine_cases import Cases, hearing_interrupts, seeded
+from engine_cases import same as same_runs
 
 pytest.importorskip("numba", reason="numba is not installed")
 
 CELLS, EDGES, STEPS, TRIALS, DT = 29, 151, 101, 11, 0.5
+CASES = Cases(CELLS, EDGES, STEPS, DT, junctions=0.3)
+SYNAPSES = CASES.synapses()
+each, drawn, network, drive = CASES.each, CASES.drawn, CASES.network, CASES.drive
 
 
 @pytest.fixture(autouse=True)
 def narrow_tiles(monkeypatch: Any) -> None:
     monkeypatch.setattr("amphid.simulation.compiled.tiles.WIDEST", 8)
-
-
-def each(value: float) -> Tensor:
-    return value * torch.linspace(0.9, 1.1, CELLS, dtype=torch.float64)
-
-
-def random_state() -> torch.Generator:
-    return torch.Generator().manual_seed(5)
 
 
 # each with a mean current in pA and a time step in ms at which most of them fire or release
@@ -86,7 +72,7 @@ NEURONS: dict[str, tuple[Any, float, float]] = {
     "FitzHughNagumo": (FitzHughNagumo, 60.0, DT),
     "Graded": (Graded, 0.5, DT),
     "BinaryThreshold": (lambda: BinaryThreshold(v_threshold=150.0), 130.0, DT),
-    "EscapeRate": (lambda: EscapeRate(generator=random_state()), 200.0, DT),
+    "EscapeRate": (lambda: EscapeRate(generator=seeded(5)), 200.0, DT),
     "Refractory": (lambda: Refractory(AdEx(), period=each(4.0)), 1200.0, DT),
     "Ablated": (lambda: Ablated(LIF(), alive=each(1.0) > 0.95), 200.0, DT),
     "ClearingLIF": (ClearingLIF, 200.0, DT),
@@ -96,70 +82,11 @@ NEURONS: dict[str, tuple[Any, float, float]] = {
     ),
 }  # fmt: skip
 
-SYNAPSES: dict[str, Any] = {
-    "Delta": lambda: Delta(charge=200.0),
-    "Exponential": lambda: Exponential(tau=each(5.0), amplitude=30.0),
-    "Alpha": lambda: Alpha(tau=3.0, amplitude=20.0),
-    "DoubleExponential": lambda: DoubleExponential(rise=0.5, decay=4.0, amplitude=30.0),
-    "Conductance": lambda: Conductance(tau=5.0, conductance=0.7, reversal=0.0),
-    "AlphaConductance": lambda: AlphaConductance(tau=3.0, conductance=0.3, reversal=0.0),
-    "DoubleExponentialConductance": lambda: DoubleExponentialConductance(
-        rise=0.5, decay=4.0, conductance=0.3, reversal=0.0
-    ),
-    "NMDA": lambda: NMDA(conductance=0.5, decay=50.0),
-    "ShortTerm": lambda: ShortTerm(
-        Conductance(tau=5.0, conductance=1.5, reversal=0.0),
-        use=each(0.4), facilitation=50.0, recovery=120.0,
-    ),
-}  # fmt: skip
-
-
-def drawn(seed: int = 0, *, delays: bool = True, junctions: float = 0.3) -> Connectome:
-    """A random connectome; connections of both kinds, delays of 0 to 5 steps."""
-    rng = np.random.default_rng(seed)
-    kind = (rng.random(EDGES) < junctions).astype(int)
-    delay = np.where(kind == 0, rng.integers(0, 6, EDGES) * DT, np.nan) if delays else np.nan
-    return Connectome(
-        Cells([f"n{i}" for i in range(CELLS)]),
-        Connections(
-            rng.integers(0, CELLS, EDGES),
-            rng.integers(0, CELLS, EDGES),
-            kind=kind,
-            synapses=rng.integers(1, 7, EDGES),
-            sign=np.where(kind == 0, rng.choice([-1, 1, 1], EDGES), 0),
-            delay=delay,
-        ),
-    )
-
-
-def network(
-    neuron: Neuron[Any], synapse: Synapse[Any] | None = None, wired: Connectome | None = None,
-    **given: Any,
-) -> am.Network:  # fmt: skip
-    """Cells with chemical synapses that suit them, and gap junctions."""
-    if synapse is None and neuron.output == "release":
-        synapse = GradedSynapse(conductance=0.01, reversal=0.0)
-    if neuron.output == "v" and wired is None:
-        wired = drawn(junctions=1.0)
-    synapse = synapse or Exponential(tau=5.0, amplitude=20.0)
-    groups: dict[str, Any] = {"chemical": synapse} if neuron.output != "v" else {}
-    if isinstance(synapse, dynamics.ConductanceSynapse) or getattr(synapse, "solvable", False):
-        groups = {"excitatory": synapse, "inhibitory": synapse}
-    groups["electrical"] = GapJunction(conductance=0.02)
-    wired = drawn() if wired is None else wired
-    return am.Network(wired, neuron=neuron, synapse=groups, **given).double()
-
 
 def worm_like(**given: Any) -> am.Network:
     """Graded cells whose voltages must be solved together."""
     wired, synapses = drawn(delays=False), dynamics.graded_synapses()
     return am.Network(wired, neuron=Graded(), synapse=synapses, **given).double()
-
-
-def drive(mean: float, *batch: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(STEPS, *batch, CELLS, generator=generator, dtype=torch.float64)
-    return mean * (1 + 0.5 * noise + torch.linspace(0, 0.7, CELLS, dtype=torch.float64))
 
 
 def both(
@@ -175,16 +102,8 @@ def both(
 
 
 def same(pair: tuple[am.Recording, am.Recording], bound: float = 1e-9) -> None:
-    """The same spikes, fields to rounding, and a state to go on from."""
-    theirs, ours = pair
-    if theirs.events is not None:
-        assert len(theirs.events) > 50
-        assert torch.equal(ours.spikes.index, theirs.spikes.index)
-        assert ours.spikes.shape == theirs.spikes.shape
-    assert ours.fields.keys() == theirs.fields.keys()
-    for name, field in theirs.fields.items():
-        torch.testing.assert_close(ours.fields[name], field, rtol=bound, atol=bound)
-    torch.testing.assert_close(ours.state, theirs.state, rtol=bound, atol=bound)
+    """See engine_cases."""
+    same_runs(*pair[::-1], bound)
 
 
 def recorded(net: am.Network) -> list[str]:
@@ -243,7 +162,7 @@ def test_a_batch_of_any_shape_is_solved(batch: tuple[int, ...], monkeypatch: Any
 
 
 def test_a_single_stimulus_drives_trials_with_weights_and_values_of_their_own() -> None:
-    weight = torch.rand(TRIALS, EDGES, generator=random_state(), dtype=torch.float64) * 6
+    weight = torch.rand(TRIALS, EDGES, generator=seeded(5), dtype=torch.float64) * 6
     leak = torch.linspace(0.01, 0.03, TRIALS, dtype=torch.float64)[:, None]
     synapses = dynamics.graded_synapses()
     for values in ({}, {"g_leak": leak}, {"g_leak": leak * each(1.0)}):
@@ -262,7 +181,7 @@ def test_large_networks_are_solved_without_a_matrix(monkeypatch: Any) -> None:
 
 
 def test_the_complete_factor_is_that_of_the_matrix() -> None:
-    generator = random_state()
+    generator = seeded(5)
     pre, post = torch.randint(CELLS, (2, 61), generator=generator)
     weight = torch.rand(61, generator=generator, dtype=torch.float64)
     wires = Wires(pre, post, weight, np.ones(61, dtype=int), CELLS)
@@ -341,7 +260,7 @@ def test_sources_drive_all_trials(joint: bool, monkeypatch: Any) -> None:
     net = network(LIF(resistance=torch.full((TRIALS, 1), 0.1).double()))
     trains = am.poisson(
         net.connectome, "n1*", rate=0.5, amplitude=900.0, duration=50.5, dt=DT,
-        generator=random_state(),
+        generator=seeded(5),
     )  # fmt: skip
     same(both(net, trains, dt=None, implicit=joint, record=["v", "spike"]), 1e-7)
     net, noise = network(LIF()), Stimulus(drive(150.0, TRIALS), torch.arange(CELLS), CELLS, DT)
@@ -399,20 +318,15 @@ def test_joint_steps_are_refused_for_cells_without_a_linear_membrane() -> None:
 
 
 def test_an_interrupted_batch_returns_what_was_run() -> None:
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-
     def stop(done: int, steps: int) -> None:
         if done >= 20:
             os.kill(os.getpid(), signal.SIGINT)
 
     net, current = worm_like(), drive(5.0, TRIALS)
     given: dict[str, Any] = {"dt": DT, "engine": Compiled(), "record": ["v"]}
-    try:
-        with torch.no_grad():
-            whole = am.simulate(net, current, **given)
-            part = am.simulate(net, current, progress=stop, **given)
-    finally:
-        signal.signal(signal.SIGINT, usual)
+    with torch.no_grad(), hearing_interrupts():
+        whole = am.simulate(net, current, **given)
+        part = am.simulate(net, current, progress=stop, **given)
     assert 20 <= part.steps < STEPS
     assert torch.equal(part.v, whole.v[: part.steps])
 

@@ -5,174 +5,40 @@ from __future__ import annotations
 import inspect
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import amphid as am
 from amphid import dynamics
 from amphid.dynamics import (
     ALIF,
     LIF,
-    NMDA,
-    Ablated,
-    AdEx,
-    Alpha,
-    AlphaConductance,
-    BinaryThreshold,
-    ClearingLIF,
     Conductance,
     Delta,
-    DoubleExponential,
-    DoubleExponentialConductance,
-    EscapeRate,
-    Exponential,
-    FitzHughNagumo,
     GapJunction,
     Graded,
     GradedSynapse,
-    HodgkinHuxley,
-    Izhikevich,
-    LeakyIntegrator,
-    Mixed,
-    MorrisLecar,
     Neuron,
     Refractory,
-    ShortTerm,
-    SigmoidRelease,
     Synapse,
-    ThresholdIntegrator,
 )
 from amphid.kernels import UnknownOperation
 from amphid.simulation import Compiled, Stimulus
 from amphid.simulation.compiled.edges import order_of
 from amphid.wiring import Cells, Connections, Connectome
+from engine_cases import Cases, hearing_interrupts, same
 
 pytest.importorskip("numba", reason="numba is not installed")
 
 CELLS, EDGES, STEPS, DT = 71, 499, 397, 0.5
 TORCH = am.Torch(implicit=False)
-
-
-def each(value: float) -> Tensor:
-    return value * torch.linspace(0.9, 1.1, CELLS, dtype=torch.float64)
-
-
-def learned(value: float) -> nn.Parameter:
-    return nn.Parameter(torch.tensor(value, dtype=torch.float64))
-
-
-# each with the mean current that makes it fire or release, in pA
-NEURONS: dict[str, tuple[Any, float]] = {
-    "LIF": (LIF, 150.0),
-    "LIF per cell": (lambda: LIF(tau=each(20.0), resistance=learned(0.1)), 150.0),
-    "ThresholdIntegrator": (ThresholdIntegrator, 90.0),
-    "LeakyIntegrator": (LeakyIntegrator, 100.0),
-    "ALIF": (ALIF, 180.0),
-    "Izhikevich": (Izhikevich, 150.0),
-    "AdEx": (AdEx, 900.0),
-    "HodgkinHuxley": (HodgkinHuxley, 900.0),
-    "HodgkinHuxley.cortical": (HodgkinHuxley.cortical, 150.0),
-    "HodgkinHuxley releasing": (lambda: HodgkinHuxley(terminal=SigmoidRelease()), 900.0),
-    "MorrisLecar": (MorrisLecar, 130.0),
-    "FitzHughNagumo": (FitzHughNagumo, 60.0),
-    "Graded": (Graded, 0.5),
-    "BinaryThreshold": (lambda: BinaryThreshold(v_threshold=150.0), 130.0),
-    "EscapeRate": (lambda: EscapeRate(generator=torch.Generator().manual_seed(7)), 130.0),
-    "ClearingLIF": (lambda: ClearingLIF(period=each(3.0)), 180.0),
-    "Refractory": (lambda: Refractory(LIF(), period=4.0), 180.0),
-    "Refractory per cell": (lambda: Refractory(AdEx(), period=each(4.0)), 900.0),
-    "Ablated": (lambda: Ablated(Refractory(LIF()), alive=(each(1.0) > 0.95).double()), 180.0),
-    "Mixed": (
-        lambda: Mixed({"n1*": Refractory(LIF()), "n2*": EscapeRate(
-            generator=torch.Generator().manual_seed(5)), "*": ALIF()}),
-        180.0,
-    ),
-    "Refractory around Mixed": (
-        lambda: Refractory(
-            Mixed({"n1*": LIF(), "n2*": Refractory(ALIF(), period=6.0), "*": AdEx()}),
-            period=each(3.0),
-        ),
-        400.0,
-    ),
-    "Mixed of Mixed": (
-        lambda: Mixed({
-            "n2*": Mixed({"A": LIF(tau=12.0), "B": Refractory(Mixed({"C": LIF(), "D": ALIF()},
-                where={"C": [0, 2, 4], "D": [1, 3]}), period=2.0)},
-                where={"A": [1, 3, 5, 7, 9, 10], "B": [0, 2, 4, 6, 8]}),
-            "*": Izhikevich(),
-        }),
-        250.0,
-    ),
-    "Mixed with release": (lambda: Mixed({"n1*": Graded(capacitance=200.0), "*": LIF()}), 180.0),
-}  # fmt: skip
-
-SYNAPSES: dict[str, Any] = {
-    "Delta": lambda: Delta(charge=200.0),
-    "Exponential": lambda: Exponential(tau=5.0, amplitude=30.0),
-    "Exponential per cell": lambda: Exponential(tau=each(5.0), amplitude=learned(30.0)),
-    "Alpha": lambda: Alpha(tau=3.0, amplitude=20.0),
-    "DoubleExponential": lambda: DoubleExponential(rise=0.5, decay=4.0, amplitude=30.0),
-    "Conductance": lambda: Conductance(tau=5.0, conductance=0.7, reversal=0.0),
-    "AlphaConductance": lambda: AlphaConductance(tau=3.0, conductance=0.3, reversal=0.0),
-    "DoubleExponentialConductance": lambda: DoubleExponentialConductance(
-        rise=0.5, decay=4.0, conductance=0.3, reversal=0.0
-    ),
-    "NMDA": lambda: NMDA(conductance=0.5, decay=50.0),
-    "ShortTerm": lambda: ShortTerm(
-        Conductance(tau=5.0, conductance=1.5, reversal=0.0),
-        use=each(0.4), facilitation=50.0, recovery=120.0,
-    ),
-    "ShortTerm of a current": lambda: ShortTerm(
-        Exponential(tau=5.0, amplitude=60.0), use=0.4, recovery=learned(120.0)
-    ),
-}  # fmt: skip
-
-
-def drawn(seed: int = 0, *, delays: bool = True, junctions: float = 0.2) -> Connectome:
-    """A random connectome; connections of both kinds, delays of 0 to 5 steps."""
-    rng = np.random.default_rng(seed)
-    kind = (rng.random(EDGES) < junctions).astype(int)
-    delay = np.where(kind == 0, rng.integers(0, 6, EDGES) * DT, np.nan) if delays else np.nan
-    return Connectome(
-        Cells([f"n{i}" for i in range(CELLS)]),
-        Connections(
-            rng.integers(0, CELLS, EDGES),
-            rng.integers(0, CELLS, EDGES),
-            kind=kind,
-            synapses=rng.integers(1, 7, EDGES),
-            sign=np.where(kind == 0, rng.choice([-1, 1, 1], EDGES), 0),
-            delay=delay,
-        ),
-    )
-
-
-def network(
-    neuron: Neuron[Any], synapse: Synapse[Any] | None = None, wired: Connectome | None = None,
-    **given: Any,
-) -> am.Network:  # fmt: skip
-    """Cells with chemical synapses that suit them, and gap junctions."""
-    if synapse is None and neuron.output == "release":
-        synapse = GradedSynapse(conductance=0.01, reversal=0.0)
-    if neuron.output == "v" and wired is None:
-        wired = drawn(junctions=1.0)
-    synapse = synapse or Exponential(tau=5.0, amplitude=20.0)
-    groups = {"chemical": synapse} if neuron.output != "v" else {}
-    if isinstance(synapse, dynamics.ConductanceSynapse) or getattr(synapse, "solvable", False):
-        groups = {"excitatory": synapse, "inhibitory": synapse}
-    groups["electrical"] = GapJunction(conductance=0.02)
-    wired = drawn() if wired is None else wired
-    return am.Network(wired, neuron=neuron, synapse=groups, **given).double()
-
-
-def drive(mean: float, *batch: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(STEPS, *batch, CELLS, generator=generator, dtype=torch.float64)
-    return mean * (1 + 0.5 * noise + torch.linspace(0, 0.7, CELLS, dtype=torch.float64))
+CASES = Cases(CELLS, EDGES, STEPS, DT)
+NEURONS, SYNAPSES = CASES.neurons(), CASES.synapses()
+each, drawn, network, drive = CASES.each, CASES.drawn, CASES.network, CASES.drive
 
 
 def both(net: am.Network, current: Any, **given: Any) -> tuple[am.Recording, am.Recording]:
@@ -183,18 +49,6 @@ def both(net: am.Network, current: Any, **given: Any) -> tuple[am.Recording, am.
             am.simulate(net, current, engine=TORCH, **given),
             am.simulate(net, current, engine=Compiled(), **given),
         )
-
-
-def same(ours: am.Recording, theirs: am.Recording, bound: float = 1e-9) -> None:
-    """The same spikes, fields to rounding, and a state to go on from."""
-    if theirs.events is not None:
-        assert len(theirs.events) > 50
-        assert torch.equal(ours.spikes.index, theirs.spikes.index)
-        assert ours.spikes.shape == theirs.spikes.shape
-    assert ours.fields.keys() == theirs.fields.keys()
-    for name, field in theirs.fields.items():
-        torch.testing.assert_close(ours.fields[name], field, rtol=bound, atol=bound)
-    torch.testing.assert_close(ours.state, theirs.state, rtol=bound, atol=bound)
 
 
 def concrete(kind: type) -> set[type]:
@@ -359,22 +213,14 @@ def test_single_precision_fires_about_the_same_spikes() -> None:
     assert float((single.spike != exact.spike).sum()) < 0.05 * len(exact.spikes)
 
 
-@pytest.fixture
-def python_hears_interrupts() -> Iterator[None]:
-    """Whoever started the tests may have told them to ignore interrupts."""
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, usual)
-
-
-def test_an_interrupted_run_returns_what_was_run(python_hears_interrupts) -> None:
+def test_an_interrupted_run_returns_what_was_run() -> None:
     def stop(done: int, steps: int) -> None:
         if done >= 40:
             os.kill(os.getpid(), signal.SIGINT)
 
     net, current = network(LIF()), drive(150.0, 2)
     given = {"dt": DT, "engine": Compiled(), "record": ["v", "spike"]}
-    with torch.no_grad():
+    with torch.no_grad(), hearing_interrupts():
         whole = am.simulate(net, current, **given)
         part = am.simulate(net, current, progress=stop, **given)
     assert 40 <= part.steps < STEPS

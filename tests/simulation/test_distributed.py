@@ -110,7 +110,7 @@ def test_every_rank_returns_the_bits_of_one_process(
 
 
 def test_trials_are_stepped_on_every_rank(spawned: Any) -> None:
-    net, current = work.spiking(work.wired(), torch.float32), work.drive(260.0, 2).float()
+    net, current = work.spiking(work.wired()).float(), work.drive(260.0, 2).float()
     with torch.no_grad():
         run = am.simulate(net, current, dt=work.DT, record=["spike"], engine=Compiled(threads=1))
     for ours in spawned[4].found("trials_in_single_precision"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,14 @@ import torch
 from torch import Tensor
 
 import amphid as am
+import engine_cases
 from amphid import dynamics
-from amphid.dynamics import LIF, Conductance, Exponential, Graded, Mixed, Refractory, ShortTerm
+from amphid.dynamics import LIF, Exponential, Graded
 from amphid.simulation import Compiled, Stimulus
 from amphid.simulation.compiled.together import parts_that_pay
 from amphid.simulation.simulate import Task
-from amphid.wiring import Cells, Connections, Connectome, fixed_indegree
+from amphid.wiring import fixed_indegree
+from engine_cases import Cases, hearing_interrupts
 
 pytest.importorskip("numba", reason="numba is not installed")
 
@@ -31,50 +32,24 @@ CUTS = {
 ODD_CUTS = {"one cell alone": [0, 1, 211], "primes": [0, 5, 71, 73, 167, 211], "none": [0, 0, 211]}
 
 
-def wired(junctions: float = 0.0, shortest: int = 2) -> Connectome:
-    """A random connectome with delays of some steps, and gap junctions if asked for."""
-    rng = np.random.default_rng(0)
-    kind = (rng.random(EDGES) < junctions).astype(int)
-    delay = np.where(kind == 0, rng.integers(shortest, 6, EDGES) * DT, np.nan)
-    return Connectome(
-        Cells([f"n{i}" for i in range(CELLS)]),
-        Connections(
-            rng.integers(0, CELLS, EDGES),
-            rng.integers(0, CELLS, EDGES),
-            kind=kind,
-            synapses=rng.integers(1, 7, EDGES),
-            sign=np.where(kind == 0, rng.choice([-1, 1, 1], EDGES), 0),
-            delay=delay,
-        ),
-    )
+CASES = Cases(CELLS, EDGES, STEPS, DT, junctions=0.0)
 
 
 def spiking() -> am.Network:
-    synapse = {
-        "excitatory": Conductance(tau=5.0, conductance=0.7, reversal=0.0),
-        "inhibitory": Conductance(tau=9.0, conductance=0.9, reversal=-80.0),
-    }
-    return am.Network(wired(), neuron=Refractory(LIF()), synapse=synapse)
+    return engine_cases.spiking(CASES.drawn(shortest=2))
 
 
 def depressing() -> am.Network:
-    synapse = {
-        "excitatory": ShortTerm(Exponential(tau=5.0, amplitude=90.0), use=0.4, recovery=120.0),
-        "inhibitory": Exponential(tau=5.0, amplitude=-30.0),
-    }
-    each = torch.linspace(18.0, 22.0, CELLS, dtype=torch.float64)
-    return am.Network(wired(), neuron=LIF(tau=each), synapse=synapse)
+    return engine_cases.depressing(CASES.drawn(shortest=2))
 
 
 def graded() -> am.Network:
     groups = dynamics.graded_synapses(chemical=0.003, electrical=0.002)
-    return am.Network(wired(0.3, shortest=0), neuron=Graded(), synapse=groups)
+    return am.Network(CASES.drawn(junctions=0.3), neuron=Graded(), synapse=groups)
 
 
 def mixed() -> am.Network:
-    neuron = Mixed({"n1*": Graded(capacitance=200.0), "*": LIF()})
-    groups = {"chemical": Exponential(tau=5.0, amplitude=30.0)}
-    return am.Network(wired(), neuron=neuron, synapse=groups)
+    return engine_cases.mixed(CASES.drawn(shortest=2))
 
 
 # each with its current in pA, its dt in ms and what is recorded
@@ -87,9 +62,7 @@ NETWORKS: dict[str, tuple[Any, float, float, list[str]]] = {
 
 
 def drive(amplitude: float, *batch: int, kind: torch.dtype = torch.float64) -> Tensor:
-    draw = torch.Generator().manual_seed(1)
-    noise = torch.rand(STEPS, *batch, CELLS, generator=draw, dtype=torch.float64)
-    return (2 * amplitude * noise).to(kind)
+    return CASES.uniform(amplitude, *batch).to(kind)
 
 
 def run(net: am.Network, current: Any, cuts: list[int] | None, **given: Any) -> am.Recording:
@@ -103,13 +76,7 @@ def run(net: am.Network, current: Any, cuts: list[int] | None, **given: Any) -> 
 
 def same(ours: am.Recording, theirs: am.Recording) -> None:
     """Every bit is the same."""
-    assert ours.fields.keys() == theirs.fields.keys()
-    for name, value in theirs.fields.items():
-        assert torch.equal(ours.fields[name], value), name
-    if theirs.events is not None:
-        assert len(theirs.spikes)
-        assert torch.equal(ours.events.index, theirs.events.index)
-    torch.testing.assert_close(ours.state, theirs.state, rtol=0, atol=0)
+    engine_cases.same(ours, theirs, bound=0.0)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -170,21 +137,14 @@ def test_more_spikes_than_there_is_room_for_are_all_kept(monkeypatch: Any) -> No
     same(parts, run(net, current, None, **given))
 
 
-@pytest.fixture
-def python_hears_interrupts() -> Iterator[None]:
-    """Whoever started the tests may have told them to ignore interrupts."""
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, usual)
-
-
-def test_interrupted_parts_stop_at_the_same_step(python_hears_interrupts: None) -> None:
+def test_interrupted_parts_stop_at_the_same_step() -> None:
     def stop(done: int, steps: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     net, current = spiking().double(), drive(260.0)
     whole = run(net, current, None, dt=DT, record=["v", "spike"])
-    part = run(net, current, CUTS["two"], dt=DT, record=["v", "spike"], progress=stop)
+    with hearing_interrupts():
+        part = run(net, current, CUTS["two"], dt=DT, record=["v", "spike"], progress=stop)
     assert 0 < part.steps < STEPS
     assert f"interrupted after {part.steps} of {STEPS} steps" in part.notes[0]
     assert torch.equal(part.v, whole.v[: part.steps])

@@ -12,47 +12,39 @@ from torch import Tensor, nn
 import amphid as am
 from amphid import learning
 from amphid.dynamics import (
-    ALIF,
     LIF,
-    AdEx,
     BinaryThreshold,
     Conductance,
     Delta,
-    EscapeRate,
     Exponential,
-    FitzHughNagumo,
     GapJunction,
     Graded,
     HodgkinHuxley,
-    Izhikevich,
     Mixed,
-    MorrisLecar,
     Neuron,
-    Refractory,
     ShortTerm,
-    ThresholdIntegrator,
 )
 from amphid.simulation import Compiled
 from amphid.wiring import Cells, Connections, Connectome
+from engine_cases import Cases
 
 CELLS, EDGES, STEPS, DT = 41, 307, 211, 0.5
 TORCH = am.Torch(implicit=False)
 
-# every neuron that spikes, with the mean current that makes it fire, in pA
-NEURONS: dict[str, tuple[Any, float]] = {
-    "LIF": (LIF, 250.0),
-    "ThresholdIntegrator": (ThresholdIntegrator, 120.0),
-    "ALIF": (ALIF, 250.0),
-    "Izhikevich": (Izhikevich, 300.0),
-    "AdEx": (AdEx, 1500.0),
-    "HodgkinHuxley": (HodgkinHuxley, 2500.0),
-    "MorrisLecar": (MorrisLecar, 400.0),
-    "FitzHughNagumo": (FitzHughNagumo, 180.0),
-    "BinaryThreshold": (lambda: BinaryThreshold(v_threshold=350.0), 250.0),
-    "EscapeRate": (lambda: EscapeRate(generator=torch.Generator().manual_seed(7)), 200.0),
-    "Refractory": (lambda: Refractory(LIF(), period=4.0), 300.0),
-    "Mixed": (lambda: Mixed({"n1*": Refractory(LIF()), "*": ALIF()}), 300.0),
+CASES = Cases(CELLS, EDGES, STEPS, DT, junctions=0.0)
+drawn = CASES.drawn
+
+# how much more current than elsewhere makes neurons fire often enough to learn
+MORE = {
+    "LIF": 1.7, "ThresholdIntegrator": 1.3, "ALIF": 1.4, "Izhikevich": 2.0, "AdEx": 1.7,
+    "HodgkinHuxley": 2.8, "MorrisLecar": 3.1, "FitzHughNagumo": 3.0, "BinaryThreshold": 2.5,
+    "EscapeRate": 1.5, "Refractory": 1.7, "Mixed": 1.7,
 }  # fmt: skip
+NEURONS = {
+    name: (make, MORE[name] * mean)
+    for name, (make, mean) in CASES.neurons().items()
+    if name in MORE
+}
 
 
 def signal(*batch: int, steps: int = STEPS) -> Tensor:
@@ -90,18 +82,6 @@ def each_cell() -> Tensor:
 
 def each_connection() -> Tensor:
     return 0.01 * torch.linspace(0.5, 1.5, EDGES, dtype=torch.float64)
-
-
-def drawn(*, delays: int = 5) -> Connectome:
-    """Random connections, some parallel, some from a cell to itself."""
-    rng = np.random.default_rng(1)
-    return Connectome(
-        Cells([f"n{i}" for i in range(CELLS)]),
-        Connections(
-            rng.integers(0, CELLS, EDGES), rng.integers(0, CELLS, EDGES),
-            sign=rng.choice([-1, 1, 1], EDGES), delay=rng.integers(0, delays, EDGES) * DT,
-        ),
-    )  # fmt: skip
 
 
 def network(neuron: Neuron[Any] | None = None, synapse: Any = None, **given: Any) -> am.Network:
@@ -159,7 +139,7 @@ def test_every_rule_moves_weights_alike_in_both_engines(make):
 
 
 def test_without_delays_too():
-    both(network(wired=drawn(delays=1)), RULES["two"](), drive())
+    both(network(wired=drawn(delays=False)), RULES["two"](), drive())
 
 
 def test_the_lists_hold_every_rule():
@@ -508,7 +488,7 @@ def test_a_state_of_other_rules_or_delays_is_refused():
         state = am.simulate(net, drive(), dt=DT, plasticity=RULES["two"]()).state
     refused("state holds the traces of 2 other plasticity rules", (learning.STDP(),), state=state)
     refused("PairState, SymmetricState", RULES["two"]()[::-1], state=state)
-    with torch.no_grad(), pytest.raises(ValueError, match="delays take up to 9 here"):
+    with torch.no_grad(), pytest.raises(ValueError, match="delays take up to 11 here"):
         am.simulate(net, drive(), dt=DT / 2, plasticity=RULES["two"](), state=state)
 
 
