@@ -58,7 +58,7 @@ class Keeper:
             state=state,
             weight=weight,
             edges=None if weight is None else self.task.moving,
-            kept=dict(self.task.kept),
+            kept={name: cells.cpu() for name, cells in self.task.kept.items()},
         )
 
     def _fill(self, name: str, values: list[Tensor]) -> None:
@@ -71,7 +71,7 @@ class Keeper:
 
     def _keep_events(self, values: list[Tensor]) -> None:
         if values:
-            events = torch.stack(values).nonzero().T
+            events = torch.stack(values).nonzero().T.cpu()  # whatever the device of the network
             events[0] += self.done
             self.events.append(events)
             self.shape = tuple(values[0].shape)

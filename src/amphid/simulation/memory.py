@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from amphid.kernels import common_shape
-from amphid.simulation.simulate import ROOM, Task
+from amphid.simulation.replay import LONGEST, WINDOW
+from amphid.simulation.simulate import BLOCK, ROOM, Task
 from amphid.simulation.wires import DENSE_CELLS
 
 VARIABLES = 16  # numbers that a cell and its synapses keep, roughly
 DRAWING = 48  # bytes to draw a number of spikes in torch
-INDICES = 44  # bytes that a connection takes besides its weights: ends, delays, order
+INDICES = 28  # bytes that a connection takes besides its weights: ends, delays, order
 WEIGHTS = 3  # copies of the weights of a trial: with signs, by group, in order
 
 
@@ -71,8 +72,15 @@ def _items(task: Task) -> Iterator[tuple[str, int]]:
     if cells <= DENSE_CELLS:
         yield "the matrices of the torch engine", 2 * len(network.synapses) * cells**2 * width
     chunk = min(min(task.steps, 64) * cells * trials, max(ROOM, cells * trials))
+    if _replays(task):  # currents, spikes, and their copy
+        most = min(task.steps, LONGEST) * cells * trials
+        chunk = 3 * min(most, max(WINDOW, BLOCK * cells * trials))
     drawn = DRAWING * chunk if task.sources else 0
     yield "the stimulus", (task.stimulus.numel() + chunk) * width + drawn
+
+
+def _replays(task: Task) -> bool:
+    return task.network.weight.device.type == "cuda"
 
 
 def _longest(task: Task) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -163,16 +164,22 @@ class Network(nn.Module):
         other._hold_weight(weight)
         return other
 
-    def weights_of(self, group: str, weight: Tensor | None = None) -> Tensor:
+    def place_of(self, group: str) -> slice | Tensor:
+        """Where the weights of a group stand among those of all connections."""
+        own = self.edges[group]
+        everything = len(own) == self.weight.shape[-1]  # then indexing would only copy
+        return slice(None) if everything else torch.from_numpy(own).to(self.weight.device)
+
+    def weights_of(
+        self, group: str, weight: Tensor | None = None, place: slice | Tensor | None = None
+    ) -> Tensor:
         """Weights [*B, K] of the connections of a group, with their sign where it carries one.
 
-        weight: those of all connections [*B, E]; the network's own when None.
+        weight: those of all connections [*B, E]; the network's own when None. place: where they
+        stand among these, if that is known.
         """
-        own = self.edges[group]
-        weight = self.weight if weight is None else weight
-        everything = len(own) == weight.shape[-1]  # then indexing would only copy
-        edges = slice(None) if everything else torch.from_numpy(own).to(weight.device)
-        weight = weight[..., edges]
+        edges = self.place_of(group) if place is None else place
+        weight = (self.weight if weight is None else weight)[..., edges]
         if group == "electrical" and self.coupling is not None:
             weight = weight * self.coupling  # what differs from trial to trial
         if not self.dale:
@@ -180,9 +187,13 @@ class Network(nn.Module):
         weight = weight.abs()  # an optimizer may have carried it below zero
         return weight * self.sign[edges] if group == "chemical" else weight
 
-    def wires(self, dt: float) -> dict[str, Wires]:
-        """The connections of each group, made ready for steps of dt ms."""
-        made = self._connected(dt)
+    def wires(self, dt: float, *, rows: bool = False) -> dict[str, Wires]:
+        """The connections of each group, made ready for steps of dt ms.
+
+        rows: gathered by the cell that they end at, which an accelerator reads with the fewest
+            bytes; without gradients, and with sums in another order.
+        """
+        made = {g: replace(w, rows=rows) for g, w in self._connected(dt).items()}
         return {g: w if g == "electrical" else w.gathered() for g, w in made.items()}
 
     def init(self, like: Tensor, wires: Mapping[str, Wires]) -> NetworkState:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -141,7 +142,7 @@ class Governed:
 
     def of(self, weight: Tensor) -> Tensor:
         """The weights [*B, K] that it governs, of all [*B, E]."""
-        return weight if self.whole else weight[..., self._place(weight)]
+        return weight if self.whole else weight[..., self._place]
 
     def bounded(self, weight: Tensor) -> Tensor:
         """All weights [*B, E], the governed ones held within the bounds."""
@@ -153,14 +154,23 @@ class Governed:
     def _followed(self, own: Tensor, state: Tagged, dt: float) -> tuple[Tensor, Tensor]:
         """Weights and eligibilities after a step in which nothing fired."""
         assert self.factor is not None
-        push = self.factor.signal[state.done].to(own)[..., None] * self.factor.area(dt)
+        now = torch.as_tensor(state.done, device=own.device).reshape(1)
+        push = self._signal.index_select(0, now)[0].to(own)[..., None] * self.factor.area(dt)
         return own + push * state.eligibility, state.eligibility * decay(dt, self.factor.tau)
 
     def _put(self, weight: Tensor, own: Tensor) -> Tensor:
-        return own if self.whole else weight.index_copy(-1, self._place(weight), own)
+        return own if self.whole else weight.index_copy(-1, self._place, own)
 
-    def _place(self, weight: Tensor) -> Tensor:
-        return torch.from_numpy(self.edges).to(weight.device)
+    @cached_property
+    def _place(self) -> Tensor:
+        """The edges [K], where the weights are."""
+        return torch.from_numpy(self.edges).to(self.pre.device)
+
+    @cached_property
+    def _signal(self) -> Tensor:
+        """The signal of the factor [T, *B], where the weights are."""
+        assert self.factor is not None
+        return self.factor.signal.to(self.pre.device)
 
 
 def govern(rules: Iterable[Plasticity], network: Network, steps: int) -> tuple[Governed, ...]:
@@ -237,13 +247,17 @@ class Learning:
     def __init__(self, stepper: Any, rules: Sequence[Governed], dt: float) -> None:
         self.stepper, self.rules, self.dt = stepper, rules, dt
         self.network: Network = stepper.network
-        self.fixed = {key: stepper.wires[key] for key in plastic_groups(rules, self.network)}
+        self.fixed = {
+            key: (stepper.wires[key], self.network.place_of(key))
+            for key in plastic_groups(rules, self.network)
+        }
         self.note = stepper.note + "; plastic"
 
     def __call__(self, state: NetworkState, external: Tensor) -> NetworkState:
         """The state after a step under an external current [*B, N] in pA."""
-        for key, wires in self.fixed.items():
-            self.stepper.wires[key] = wires.at(self.network.weights_of(key, state.weight))
+        for key, (wires, place) in self.fixed.items():
+            weight = self.network.weights_of(key, state.weight, place)
+            self.stepper.wires[key] = wires.at(weight)
         after: NetworkState = self.stepper(state, external)
         weight, traces, spike = cast("Tensor", after.weight), [], after.given
         for governed, own in zip(self.rules, after.traces, strict=True):

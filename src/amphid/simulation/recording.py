@@ -73,8 +73,9 @@ class Recording:
 
     cells: the recorded cells. dt: ms per step. every: steps between samples of `fields`.
     fields: the sampled variables [T', *B, N] by name, such as "v"; also `run.v`.
-    events: the spikes as events, at full resolution; see `spikes`, and `run.spike` for a dense
-        array, which stands among the fields instead where a gradient was asked for.
+    events: the spikes as events, at full resolution, on the processor; see `spikes`, and
+        `run.spike` for a dense array, which stands among the fields instead where a gradient was
+        asked for.
     trials: names of the trials along the last of the axes *B, see `trial`; none unless the network
         has variants.
     notes: what was decided on the way, such as the engine and the way of stepping.

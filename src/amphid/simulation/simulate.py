@@ -36,6 +36,7 @@ from amphid.simulation.wires import Wires, rounded_delays
 Record = Sequence[str] | Mapping[str, Sequence[str | int] | None]
 LONG = 256  # steps; longer differentiable runs are checkpointed unless told otherwise
 ROOM = 1 << 20  # currents made at once, where no gradient is asked for
+BLOCK = 16  # steps that a device is given at once: then launching them takes no time beside them
 
 
 class Engine(Protocol):
@@ -95,6 +96,11 @@ class Task:
     def moving(self) -> NDArray[np.int64]:
         """Indices [K] of the connections whose weights move."""
         return moving(self.plasticity)
+
+    @cached_property
+    def moving_place(self) -> Tensor:
+        """The same [K], where the weights are."""
+        return torch.from_numpy(self.moving).to(self.network.weight.device)
 
 
 def simulate(
@@ -184,38 +190,61 @@ class Torch:
         conductances decide.
     dense: keep spikes as an array [T, *B, N] also where no gradient is asked for, which is what
         `torch.func` transforms need.
+    replay: steps that a CUDA device is given at once, as a graph that it replays without the host,
+        where no gradient is asked for; 0 gives it every operation by itself. None takes some on a
+        CUDA device. Elsewhere a number runs the same steps over the same buffers, not captured.
     """
 
     checkpoint: int | None = None
     implicit: bool | None = None
     dense: bool = False
+    replay: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.replay is not None and not (isinstance(self.replay, int) and self.replay >= 0):
+            raise ValueError(f"replay must be a number of steps, 0 or more, got {self.replay!r}.")
 
     def run(self, task: Task) -> Recording:
         """The recording of a task."""
         network, dt = task.network, task.dt
-        wires = network.wires(dt)
+        graph = torch.is_grad_enabled() and asks_for_gradient(task)
+        block = self._block(task, graph=graph)
+        wires = network.wires(dt, rows=block > 0 and network.weight.device.type != "cpu")
         stepper = choose(network, wires, dt, implicit=self.implicit)
         batch = common_shape(task.batch, network.batch)
         like = task.stimulus.new_zeros(*batch, len(network.connectome))
         state = first_state(task, like, wires)
         if task.plasticity:
             stepper = Learning(stepper, task.plasticity, dt)
-        graph = torch.is_grad_enabled() and asks_for_gradient(task, state)
         keeper = Keeper(task, dense=self.dense, graph=graph)
-        segment = self._segment(task, like, graph=graph)
-        note = "torch engine, " + stepper.note
+        plain = Plain(stepper, task)
+        loop: Loop = plain
+        segment, note = self._segment(task, like, graph=graph), ""
+        if block:
+            from amphid.simulation.replay import replayed, window
+
+            loop, note = replayed(plain, state, block)
+            segment = window(task, like, block)
+        note = f"torch engine, {stepper.note}{note}"
         try:
             while keeper.done < task.steps:
-                last = min(keeper.done + segment, task.steps)
-                run = _Segment(stepper, keeper, last)
+                first, last = keeper.done, min(keeper.done + segment, task.steps)
                 if graph and segment < task.steps:
-                    state, kept = checkpoint(run, state, use_reentrant=False)
+                    state, kept = checkpoint(loop, state, first, last, use_reentrant=False)
                 else:
-                    state, kept = run(state)
-                keeper.keep(kept, last - keeper.done)
+                    state, kept = loop(state, first, last)
+                keeper.keep(kept, last - first)
         except KeyboardInterrupt:
             note += f"; interrupted after {keeper.done} of {task.steps} steps"
         return keeper.recording(finished(state, task.plasticity), note)
+
+    def _block(self, task: Task, *, graph: bool) -> int:
+        """How many steps are given to the device at once; 0 where the loop is a plain one."""
+        if graph or torch._C._functorch.peek_interpreter_stack() is not None:
+            return 0
+        if self.replay is None:
+            return BLOCK if task.network.weight.device.type == "cuda" else 0
+        return self.replay
 
     def _segment(self, task: Task, like: Tensor, *, graph: bool) -> int:
         """How many steps have their currents made at once."""
@@ -226,17 +255,27 @@ class Torch:
         return self.checkpoint or task.steps
 
 
-class _Segment:
-    """Some steps in a row, up to a last one: from a state to a state and what is kept."""
+Kept = dict[str, list[Tensor]]
 
-    def __init__(self, stepper: Stepper, keeper: Keeper, last: int) -> None:
-        self.stepper, self.keeper, self.start, self.last = stepper, keeper, keeper.done, last
 
-    def __call__(self, state: NetworkState) -> tuple[NetworkState, dict[str, list[Tensor]]]:
-        task = self.keeper.task
-        kept: dict[str, list[Tensor]] = {name: [] for name in task.record}
-        current = task.currents(self.start, self.last)
-        for step, external in enumerate(current.unbind(0), start=self.start + 1):
+class Loop(Protocol):
+    """Some steps in a row: from a state to a state and what is kept."""
+
+    def __call__(self, state: NetworkState, first: int, last: int) -> tuple[NetworkState, Kept]:
+        """The steps first <= t < last."""
+
+
+class Plain:
+    """Steps one after the other, as they are written."""
+
+    def __init__(self, stepper: Stepper, task: Task) -> None:
+        self.stepper, self.task = stepper, task
+
+    def __call__(self, state: NetworkState, first: int, last: int) -> tuple[NetworkState, Kept]:
+        """The steps first <= t < last."""
+        task = self.task
+        kept: Kept = {name: [] for name in task.record}
+        for step, external in enumerate(task.currents(first, last).unbind(0), start=first + 1):
             state = self.stepper(state, external)
             for name, values in kept.items():
                 if name == "spike" or step % task.every == 0:
@@ -299,7 +338,7 @@ def _moving_weight(task: Task, state: NetworkState) -> Tensor:
     weight = state.weight
     for governed, own in zip(task.plasticity, state.traces, strict=True):
         weight = governed.bounded(weight) if isinstance(own, Tagged) else weight
-    return weight[..., torch.from_numpy(task.moving).to(weight.device)]
+    return weight[..., task.moving_place]
 
 
 def _current(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -37,7 +38,8 @@ class Wires:
     """The connections of one group.
 
     pre, post: [K] cells. weight: [*B, K]. lag: [K] steps from the end of the step in which a cell
-    gives out a signal to the step in which it acts, at least 1. size: N.
+    gives out a signal to the step in which it acts, at least 1. size: N. rows: whether signals are
+    carried by a sparse matrix, of which no gradient is asked.
     """
 
     pre: Tensor
@@ -45,6 +47,7 @@ class Wires:
     weight: Tensor
     lag: NDArray[np.int64]
     size: int
+    rows: bool = False
 
     @staticmethod
     def of(connectome: Connectome, edges: NDArray[Any], weight: Tensor, dt: float) -> Wires:
@@ -92,7 +95,7 @@ class Wires:
 
     def difference(self, v: Tensor) -> Tensor:
         """v at pre minus v at post, for each connection [*B, K]."""
-        return v[..., self.pre] - v[..., self.post]
+        return v.index_select(-1, self.pre) - v.index_select(-1, self.post)
 
     def deliver(self, past: tuple[Tensor, ...]) -> Tensor:
         """What arrives at each cell [*B, N] of what was released, latest step first."""
@@ -154,6 +157,21 @@ class Wires:
         place = self.pre[chosen].long() * self.size + self.post[chosen]
         return flat.index_add(-1, place, weight).unflatten(-1, (self.size, self.size))
 
+    def _by_row(self, chosen: Tensor) -> Tensor:
+        """The sparse matrix of weights, a row for each cell at which connections end."""
+        order = torch.argsort(self.post[chosen], stable=True)
+        chosen = chosen[order]
+        per_row = torch.bincount(self.post[chosen], minlength=self.size)
+        starts = torch.cat((per_row.new_zeros(1), per_row.cumsum(0)))
+        if len(self.weight) < 2**31:  # half the bytes to read
+            starts = starts.int()
+        columns = self.pre[chosen].to(starts.dtype)
+        square = (self.size, self.size)
+        weight = self.weight.detach()[chosen]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that such tensors are new in torch
+            return torch.sparse_csr_tensor(starts, columns, weight, square, check_invariants=False)
+
     def _shape(self, signal: Tensor) -> tuple[int, ...]:
         batch = common_shape(signal.shape[:-1], self.weight.shape[:-1])
         return (*batch, self.size)
@@ -189,22 +207,29 @@ class _Carrier:
         self.size = wires.size
         self.edges = torch.from_numpy(chosen).to(wires.pre.device)
         self.matrix = wires._scatter(self.edges) if dense else None
-        if not dense:
+        self.rows = None
+        if wires.rows and not dense and wires.weight.dim() == 1:
+            self.rows = wires._by_row(self.edges)
+        elif not dense:
             self.pre, self.post = wires.pre[self.edges], wires.post[self.edges]
             self.weight = wires.weight[..., self.edges]
 
     def at(self, wires: Wires) -> _Carrier:
         """The same connections with the weights of those wires."""
         moved = copy.copy(self)
-        if self.matrix is not None:
-            moved.matrix = None
+        if self.matrix is not None or self.rows is not None:
+            moved.matrix = moved.rows = None
             moved.pre, moved.post = wires.pre[self.edges], wires.post[self.edges]
         moved.weight = wires.weight[..., self.edges]
         return moved
 
     def __call__(self, signal: Tensor) -> Tensor:
-        if self.matrix is None:
-            carried = signal[..., self.pre] * self.weight
-            nowhere = carried.new_zeros(*carried.shape[:-1], self.size)
-            return nowhere.index_add(-1, self.post, carried)
-        return signal @ self.matrix
+        if self.matrix is not None:
+            return signal @ self.matrix
+        if self.rows is not None:
+            if signal.dim() == 1:
+                return self.rows @ signal
+            return (self.rows @ signal.reshape(-1, self.size).T).T.reshape(signal.shape)
+        carried = signal.index_select(-1, self.pre) * self.weight
+        nowhere = carried.new_zeros(*carried.shape[:-1], self.size)
+        return nowhere.index_add(-1, self.post, carried)
