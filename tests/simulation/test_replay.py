@@ -16,8 +16,8 @@ from amphid import dynamics, learning
 from amphid.dynamics import LIF, GapJunction, Graded, GradedSynapse, Neuron
 from amphid.simulation import memory, replay
 from amphid.simulation.replay import HostWork, Replay
-from amphid.simulation.simulate import Plain
 from amphid.simulation.stepping import choose
+from amphid.simulation.torch_engine import Plain
 from amphid.wiring import Cells, Connections, Connectome
 from engine_cases import Cases, hearing_interrupts
 

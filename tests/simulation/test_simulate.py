@@ -57,7 +57,7 @@ def test_spikes_as_events_equal_the_dense_ones():
 
 @pytest.mark.parametrize("checkpoint", [1, 13, None])
 def test_checkpoints_in_time_leave_the_gradient_as_it_is(checkpoint, monkeypatch):
-    monkeypatch.setattr(sys.modules["amphid.simulation.simulate"], "LONG", 10)
+    monkeypatch.setattr(sys.modules["amphid.simulation.torch_engine"], "LONG", 10)
     gradients = []
     for engine in (am.Torch(checkpoint=0), am.Torch(checkpoint=checkpoint)):
         net = network()

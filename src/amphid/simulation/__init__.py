@@ -13,9 +13,10 @@ from amphid.simulation.currents import (
 from amphid.simulation.distributed import Distributed, rank
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.recording import Recording, Spikes
-from amphid.simulation.simulate import Engine, Task, Torch, simulate
+from amphid.simulation.simulate import Engine, Task, simulate
 from amphid.simulation.sources import GivenSpikes, PoissonTrains, Source
 from amphid.simulation.stimulus import Stimulus, batch
+from amphid.simulation.torch_engine import Torch
 
 __all__ = [
     "Compiled",

@@ -9,7 +9,8 @@ import torch
 
 from amphid.kernels import UnknownOperation, common_shape
 from amphid.simulation.recording import Recording
-from amphid.simulation.simulate import Task, Torch, asks_for_gradient
+from amphid.simulation.simulate import Task, asks_for_gradient
+from amphid.simulation.torch_engine import Torch
 
 COMPILING = 2.5  # seconds it takes to compile a network for the first time
 STEP, CELL, EDGE = 4e-4, 5e-8, 1e-8  # seconds of the torch engine for each in a step, roughly

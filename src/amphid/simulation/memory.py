@@ -12,7 +12,8 @@ import torch
 
 from amphid.kernels import common_shape
 from amphid.simulation.replay import LONGEST, WINDOW
-from amphid.simulation.simulate import BLOCK, ROOM, Task
+from amphid.simulation.simulate import Task
+from amphid.simulation.torch_engine import BLOCK, ROOM
 from amphid.simulation.wires import DENSE_CELLS
 
 VARIABLES = 16  # numbers that a cell and its synapses keep, roughly

@@ -234,7 +234,8 @@ class Network(nn.Module):
     def forward(self, stimulus: Tensor, dt: float = 1.0) -> Tensor:
         """What the cells give out [T, *B, N], from rest, under a current [T, *B, N] in pA."""
         from amphid.simulation.sequence import run_coupled
-        from amphid.simulation.simulate import Torch, simulate
+        from amphid.simulation.simulate import simulate
+        from amphid.simulation.torch_engine import Torch
 
         given = run_coupled(self, stimulus, dt)
         if given is not None:

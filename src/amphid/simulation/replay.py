@@ -16,9 +16,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from amphid.kernels import common_shape
 from amphid.simulation.joint import JointSolver
 from amphid.simulation.network import NetworkState
-from amphid.simulation.simulate import Kept, Loop, Plain, Task, read_variable
+from amphid.simulation.simulate import Task, read_variable
+from amphid.simulation.torch_engine import Kept, Loop, Plain
 
 WINDOW = 1 << 25  # currents made, and spikes kept, between two looks of the host
 LONGEST = 512  # steps in a window
@@ -244,7 +246,7 @@ def _widened(state: NetworkState) -> NetworkState:
     """A state with the trials of any of its parts in each of them."""
     leaves, spec = pytree.tree_flatten(state)
     shapes = [leaf.shape[:-1] for leaf in leaves if isinstance(leaf, Tensor) and leaf.dim()]
-    batch = torch.broadcast_shapes(*shapes)
+    batch = common_shape(*shapes)
     widened: NetworkState = pytree.tree_unflatten(
         [
             leaf.expand(*batch, leaf.shape[-1]) if isinstance(leaf, Tensor) and leaf.dim() else leaf

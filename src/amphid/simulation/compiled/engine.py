@@ -22,8 +22,9 @@ from amphid.simulation.compiled.tiles import Tiles
 from amphid.simulation.compiled.together import Events, Together, parts_that_pay
 from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording, Spikes
-from amphid.simulation.simulate import Task, Torch
+from amphid.simulation.simulate import Task
 from amphid.simulation.stepping import Joint, Stepper, choose
+from amphid.simulation.torch_engine import Torch
 from amphid.simulation.wires import UnderWay, Wires
 
 MANY = 8  # trials that are stepped side by side rather than one after another
