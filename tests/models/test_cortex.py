@@ -52,12 +52,14 @@ def test_vogels_abbott_has_the_published_sizes_and_open_synapses(g: torch.Genera
     wired = model.network.connectome
     assert (wired.cells.kind == "inhibitory").sum() == 800
     assert len(wired.connections) / 4000 == pytest.approx(80, rel=0.01)
-    assert float(model.v.min()) >= -60.0
-    assert float(model.v.max()) <= -50.0
+    assert float(model.v.mean()) == pytest.approx(-65.0, abs=0.5)
+    assert float(model.v.std()) == pytest.approx(5.0, rel=0.1)
     start = model.start()
     torch.testing.assert_close(start.v, model.v)
     torch.testing.assert_close(start.synapses["excitatory"].s, model.open["excitatory"])
-    assert (model.open["inhibitory"] == 0).double().mean() == pytest.approx(0.5, abs=0.05)
+    assert 6 * float(model.open["excitatory"].mean()) == pytest.approx(40.0, rel=0.05)
+    closed = (model.open["inhibitory"] == 0).double().mean()
+    assert float(closed) == pytest.approx(0.048, abs=0.02)  # 1.67 deviations below the mean
 
 
 def test_currents_of_vogels_abbott_move_the_voltage_by_their_jumps(g: torch.Generator) -> None:

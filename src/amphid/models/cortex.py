@@ -92,9 +92,9 @@ def vogels_abbott(*, cells: int = 4000, generator: torch.Generator) -> CorticalM
 
     Threshold -50 mV, reset -60 mV, refractory for 5 ms; jumps of 6 nS (5 ms) and 67 nS (10 ms); a
     fifth of the cells inhibit; 80 connections onto each, on average. Nothing drives it. It starts
-    with excitatory synapses open by 20 nS, give or take 15, and inhibitory ones by 120 nS times a
-    normal number, where that is above 0. From there it dies within 30 ms or keeps itself active: a
-    start that makes all cells fire at once ends in silence.
+    as in the scripts of that benchmark: at -65 mV, give or take 5; excitatory synapses open by
+    40 nS, give or take 15, and inhibitory ones by 200 nS, give or take 120, where that is above 0.
+    From there it dies within 30 ms or keeps itself active.
     References: Vogels & Abbott 2005, doi 10.1523/JNEUROSCI.3508-05.2005; Brette et al. 2007,
     doi 10.1007/s10827-007-0038-6.
     """
@@ -110,12 +110,12 @@ def vogels_abbott(*, cells: int = 4000, generator: torch.Generator) -> CorticalM
 
     def opened(mean: float, spread: float, jump: float) -> Tensor:
         drawn = mean + spread * torch.randn(cells, generator=generator)
-        return (10.0 / jump * drawn).clamp(min=0.0)
+        return (drawn / jump).clamp(min=0.0)
 
     return CorticalModel(
         network,
-        v=-60.0 + 10.0 * torch.rand(cells, generator=generator),
-        open={"excitatory": opened(2.0, 1.5, 6.0), "inhibitory": opened(0.0, 12.0, 67.0)},
+        v=-65.0 + 5.0 * torch.randn(cells, generator=generator),
+        open={"excitatory": opened(40.0, 15.0, 6.0), "inhibitory": opened(200.0, 120.0, 67.0)},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,8 +43,9 @@ FACTOR = 2.0  # between the rate of a population and that at full size
 ASSUMPTIONS = (
     "Time step 0.1 ms, single precision; 0.2 s pass before measuring. CV: of the intervals of each "
     "cell, mean over cells with two intervals; in short runs it is too low for slow cells.",
-    "Vogels-Abbott, conductances: started by open synapses, no input after that. Some draws of the "
-    "start die at once; the claim is about the others, and figures are of those that go on.",
+    "Vogels-Abbott, conductances: started by open synapses as in the benchmark of Brette et al. "
+    "2007, no input after that. Some draws die at once: the claim is that most go on. Rates and CV "
+    "are of those that do.",
     f"Regimes: synchronous is a population rate in {BIN:g} ms bins whose standard deviation is "
     f"above its mean, or whose autocorrelation comes back to {RHYTHMIC:g}; regular is a CV below "
     f"{REGULAR:g}, irregular one above {IRREGULAR:g}. These limits are ours.",
@@ -72,102 +74,97 @@ class CorticalColumn(Study):
         """Run the three networks."""
         start = time.perf_counter()
         generator = torch.Generator().manual_seed(settings.seed)
-        measured: dict[str, Any] = {}
-        control: dict[str, Any] = {}
-        reference: dict[str, Any] = {}
+        found = _Findings(settings.full, generator)
         parts = (_sustained, _regimes, _column)
         for done, part in enumerate(parts):
             settings.tell(part.__name__.strip("_"), done, len(parts))
-            part(settings, generator, measured, reference, control)
+            part(found)
         settings.tell("done", len(parts), len(parts))
         return Report(
             study=self.name,
             claim=self.claim,
-            measured=measured,
-            reference=reference,
-            control=control,
+            measured=found.measured,
+            reference=found.reference,
+            control=found.control,
             assumptions=ASSUMPTIONS,
             seeds=(settings.seed,),
             seconds=time.perf_counter() - start,
-            holds=holds(measured),
+            holds=holds(found.measured),
         )
 
 
 Figures = dict[str, Any]
 
 
-def _sustained(
-    settings: Settings,
-    generator: torch.Generator,
-    measured: Figures,
-    reference: Figures,
-    control: Figures,
-) -> None:
+@dataclass(frozen=True)
+class _Findings:
+    """What the parts of the study draw from and add to; full: the whole protocol."""
+
+    full: bool
+    generator: torch.Generator
+    measured: Figures = field(default_factory=dict)
+    reference: Figures = field(default_factory=dict)
+    control: Figures = field(default_factory=dict)
+
+
+def _sustained(found: _Findings) -> None:
     """The networks of Vogels and Abbott, several draws of each."""
-    draws = 20 if settings.full else 5
+    draws = 20 if found.full else 5
     kinds: dict[str, Callable[..., CorticalModel]] = {
         "Vogels-Abbott, conductances": vogels_abbott,
         "Vogels-Abbott, currents": vogels_abbott_currents,
     }
     for name, build in kinds.items():
-        models = [build(generator=generator) for _ in range(draws)]
-        runs = [model.run(1000.0, settle=SETTLE, generator=generator) for model in models]
+        models = [build(generator=found.generator) for _ in range(draws)]
+        runs = [model.run(1000.0, settle=SETTLE, generator=found.generator) for model in models]
         begun, lived = (fires(runs, at) for at in (0.0, 900.0))
-        measured[name] = {
+        found.measured[name] = {
             "draws": draws,
             "active after 0.2 s": len(begun),
             "still active after 1.2 s": len(lived),
+            "most draws go on": 2 * len(lived) > draws,
+            "all that were active go on": 0 < len(begun) == len(lived),
         } | spread(lived)
-        free = build(generator=generator)
+        free = build(generator=found.generator)
         inhibits = torch.tensor(free.network.connectome.connections.sign < 0)
         free.network.weight[inhibits] = 0.0
-        run = free.run(200.0, settle=SETTLE, generator=generator)
-        control[name] = {"no inhibition": spread([run])}
+        run = free.run(200.0, settle=SETTLE, generator=found.generator)
+        found.control[name] = {"no inhibition": spread([run])}
 
 
-def _regimes(
-    settings: Settings,
-    generator: torch.Generator,
-    measured: Figures,
-    reference: Figures,
-    control: Figures,
-) -> None:
+def _regimes(found: _Findings) -> None:
     """The four points of Brunel 2000 on one wiring."""
-    cells, duration = (12_500, 2000.0) if settings.full else (6250, 600.0)
-    wired = fixed_indegree(cells, indegree=1250, generator=generator)
-    found, expected, shifted = {}, {}, {}
+    cells, duration = (12_500, 2000.0) if found.full else (6250, 600.0)
+    wired = fixed_indegree(cells, indegree=1250, generator=found.generator)
+    states, expected, shifted = {}, {}, {}
     for name, (regime, together, alone) in REGIMES.items():
-        run = brunel(wired, regime=regime, generator=generator).run(
-            duration, settle=SETTLE, generator=generator
+        run = brunel(wired, regime=regime, generator=found.generator).run(
+            duration, settle=SETTLE, generator=found.generator
         )
-        found[name] = state(run) | {"class": classified(state(run))}
+        states[name] = state(run) | {"class": classified(state(run))}
         expected[name] = {"class": f"{together} {alone}"}
-        apart = state(shifted_in_time(run, generator))
+        apart = state(shifted_in_time(run, found.generator))
         shifted[name] = {"fluctuation with trains shifted": apart["fluctuation"]}
-    measured["Brunel"] = found
-    reference["Brunel"] = expected
-    control["Brunel"] = shifted
+    found.measured["Brunel"] = states
+    found.reference["Brunel"] = expected
+    found.control["Brunel"] = shifted
 
 
-def _column(
-    settings: Settings,
-    generator: torch.Generator,
-    measured: Figures,
-    reference: Figures,
-    control: Figures,
-) -> None:
+def _column(found: _Findings) -> None:
     """The microcircuit, population by population."""
-    scale, duration = (0.2, 5000.0) if settings.full else (0.1, 1000.0)
-    model = microcircuit(scale=scale, generator=generator)
-    run = model.run(duration, settle=SETTLE, generator=generator)
-    measured["microcircuit"] = {"scale": scale} | {name: brief(run[name]) for name in POPULATIONS}
-    reference["microcircuit"] = {
+    scale, duration = (0.2, 5000.0) if found.full else (0.1, 1000.0)
+    model = microcircuit(scale=scale, generator=found.generator)
+    run = model.run(duration, settle=SETTLE, generator=found.generator)
+    found.measured["microcircuit"] = {"scale": scale} | {
+        name: brief(run[name]) for name in POPULATIONS
+    }
+    found.reference["microcircuit"] = {
         name: {"rate, Hz": float(full)} for name, full in zip(POPULATIONS, FULL_RATES, strict=True)
     }
-    bare = microcircuit(scale=scale, constant=np.zeros(8), generator=generator)
-    weak = bare.run(500.0, settle=SETTLE, generator=generator)
+    bare = microcircuit(scale=scale, constant=np.zeros(8), generator=found.generator)
+    weak = bare.run(500.0, settle=SETTLE, generator=found.generator)
     rates = {name: _figure(rate(weak[name]).mean()) for name in POPULATIONS}
-    control["microcircuit"] = {"no constant current, rates in Hz": rates}
+    found.control["microcircuit"] = {"no constant current, rates in Hz": rates}
 
 
 def state(run: Recording) -> Figures:
@@ -240,12 +237,10 @@ def holds(measured: Mapping[str, Any]) -> bool:
 
 
 def sustained(measured: Mapping[str, Any]) -> bool:
-    """What is active after the start goes on in both networks, irregularly, below saturation."""
+    """Most draws of both networks go on, irregularly, below saturation."""
     found = [told for name, told in measured.items() if name.startswith("Vogels")]
     return all(
-        0 < told["active after 0.2 s"] == told["still active after 1.2 s"]
-        and (told["CV"] or 0.0) > IRREGULAR
-        and told["rate, Hz"] < 100.0
+        told["most draws go on"] and (told["CV"] or 0.0) > IRREGULAR and told["rate, Hz"] < 100.0
         for told in found
     )
 
