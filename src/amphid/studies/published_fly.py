@@ -14,6 +14,7 @@ import torch
 from amphid.studies.activation import Activity
 from amphid.wiring import Connectome, flies
 from amphid.wiring.data import data_file
+from amphid.wiring.files.parquet import with_pyarrow
 
 EXPERIMENTS = "experiments.json"
 TRAINS = {0.2: "sugarR.parquet", 0.1: "sugarR_100Hz.parquet"}
@@ -80,12 +81,7 @@ def published(rate: float, driven: Sequence[str], names: Sequence[str] = ()) -> 
 
 def _trains(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Trial and cell of every spike."""
-    try:
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "Parquet files need pyarrow: pip install 'amphid[parquet]'"
-        ) from None
+    pyarrow = with_pyarrow()
     try:
         table = pyarrow.parquet.read_table(path, columns=["trial", "flywire_id"])
     except (pyarrow.lib.ArrowException, OSError, ValueError) as error:

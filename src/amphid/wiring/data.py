@@ -17,9 +17,7 @@ def data_file(folder: str, name: str, fetched_as: str) -> Path:
 
     Raises FileNotFoundError, with the way out, when it is in neither.
     """
-    given = os.environ.get("AMPHID_DATA")
-    places = [Path(given) / folder] if given else []
-    places.append(cache_folder() / folder)
+    places = _places(folder)
     for place in places:
         for path in (place / name, place / f"{name}.gz"):
             if path.is_file():
@@ -37,9 +35,7 @@ def data_folder(name: str) -> Path:
 
     Raises FileNotFoundError, with the way out, when it is in neither.
     """
-    given = os.environ.get("AMPHID_DATA")
-    places = [Path(given) / name] if given else []
-    places.append(cache_folder() / name)
+    places = _places(name)
     for place in places:
         if place.is_dir():
             return place
@@ -48,3 +44,9 @@ def data_folder(name: str) -> Path:
         f"The data set {name!r} is not on this machine (looked for {looked}). Set AMPHID_DATA to "
         f"the folder that holds it, or run: amphid connectome fetch {name.replace('_', '-')}"
     )
+
+
+def _places(folder: str) -> list[Path]:
+    """Where the folder of a data set may lie."""
+    given = os.environ.get("AMPHID_DATA")
+    return [Path(root) / folder for root in (given, cache_folder()) if root]

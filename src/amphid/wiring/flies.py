@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from amphid.wiring.connectome import Cells, Connections, Connectome
 from amphid.wiring.data import data_file
+from amphid.wiring.files.parquet import with_pyarrow
 
 LARVA = "larval_drosophila_winding2023"
 LARVA_ARCHIVE = "Supplementary-Data-S1.zip"
@@ -141,12 +142,7 @@ def flywire_names(index: Path) -> list[str]:
 def _signed_edges(path: Path) -> tuple[NDArray[Any], ...]:
     """Cells before and behind each connection, its number of synapses and its sign."""
     columns = ("Presynaptic_Index", "Postsynaptic_Index", "Excitatory x Connectivity")
-    try:
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "Parquet files need pyarrow: pip install 'amphid[parquet]'"
-        ) from None
+    pyarrow = with_pyarrow()
     try:
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             size, row = file.metadata.num_rows, 0

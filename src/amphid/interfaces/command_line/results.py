@@ -33,8 +33,8 @@ ASSUMED_STRENGTHS = (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A run that is over."""
+class Ended:
+    """A run, or many side by side, that is over."""
 
     told: Told
     built: Built
@@ -47,6 +47,38 @@ class Outcome:
         return self.recording.steps // self.recording.every < (
             len(self.built.stimulus) // self.recording.every
         )
+
+    def described(self) -> dict[str, Any]:
+        """What was run."""
+        told = self.told.settings
+        return {
+            "signs": building.described_signs(told, self.built.connectome),
+            "model": building.described_model(told),
+            "stimulus": building.described_stimulus(told),
+            "duration_ms": self.recording.duration,
+            "dt_ms": told.simulation.dt,
+            "seed": told.simulation.seed,
+            "device": told.simulation.device,
+            "notes": list(self.recording.notes),
+            "simulation_seconds": round(self.seconds, 3),
+        }
+
+    def log(self, circumstances: dict[str, Any], clock: float) -> dict[str, Any]:
+        """What run.json tells besides what came of it."""
+        seconds = round(time.perf_counter() - clock, 3)
+        inputs = [vars(file) for file in self.told.inputs]
+        return circumstances | {"inputs": inputs, "seconds": seconds}
+
+    def keep(self, folder: Path) -> None:
+        """Write the configuration and the recording."""
+        text = settings.toml(self.told.settings)
+        (folder / "config.toml").write_text(text, encoding="utf-8")
+        self.recording.save(folder / "recording.h5")
+
+
+@dataclass(frozen=True)
+class Outcome(Ended):
+    """A run that is over."""
 
     @cached_property
     def unbounded(self) -> float | None:
@@ -106,18 +138,10 @@ class Outcome:
                 "electrical": int(wires.electrical.sum()),
                 "lesion": told.network.lesion,
             },
-            "signs": building.described_signs(told, connectome),
-            "model": building.described_model(told),
-            "stimulus": building.described_stimulus(told),
-            "duration_ms": self.recording.duration,
-            "dt_ms": told.simulation.dt,
-            "seed": told.simulation.seed,
-            "device": told.simulation.device,
+            **self.described(),
             "completed": not self.interrupted and self.unbounded is None,
             "active_share": share_active(self.recording, self.built.onset),
-            "notes": list(self.recording.notes),
             "remarks": self.remarks,
-            "simulation_seconds": round(self.seconds, 3),
         }
 
 
@@ -150,15 +174,10 @@ def simulated(built: Built, told: Told, progress: Progress | None) -> Outcome:
 
 def write(folder: Path, outcome: Outcome, circumstances: dict[str, Any], clock: float) -> None:
     """Fill the run folder: configuration, recording, report, log."""
-    text = settings.toml(outcome.told.settings)
-    (folder / "config.toml").write_text(text, encoding="utf-8")
-    outcome.recording.save(folder / "recording.h5")
+    outcome.keep(folder)
     if len(outcome.recording.time) > 1:  # a page of a single sample has nothing to draw
         _write_report(folder / "report.html", outcome, circumstances["argv"])
-    log = circumstances | outcome.data()
-    log["inputs"] = [vars(file) for file in outcome.told.inputs]
-    log["seconds"] = round(time.perf_counter() - clock, 3)
-    run_folder.write_json(folder / "run.json", log)
+    run_folder.write_json(folder / "run.json", outcome.data() | outcome.log(circumstances, clock))
 
 
 def show(outcome: Outcome, folder: Path, arguments: argparse.Namespace) -> None:

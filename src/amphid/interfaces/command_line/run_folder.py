@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -10,13 +11,16 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from amphid.interfaces.command_line.output import finite
+from amphid.interfaces.command_line.parsing import UsageError
 
 
 def default_folder(started: datetime, settings: object) -> Path:
@@ -36,6 +40,35 @@ def check_free(folder: Path) -> None:
             f"{folder} is already {kind}, and a run never writes over what is there: give --out "
             "another name, or remove it."
         )
+
+
+@dataclass(frozen=True)
+class Began:
+    """How a command that fills a run folder began, and when; clock: by time.perf_counter."""
+
+    arguments: argparse.Namespace
+    started: datetime
+    clock: float
+
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """Where and with what it runs."""
+        return circumstances(self.arguments.argv, self.started)
+
+    def folder(self, settings: object) -> Path:
+        """The folder that was asked for, or the default one."""
+        asked: Path | None = self.arguments.out
+        return asked or default_folder(self.started, settings)
+
+
+def begun(arguments: argparse.Namespace, command: str) -> Began:
+    """A command that begins now. Raises UsageError or FileExistsError before anything is done."""
+    began = Began(arguments, datetime.now().astimezone(), time.perf_counter())
+    if arguments.network is None and arguments.config is None:
+        raise UsageError("NETWORK is missing: celegans, a data set or a file.", command)
+    if arguments.out:
+        check_free(arguments.out)
+    return began
 
 
 @contextmanager

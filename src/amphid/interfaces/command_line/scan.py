@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from amphid.interfaces.command_line import output
-from amphid.interfaces.command_line.parsing import UsageError, add_global_options, names
+from amphid.interfaces.command_line.parsing import add_global_options, names
 from amphid.interfaces.command_line.simulate import (
     add_model,
     add_recording,
@@ -93,11 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run all trials, write the run folder, print what differs; returns the exit code."""
     from amphid.interfaces.command_line import building, run_folder, scan_options, scan_results
 
-    started, clock = datetime.now().astimezone(), time.perf_counter()
-    if arguments.network is None and arguments.config is None:
-        raise UsageError("NETWORK is missing: celegans, a data set or a file.", "amphid scan")
-    if arguments.out:
-        run_folder.check_free(arguments.out)
+    began = run_folder.begun(arguments, "amphid scan")
     told = scan_options.complete(arguments)
     built = building.build(told.settings, told.loaded)
     if arguments.list:
@@ -106,9 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
     varied = scan_options.varied(told.settings, built)
     with output.progress("scanning", shown=not (arguments.quiet or arguments.json)) as progress:
         outcome = scan_results.scanned(varied, told, progress)
-    folder = arguments.out or run_folder.default_folder(started, told.settings)
-    circumstances = run_folder.circumstances(arguments.argv, started)
+    folder = began.folder(told.settings)
     with run_folder.whole(folder) as draft:
-        scan_results.write(draft, outcome, circumstances, clock)
+        scan_results.write(draft, outcome, began.circumstances, began.clock)
     scan_results.show(outcome, folder, arguments)
     return scan_results.verdict(outcome, folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from amphid.interfaces.command_line import building, output, results, run_folder, settings
+from amphid.interfaces.command_line import output, results, run_folder
 from amphid.interfaces.command_line.building import Built
 from amphid.interfaces.command_line.effects import Effects, effects
 from amphid.interfaces.command_line.options import Told
 from amphid.interfaces.command_line.settings import ScanSection
-from amphid.simulation import Network, Recording
+from amphid.simulation import Network
 
 Progress = Callable[[int, int | None], None]
 
@@ -29,13 +28,8 @@ LISTED = 10  # the same, in JSON
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(results.Ended):
     """A scan that is over."""
-
-    told: Told
-    built: Built
-    recording: Recording
-    seconds: float
 
     @property
     def scan(self) -> ScanSection:
@@ -45,9 +39,7 @@ class Outcome:
     @property
     def interrupted(self) -> bool:
         """Whether it was stopped before its end."""
-        every = self.recording.every
-        fewer = self.recording.steps // every < len(self.built.stimulus) // every
-        return fewer or len(self.recording.trials) < len(self.built.network.trials)
+        return super().interrupted or len(self.recording.trials) < len(self.built.network.trials)
 
     @cached_property
     def unbounded(self) -> list[str]:
@@ -75,18 +67,11 @@ class Outcome:
         readout = found.of_readout()
         return {
             "network": {"source": told.network.source, "cells": len(self.built.connectome)},
-            "signs": building.described_signs(told, self.built.connectome),
-            "model": building.described_model(told),
-            "stimulus": building.described_stimulus(told),
-            "duration_ms": self.recording.duration,
-            "dt_ms": told.simulation.dt,
-            "seed": told.simulation.seed,
+            **self.described(),
             "measure": f"{found.measure}_{found.unit}",
             "control": found.trials[0],
             "completed": not self.interrupted and not self.unbounded,
-            "notes": list(self.recording.notes),
             "remarks": self.told.remarks,
-            "simulation_seconds": round(self.seconds, 3),
             "trials": [
                 {
                     "trial": name,
@@ -119,14 +104,10 @@ def scanned(built: Built, told: Told, progress: Progress | None) -> Outcome:
 
 def write(folder: Path, outcome: Outcome, circumstances: dict[str, Any], clock: float) -> None:
     """Fill the run folder: configuration, table, recording, figure, log."""
-    text = settings.toml(outcome.told.settings)
-    (folder / "config.toml").write_text(text, encoding="utf-8")
-    outcome.recording.save(folder / "recording.h5")
+    outcome.keep(folder)
     _write_table(folder / "table.csv", outcome.effects)
-    log = circumstances | outcome.data()
-    log["inputs"] = [vars(file) for file in outcome.told.inputs]
-    log["figure"] = _write_figure(folder, outcome)
-    log["seconds"] = round(time.perf_counter() - clock, 3)
+    figure = {"figure": _write_figure(folder, outcome)}
+    log = outcome.data() | figure | outcome.log(circumstances, clock)
     run_folder.write_json(folder / "run.json", log)
 
 

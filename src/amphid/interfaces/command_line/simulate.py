@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from amphid.interfaces.command_line import output
 from amphid.interfaces.command_line.models import CELLS, SIGNS, SYNAPSES
 from amphid.interfaces.command_line.parsing import (
-    UsageError,
     add_global_options,
     at_least_one,
     names,
@@ -162,11 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
     from amphid.interfaces.command_line import building, options, results, run_folder
     from amphid.simulation import rank
 
-    started, clock = datetime.now().astimezone(), time.perf_counter()
-    if arguments.network is None and arguments.config is None:
-        raise UsageError("NETWORK is missing: celegans, a data set or a file.", "amphid simulate")
-    if arguments.out:
-        run_folder.check_free(arguments.out)
+    began = run_folder.begun(arguments, "amphid simulate")
     told = options.complete(arguments)
     built = building.build(told.settings, told.loaded)
     number, _ = rank()
@@ -175,9 +168,8 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = results.simulated(built, told, progress)
     if number:  # the first of several processes writes and prints for all
         return INTERRUPTED if outcome.interrupted else 0
-    folder = arguments.out or run_folder.default_folder(started, told.settings)
-    circumstances = run_folder.circumstances(arguments.argv, started)
+    folder = began.folder(told.settings)
     with run_folder.whole(folder) as draft:
-        results.write(draft, outcome, circumstances, clock)
+        results.write(draft, outcome, began.circumstances, began.clock)
     results.show(outcome, folder, arguments)
     return results.verdict(outcome, folder)

@@ -26,7 +26,7 @@ _KEY = "amphid"
 
 def write(connectome: Connectome, path: Path) -> None:
     """Write the edge list, the cells in its metadata."""
-    pyarrow = _pyarrow()
+    pyarrow = with_pyarrow()
     wires, cells = connectome.connections, connectome.cells
 
     def chosen(codes: NDArray[Any], texts: Any) -> Any:
@@ -67,7 +67,7 @@ def _cells_to_json(cells: Cells) -> dict[str, Any]:
 
 def read(path: Path) -> Connectome:
     """Read an edge list, with its cells if they are in the metadata."""
-    pyarrow = _pyarrow()
+    pyarrow = with_pyarrow()
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             flat = [f.name for f in file.schema_arrow if not pyarrow.types.is_nested(f.type)]
@@ -134,7 +134,7 @@ def _rows(given: dict[str, Any], pre: NDArray[np.int32], post: NDArray[np.int32]
 def _signs(column: Any, size: int) -> NDArray[Any]:
     if column is None:
         return np.zeros(size, dtype=np.int8)
-    if _pyarrow().types.is_floating(column.type):
+    if with_pyarrow().types.is_floating(column.type):
         return np.nan_to_num(column.to_numpy())
     return _translated(column, words.sign_code, np.int8, missing=0)
 
@@ -142,7 +142,7 @@ def _signs(column: Any, size: int) -> NDArray[Any]:
 def _numbers(given: dict[str, Any], name: str, default: float, size: int) -> NDArray[Any]:
     if name not in given:
         return np.full(size, default, dtype=np.float32)
-    types, column = _pyarrow().types, given[name]
+    types, column = with_pyarrow().types, given[name]
     if not (types.is_integer(column.type) or types.is_floating(column.type)):
         raise ValueError(f"the column of {name} must hold numbers, it holds {column.type}.")
     values = column.to_numpy()
@@ -154,7 +154,7 @@ def _translated(
     column: Any, translate: Callable[[str], int], dtype: type, missing: int | None = None
 ) -> NDArray[Any]:
     """[E] the texts of a column, or its whole numbers as texts, each translated to a number."""
-    pyarrow = _pyarrow()
+    pyarrow = with_pyarrow()
     encoded = column if pyarrow.types.is_dictionary(column.type) else column.dictionary_encode()
     values = encoded.type.value_type
     if not any(is_type(values) for is_type in _named_by(pyarrow.types)):
@@ -173,7 +173,8 @@ def _named_by(types: Any) -> tuple[Callable[[Any], bool], ...]:
     return types.is_string, types.is_large_string, types.is_string_view, types.is_integer
 
 
-def _pyarrow() -> Any:
+def with_pyarrow() -> Any:
+    """The package that reads and writes Parquet files, with its module `parquet`."""
     try:
         import pyarrow
         import pyarrow.parquet
