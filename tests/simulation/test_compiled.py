@@ -19,11 +19,13 @@ from amphid.dynamics import (
     LIF,
     Conductance,
     Delta,
+    Exponential,
     GapJunction,
     Graded,
     GradedSynapse,
     Neuron,
     Refractory,
+    ShortTerm,
     Synapse,
 )
 from amphid.kernels import UnknownOperation
@@ -120,6 +122,22 @@ def test_a_network_without_connections_runs() -> None:
     net = am.Network(wired, neuron=LIF(), synapse=Delta(charge=1.0)).double()
     same(*both(net, drive(150.0))[::-1])
     same(*both(am.Network(wired, neuron=LIF()).double(), drive(150.0))[::-1])
+
+
+def test_nothing_at_all_is_stepped_as_the_torch_engine_steps_it() -> None:
+    nobody = am.Network(Connectome(Cells([]), Connections()), neuron=LIF()).double()
+    for net, current in ((nobody, torch.zeros(7, 0)), (network(LIF()), torch.zeros(7, 0, CELLS))):
+        theirs, ours = both(net, current.double(), record=["v", "spike"], state=None)
+        assert ours.notes[-1] == "not compiled: there is no cell, or no trial, to step"
+        assert ours.v.shape == theirs.v.shape == current.shape
+        assert ours.spikes.shape == tuple(current.shape)
+
+
+def test_a_current_that_tires_may_carry_its_sign_in_the_weights() -> None:
+    wired = drawn(junctions=0.0)
+    tiring = ShortTerm(Exponential(tau=5.0, amplitude=60.0), use=0.4, recovery=120.0)
+    net = am.Network(wired, neuron=LIF(), synapse=tiring).double()
+    same(*both(net, drive(150.0), record=["v", "spike"])[::-1])
 
 
 def test_one_cell_alone_runs() -> None:

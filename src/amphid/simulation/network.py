@@ -250,7 +250,8 @@ class Network(nn.Module):
 
         state: where to start; at rest when None. dt: ms.
         """
-        from amphid.simulation.simulate import Torch, simulate
+        from amphid.simulation.simulate import simulate
+        from amphid.simulation.torch_engine import Torch
 
         run = simulate(self, stimulus, dt=dt, state=state, engine=Torch(dense=True))
         return getattr(run, self.neuron.output), run.state

@@ -22,7 +22,7 @@ from amphid.simulation.compiled.tiles import Tiles
 from amphid.simulation.compiled.together import Events, Together, parts_that_pay
 from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording, Spikes
-from amphid.simulation.simulate import Task
+from amphid.simulation.simulate import Task, first_like
 from amphid.simulation.stepping import Joint, Stepper, choose
 from amphid.simulation.torch_engine import Torch
 from amphid.simulation.wires import UnderWay, Wires
@@ -74,9 +74,13 @@ class Compiled:
                 f"the compiled engine runs on the processor, but the network is on "
                 f"{network.weight.device}: use network.cpu(), or engine=Torch()."
             )
+        if not first_like(task).numel():
+            return _handed_over(task, "there is no cell, or no trial, to step")
         flat = flat_task(task)
         walk = self._prepared(flat)
-        return as_asked(task, Run(flat, walk).all_steps()) if walk else _handed_over(task)
+        if not walk:
+            return _handed_over(task, "the voltages of this network must be solved together")
+        return as_asked(task, Run(flat, walk).all_steps())
 
     def _prepared(self, task: Task) -> Walk | None:
         """The network ready to be walked through time; None where only torch can."""
@@ -117,11 +121,10 @@ def _moved(task: Task) -> bool:
     return bool(task.plasticity) or any(isinstance(sent, UnderWay) for sent in past)
 
 
-def _handed_over(task: Task) -> Recording:
+def _handed_over(task: Task, why: str) -> Recording:
     """The recording of the torch engine, which says who made it."""
     recording = Torch().run(task)
-    note = "not compiled: the voltages of this network must be solved together"
-    return replace(recording, notes=(*recording.notes, note))
+    return replace(recording, notes=(*recording.notes, f"not compiled: {why}"))
 
 
 class Walk(Protocol):
