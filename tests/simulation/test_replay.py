@@ -297,6 +297,9 @@ def test_a_matrix_by_rows_carries_what_the_edges_do() -> None:
     for batch in ((), (3,), (2, 3)):
         past = tuple(torch.rand(*batch, cases.cells).double() for _ in range(wires.longest))
         torch.testing.assert_close(rows.deliver(past), wires.deliver(past))
+    with HostWork() as heard:
+        rows.deliver(past)
+    assert not heard.found
     moved = rows.at(2 * wires.weight)
     torch.testing.assert_close(moved.deliver(past), 2 * wires.deliver(past))
 

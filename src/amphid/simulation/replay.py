@@ -190,7 +190,10 @@ class _Block:
         self.replay, self.steps = replay, steps
         self.current = replay.like.new_zeros(steps, *replay.like.shape)
         self.kept: dict[str, Tensor] = {}
-        self.graph = self._captured() if replay.like.device.type == "cuda" else None
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if replay.like.device.type == "cuda":
+            with torch.cuda.device(replay.like.device):
+                self.graph = self._captured()
 
     def __call__(self, current: Tensor) -> Iterator[tuple[str, list[Tensor]]]:
         """What is kept of the steps under currents [S, *B, N], by name."""
