@@ -43,9 +43,10 @@ FACTOR = 2.0  # between the rate of a population and that at full size
 ASSUMPTIONS = (
     "Time step 0.1 ms, single precision; 0.2 s pass before measuring. CV: of the intervals of each "
     "cell, mean over cells with two intervals; in short runs it is too low for slow cells.",
-    "Vogels-Abbott, conductances: started by open synapses as in the benchmark of Brette et al. "
-    "2007, no input after that. Some draws die at once: the claim is that most go on. Rates and CV "
-    "are of those that do.",
+    "Vogels-Abbott, conductances: started by open synapses and voltages as in Brian's script of "
+    "COBAHH, no input after that. Some draws die at once: the claim is that most go on; rates and "
+    "CV are of those that do. It hangs on the start: with the same synapses and voltages anywhere "
+    "between reset and threshold, 4 of 15 draws went on instead of 13 (seeds 0 to 2).",
     f"Regimes: synchronous is a population rate in {BIN:g} ms bins whose standard deviation is "
     f"above its mean, or whose autocorrelation comes back to {RHYTHMIC:g}; regular is a CV below "
     f"{REGULAR:g}, irregular one above {IRREGULAR:g}. These limits are ours.",
