@@ -1,5 +1,3 @@
-"""Change parameters so that a number improves: gradients, and plasticity within a run."""
-
 """Change parameters so that a number improves: within a run, and from run to run."""
 
 from amphid.learning.fitting.fit import fit
