@@ -455,6 +455,7 @@ def weighed(neuron: Neuron[Any], run: Callable[..., Any], current: Tensor, start
     return outputs, end, found
 
 
+@pytest.mark.machine_code
 @every_neuron
 def test_a_sequence_in_machine_code_is_the_plain_loop(case: Case) -> None:
     neuron, current = learned(case), driving(case, 47, 5, CELLS).requires_grad_()
@@ -465,6 +466,7 @@ def test_a_sequence_in_machine_code_is_the_plain_loop(case: Case) -> None:
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.machine_code
 @every_neuron
 def test_every_cell_has_a_sequence_in_machine_code(case: Case) -> None:
     current = driving(case, 2, 5, CELLS).requires_grad_()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from amphid.kernels import project
+from amphid.kernels import project, step_by_step
 from amphid.kernels.projection import DENSE, Events
 
 T, B, F, K = 101, 7, 53, 31
@@ -50,15 +50,19 @@ def test_a_dense_input_and_one_of_nothing_are_projected_too() -> None:
         torch.testing.assert_close(project(x, weight), linear(x, weight), rtol=1e-12, atol=1e-12)
 
 
-def test_a_gradient_of_a_projection_can_be_differentiated() -> None:
+def test_a_gradient_of_a_projection_is_differentiated_again_step_by_step() -> None:
     x, weight = sparse(0.05, plain=True).requires_grad_(), drawn(K, F).requires_grad_()
 
     def twice(y: Tensor) -> tuple[Tensor, ...]:
         first = torch.autograd.grad((y**3).sum(), [x, weight], create_graph=True)
         return torch.autograd.grad(sum((g**2).sum() for g in first), [x, weight])
 
-    for got, expected in zip(twice(project(x, weight)), twice(linear(x, weight)), strict=True):
+    with step_by_step():
+        plain = project(x, weight)
+    for got, expected in zip(twice(plain), twice(linear(x, weight)), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+    with pytest.raises(RuntimeError, match="step_by_step"):
+        twice(project(x, weight))
 
 
 def test_transforms_see_an_ordinary_product() -> None:

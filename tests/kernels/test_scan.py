@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from amphid.dynamics import LIF, FastSigmoid, Neuron
+from amphid.dynamics import LIF, FastSigmoid, Neuron, step_by_step
 from amphid.dynamics.sequence import run_plainly
 
 T, B, N = 31, 5, 3
@@ -81,7 +81,7 @@ def test_what_cannot_be_machine_code_is_run_step_by_step() -> None:
     assert torch.autograd.grad(given.sum(), current)[0].abs().sum() > 0
 
 
-def test_a_gradient_can_be_differentiated() -> None:
+def test_a_gradient_is_differentiated_again_step_by_step() -> None:
     current = (2 * drawn(7, 2, N)).requires_grad_()
     cell = Drift(nn.Parameter(torch.tensor(2.0, dtype=torch.float64)))
 
@@ -91,7 +91,11 @@ def test_a_gradient_can_be_differentiated() -> None:
     def voltage(current: Tensor) -> Tensor:
         return cell.run(current, dt=0.5)[1].v
 
-    (slope,) = torch.autograd.grad(voltage(current).sum(), current, create_graph=True)
+    with pytest.raises(RuntimeError, match="step_by_step"):
+        torch.autograd.grad(voltage(current).sum(), current, create_graph=True)
+    with step_by_step():
+        given = voltage(current)
+    (slope,) = torch.autograd.grad(given.sum(), current, create_graph=True)
     (curvature,) = torch.autograd.grad((slope**2).sum(), current)
     plain = run_plainly(cell, current, cell.init(current[0]), 0.5)[1].v
     (expected,) = torch.autograd.grad(plain.sum(), current, create_graph=True)

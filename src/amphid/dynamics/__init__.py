@@ -36,6 +36,7 @@ from amphid.dynamics.terminal import Crossing, SigmoidRelease, Terminal, Termina
 from amphid.dynamics.upstroke import AdEx, Izhikevich
 from amphid.dynamics.values import learned
 from amphid.dynamics.wrappers import Mixed, Refractory
+from amphid.kernels import step_by_step
 
 __all__ = [
     "ALIF",
@@ -92,4 +93,5 @@ __all__ = [
     "Triangle",
     "graded_synapses",
     "learned",
+    "step_by_step",
 ]

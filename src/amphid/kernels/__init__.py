@@ -16,7 +16,7 @@ from amphid.kernels.scan import Scan, plain_scan
 from amphid.kernels.shapes import common_shape
 from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace, with_values
 from amphid.kernels.traffic import Traffic
-from amphid.kernels.watched import is_watched
+from amphid.kernels.watched import is_watched, step_by_step
 
 __all__ = [
     "Affine",
@@ -39,6 +39,7 @@ __all__ = [
     "is_watched",
     "plain_scan",
     "project",
+    "step_by_step",
     "trace",
     "with_known",
     "with_values",

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from amphid.kernels.machine_code import compile_source
-from amphid.kernels.watched import is_watched
+from amphid.kernels.watched import is_watched, refuse_twice
 
 DENSE = 0.2  # share of entries that are not zero, above which a matrix product costs less
 FEW = 2**14  # entries, below which looking for zeros costs as much as the product
@@ -143,7 +143,7 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, events: Events) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(weight)
         ctx.events = events
         columns = weight.detach().t().contiguous()
         y = x.new_zeros(len(x), len(weight)) if bias is None else bias.expand(len(x), -1).clone()
@@ -152,14 +152,13 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        refuse_twice()
+        (weight,) = ctx.saved_tensors
         of_x, of_weight, of_bias, _ = ctx.needs_input_grad
         into = given.mm(weight) if of_x else None
         bias = given.sum(0) if of_bias else None
         if not of_weight:
             return into, None, bias, None
-        if torch.is_grad_enabled():
-            return into, given.t().mm(x), bias, None
         events, total = ctx.events, weight.new_zeros(weight.shape[::-1])
         rows = given.contiguous().numpy()
         _code().scatter(events.start, events.place, events.value, rows, total.numpy())

@@ -16,6 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from amphid.kernels.adjoint import trace_adjoint
 from amphid.kernels.machine_code import compile_source, statements_joined
+from amphid.kernels.saving import from_saved, least_to_save, with_saved
 from amphid.kernels.sequence import (
     CELLS,
     KEPT,
@@ -28,6 +29,7 @@ from amphid.kernels.sequence import (
 )
 from amphid.kernels.steady import Parted, part_steady
 from amphid.kernels.tape import Operation, Symbol, Traced, UnknownOperation, trace, with_values
+from amphid.kernels.watched import refuse_twice
 
 Step = Callable[..., Sequence[Tensor]]
 
@@ -57,12 +59,7 @@ class Scan:
         self.traced = with_values(trace(step, *self.examples))
         self._check()
         self._adjoints: dict[tuple[int, ...], Adjoint] = {}
-        self._forward: dict[frozenset[int], Compiled] = {}
-
-    @cached_property
-    def parted(self) -> Parted:
-        """The step, cut in what is computed once and what in every step."""
-        return part_steady(self.traced, range(self.values), self.single)
+        self._forward: dict[tuple[int, ...], Compiled] = {}
 
     def __call__(
         self, values: Sequence[Tensor], state: Sequence[Tensor], current: Tensor
@@ -72,13 +69,13 @@ class Scan:
         return results
 
     def run(
-        self, inputs: Sequence[Tensor], current: Tensor, keep: frozenset[int]
-    ) -> tuple[Tensor, list[Tensor], dict[int, Tensor]]:
-        """Output, state after the sequence, and what the kept variables were before each step."""
+        self, inputs: Sequence[Tensor], current: Tensor, adjoint: Adjoint | None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Output, state after the sequence, and what the adjoint wants to be saved."""
+        keep = adjoint.keep if adjoint else []
         kept = {
-            place: current.new_empty((len(current) + 1, *current.shape[1:]), dtype=leaf.dtype)
-            for place, leaf in enumerate(inputs)
-            if place in keep
+            place: torch.empty((len(current) + 1, *current.shape[1:]), dtype=inputs[place].dtype)
+            for place in keep
         }
         arrays = []
         for place, leaf in enumerate(inputs):
@@ -87,13 +84,14 @@ class Scan:
                 arrays.append(kept[place])
             else:
                 arrays.append(leaf if place < self.values else leaf.detach().clone())
-        output = torch.empty(current.shape, dtype=current.dtype)
-        self._compiled(keep)(len(current), [*arrays, current], [output], current.shape[1:])
+        types = [current.dtype, *(symbol.dtype for symbol in (adjoint.saved if adjoint else []))]
+        results = [torch.empty(current.shape, dtype=dtype) for dtype in types]
+        self._compiled(adjoint)(len(current), [*arrays, current], results, current.shape[1:])
         after = [
             kept[place][-1].clone() if place in kept else arrays[place]
             for place in range(self.values, len(inputs))
         ]
-        return output, after, kept
+        return results[0], after, [*kept.values(), *results[1:]]
 
     def adjoint(self, wrt: tuple[int, ...]) -> Adjoint:
         """The adjoint for the gradients of some inputs."""
@@ -103,13 +101,19 @@ class Scan:
                 self._adjoints[wrt] = Adjoint(self, wrt)
         return self._adjoints[wrt]
 
-    def _compiled(self, keep: frozenset[int]) -> Compiled:
-        if keep not in self._forward:
-            count = self.values + self.states
+    def _compiled(self, adjoint: Adjoint | None) -> Compiled:
+        """The loop from the first step to the last, with what an adjoint wants to be saved."""
+        wrt = adjoint.wrt if adjoint else ()
+        if wrt not in self._forward:
+            count, keep = self.values + self.states, adjoint.keep if adjoint else []
             roles = [KEPT if place in keep else CELLS for place in range(count)]
             into = {place: self.values + place for place in range(self.states)}
-            self._forward[keep] = Compiled(self.parted, [*roles, ROWS], into)
-        return self._forward[keep]
+            traced = self.traced
+            if adjoint:
+                traced = with_saved(traced, adjoint.whole, adjoint.saved)
+            parted = part_steady(traced, range(self.values), self.single)
+            self._forward[wrt] = Compiled(parted, [*roles, ROWS], into)
+        return self._forward[wrt]
 
     def _check(self) -> None:
         """Whether every variable keeps its type, so that it can be replaced."""
@@ -178,10 +182,15 @@ class Adjoint:
         self.learned = [place for place in wrt if place < scan.values]
         self.current = self.count - 1 in wrt
         whole = trace_adjoint(scan.step, scan.examples, self._asked())
-        self.traced = gathered(with_values(whole), len(self.through), len(self.learned))
-        self.keep = frozenset(
-            place for place in reads(self.traced) if scan.values <= place < self.count - 1
+        self.whole = gathered(with_values(whole), len(self.through), len(self.learned))
+        inputs = self.whole.inputs
+        cut = least_to_save(
+            self.whole, range(scan.values, self.count), range(self.count, len(inputs))
         )
+        self.keep = [place for place in range(scan.values, self.count - 1) if inputs[place] in cut]
+        self.needs_current = inputs[self.count - 1] in cut
+        self.saved = [symbol for symbol in cut if symbol not in inputs]
+        self.traced = from_saved(self.whole, cut)
 
     def _asked(self) -> list[int]:
         return [*self.through, *self.learned, *([self.count - 1] if self.current else [])]
@@ -199,8 +208,11 @@ class Adjoint:
         scan, used = self.scan, self.used
         traced = replace(self.traced, inputs=tuple(self.traced.inputs[p] for p in used))
         gradients = self.count + len(self.through)
-        rows = {self.count - 1, gradients}
-        roles = [ROWS if p in rows else KEPT if p in self.keep else CELLS for p in used]
+        rows = {self.count - 1, *range(len(self.whole.inputs), len(self.traced.inputs))}
+        given = {gradients: Role("min(t, len(X) - 1)".replace("X", self._name(gradients)))}
+        roles = [
+            given.get(p, ROWS if p in rows else KEPT if p in self.keep else CELLS) for p in used
+        ]
         steady = [k for k, place in enumerate(used) if place < scan.values]
         single = [k for k, place in enumerate(used) if place in scan.single]
         through, learned = len(self.through), len(self.learned)
@@ -208,18 +220,27 @@ class Adjoint:
         into |= {through + k: used.index(gradients + 1 + k) for k in range(learned)}
         return Compiled(part_steady(traced, steady, single), roles, into, backward=True)
 
+    def _name(self, place: int) -> str:
+        return self.traced.inputs[place].name.upper()
+
     def __call__(
-        self, inputs: dict[int, Tensor], given: Tensor, after: Sequence[Tensor | None]
+        self,
+        inputs: dict[int, Tensor],
+        saved: Sequence[Tensor],
+        given: Tensor,
+        after: Sequence[Tensor | None],
     ) -> dict[int, Tensor]:
         """Gradients by place of the input.
 
-        inputs: values, kept variables and current by place. given: that of the output. after: those
-        of the variables after the sequence that are real numbers, where there are any.
+        inputs: values, kept variables and current by place. saved: of what was computed on the way
+        there. given: that of the output. after: those of the variables after the sequence that are
+        real numbers, where there are any.
         """
         shape = given.shape[1:]
         moving = [given.new_zeros(shape) if own is None else own.detach().clone() for own in after]
         sums = [given.new_zeros(shape) for _ in self.learned]
-        gradients = [*moving, given, *sums]
+        same = given.stride(0) == 0  # one row for all steps, as a sum over them gives
+        gradients = [*moving, given[:1] if same else given, *sums, *saved]
         arrays = [
             inputs[place] if place < self.count else gradients[place - self.count]
             for place in self.used
@@ -247,58 +268,42 @@ def gathered(traced: Traced, through: int, learned: int) -> Traced:
 
 
 class _Sequence(torch.autograd.Function):
-    """A scan with its adjoint; differentiated twice it is the plain loop."""
+    """A scan with its adjoint."""
 
     @staticmethod
     def forward(ctx: Any, scan: Scan, current: Tensor, *inputs: Tensor) -> Any:
         asked = (*ctx.needs_input_grad[2:], ctx.needs_input_grad[1])
         wrt = tuple(place for place, needed in enumerate(asked) if needed)
-        keep = scan.adjoint(wrt).keep if wrt else frozenset()
-        output, after, kept = scan.run(inputs, current, keep)
-        ctx.scan, ctx.wrt, ctx.kept = scan, wrt, tuple(kept)
-        if wrt:
-            ctx.save_for_backward(current, *inputs, *kept.values())
+        adjoint = scan.adjoint(wrt) if wrt else None
+        output, after, saved = scan.run(inputs, current, adjoint)
+        ctx.adjoint, ctx.shapes = adjoint, [own.shape for own in inputs]
+        if adjoint:
+            held = [current] if adjoint.needs_current else []
+            ctx.save_for_backward(*inputs[: scan.values], *held, *saved)
         ctx.mark_non_differentiable(*(leaf for leaf in after if not leaf.is_floating_point()))
         ctx.set_materialize_grads(False)
+        ctx.given = output.shape, output.dtype
         return (output, *after)
 
     @staticmethod
     def backward(ctx: Any, given: Tensor | None, *after: Tensor | None) -> Any:
-        scan: Scan = ctx.scan
-        current, *saved = ctx.saved_tensors
-        inputs = saved[: scan.values + scan.states]
-        if torch.is_grad_enabled():
-            return (None, *_again(scan, current, inputs, (given, *after), ctx.wrt))
-        adjoint = scan.adjoint(ctx.wrt)
-        known = dict(enumerate([*inputs, current]))
-        known |= dict(zip(ctx.kept, saved[len(inputs) :], strict=True))
+        refuse_twice()
+        adjoint: Adjoint = ctx.adjoint
+        scan, saved = adjoint.scan, [*ctx.saved_tensors]
+        known = {place: saved.pop(0) for place in range(scan.values)}
+        if adjoint.needs_current:
+            known[adjoint.count - 1] = saved.pop(0)
+        known |= {place: saved.pop(0) for place in adjoint.keep}
+        if given is None:
+            shape, dtype = ctx.given
+            given = torch.zeros((), dtype=dtype).expand(shape)
         real = [after[place - scan.values] for place in adjoint.through]
-        found = adjoint(known, torch.zeros_like(current) if given is None else given, real)
+        found = adjoint(known, saved, given, real)
         result = [
-            found[place].sum_to_size(inputs[place].shape) if place in ctx.wrt else None
-            for place in range(len(inputs))
+            found[place].sum_to_size(shape) if place in adjoint.wrt else None
+            for place, shape in enumerate(ctx.shapes)
         ]
-        return (None, found.get(len(inputs)), *result)
-
-
-def _again(
-    scan: Scan,
-    current: Tensor,
-    inputs: Sequence[Tensor],
-    given: Sequence[Tensor | None],
-    wrt: Sequence[int],
-) -> list[Tensor | None]:
-    """Gradients of current and inputs that can be differentiated once more."""
-    every = [*inputs, current]
-    values, state = every[: scan.values], every[scan.values : -1]
-    results = plain_scan(scan.step, values, state, current)
-    pairs = [(r, g) for r, g in zip(results, given, strict=True) if g is not None]
-    asked = [every[place] for place in wrt]
-    found = torch.autograd.grad(
-        [r for r, _ in pairs], asked, [g for _, g in pairs], create_graph=True, allow_unused=True
-    )
-    by_place = dict(zip(wrt, found, strict=True))
-    return [by_place.get(len(inputs)), *(by_place.get(place) for place in range(len(inputs)))]
+        return (None, found.get(adjoint.count - 1), *result)
 
 
 def plain_scan(

@@ -222,14 +222,14 @@ def unknown(operation: Operation) -> UnknownOperation:
 
 def needed(traced: Traced) -> Traced:
     """The same without operations and constants that no output depends on."""
-    read_later = {id(symbol) for symbol in traced.outputs}
+    read_later: set[Any] = set(traced.outputs)
     kept: list[Operation] = []
     for operation in reversed(traced.operations):
-        if id(operation.result) in read_later:
+        if operation.result in read_later:
             kept.append(operation)
             read = (*operation.operands, *operation.options.values())
-            read_later |= {id(symbol) for symbol in read}
-    constants = tuple(pair for pair in traced.constants if id(pair[0]) in read_later)
+            read_later |= {value for value in read if isinstance(value, Symbol)}
+    constants = tuple(pair for pair in traced.constants if pair[0] in read_later)
     return Traced(traced.inputs, traced.outputs, tuple(kept[::-1]), constants, traced.structure)
 
 

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+_plain: ContextVar[bool] = ContextVar("plain", default=False)
+
+
+@contextmanager
+def step_by_step() -> Iterator[None]:
+    """Within it, cells and projections take every step as an operation of torch of its own.
+
+    Slower, and what machine code is compared with; gradients can then be differentiated again.
+    """
+    before = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(before)
+
+
+def refuse_twice() -> None:
+    """Raise RuntimeError, with the way out, where a gradient is to be differentiated again."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "a gradient that was asked for with create_graph=True cannot be had from machine code: "
+            "run the forward pass within `with amphid.dynamics.step_by_step():`."
+        )
 
 
 def is_watched(tensor: Tensor) -> bool:
@@ -13,7 +41,8 @@ def is_watched(tensor: Tensor) -> bool:
     Compilers, exporters, vmap, forward gradients and counters of operations must see each of them.
     """
     return (
-        type(tensor) not in (Tensor, nn.Parameter)
+        _plain.get()
+        or type(tensor) not in (Tensor, nn.Parameter)
         or tensor.device.type != "cpu"
         or tensor.dtype not in (torch.float32, torch.float64)
         or torch.compiler.is_compiling()
