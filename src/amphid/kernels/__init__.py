@@ -9,6 +9,7 @@ from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affi
 from amphid.kernels.coupled import Coupled
 from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
+from amphid.kernels.lanes import Lanes
 from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.program import LoopSource, write_function, write_loop
 from amphid.kernels.projection import project
@@ -24,6 +25,7 @@ __all__ = [
     "Condition",
     "Coupled",
     "Kernel",
+    "Lanes",
     "LoopSource",
     "NotAffine",
     "Scan",

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from amphid.kernels.adjoint import trace_adjoint
-from amphid.kernels.scan import Compiled, Step, gathered
-from amphid.kernels.sequence import CELLS, KEPT, ROWS, Around, Role, reads
+from amphid.kernels.coupled_adjoint import CoupledAdjoint
+from amphid.kernels.scan import Compiled, Step
+from amphid.kernels.sequence import CELLS, KEPT, ROWS, Around, Role
 from amphid.kernels.steady import part_steady
 from amphid.kernels.tape import trace, with_values
 from amphid.kernels.traffic import Traffic, arguments, write_traffic
+
+
+class Passed(NamedTuple):
+    """What a sequence gave, in C chunks."""
+
+    output: Tensor  # [C, T, N * lanes]
+    after: list[Tensor]  # the variables after it [C, N * lanes]
+    sent: list[Tensor]  # let go in each group before it and in it [C, longest lag + T, N * lanes]
+    kept: dict[int, Tensor]  # what inputs were in each step, by their places
 
 
 class Coupled:
@@ -66,13 +73,47 @@ class Coupled:
         group [C, longest lag, N * lanes], that of the present step last. weight: [K] of each group.
         """
         ordered = [
-            own[torch.from_numpy(traffic.order)]
+            own if traffic.ordered else own[torch.from_numpy(traffic.order)]
             for own, traffic in zip(weight, self.groups, strict=True)
         ]
         wide = [self._wide(value) for value in values]
         results = _Coupled.apply(self, current, *wide, *state, *past, *ordered)  # type: ignore[no-untyped-call]
         after = results[1:]
         return results[0], list(after[: self.states]), list(after[self.states :])
+
+    def run(self, current: Tensor, inputs: Sequence[Tensor], keep: frozenset[int]) -> Passed:
+        """What a sequence gives; inputs are values, variables, past and weights."""
+        values, state, past, weight = self.parts(inputs)
+        chunks, steps = current.shape[:2]
+        passed = Passed(
+            torch.empty(current.shape, dtype=current.dtype),
+            [leaf.detach().clone() for leaf in state],
+            [torch.cat((own, own.new_empty(chunks, steps, *self.shape)), 1) for own in past],
+            self._kept(keep, chunks, steps),
+        )
+        variables = range(self.values, self.values + self.states)
+        for place in passed.kept.keys() & {*variables}:
+            passed.kept[place][:, 0] = state[place - self.values]
+        around = self.traffic(weight)
+        for c in range(chunks):
+            moving = dict(zip(variables, (leaf[c] for leaf in passed.after), strict=True))
+            moving |= {place: own[c] for place, own in passed.kept.items()}
+            arriving = range(self.current + 1, self.current + 1 + len(past))
+            arrays = [*values, *(moving[place] for place in variables), current[c]]
+            arrays += [
+                moving[p] if p in moving else current.new_empty(self.shape) for p in arriving
+            ]
+            results = [passed.output[c], *(own[c] for own in passed.sent)]
+            self.compiled(keep)(steps, arrays, results, self.shape, *around)
+        for place in passed.kept.keys() & {*variables}:
+            passed.after[place - self.values] = passed.kept[place][:, -1].clone()
+        return passed
+
+    def parts(self, inputs: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
+        """Values, variables, past and weights."""
+        groups, current = len(self.groups), self.current
+        past = inputs[current : current + groups]
+        return inputs[: self.values], inputs[self.values : current], past, inputs[-groups:]
 
     def adjoint(self, wrt: tuple[int, ...]) -> CoupledAdjoint:
         """The adjoint for the gradients of some values, and of the current or not."""
@@ -110,6 +151,17 @@ class Coupled:
             for array in (own.lag, own.start, ends, weight.detach().contiguous().numpy())
         ]
 
+    def _kept(self, keep: frozenset[int], chunks: int, steps: int) -> dict[int, Tensor]:
+        """Room for what inputs are before each step, those of the state after the last too."""
+        return {
+            place: torch.empty(
+                (chunks, steps + (place < self.current), *self.shape),
+                dtype=self.examples[place].dtype,
+            )
+            for place in keep
+            if place != self.current
+        }
+
     def _wide(self, value: Tensor) -> Tensor:
         """A value of all copies of each cell."""
         if value.numel() == 1:
@@ -117,205 +169,82 @@ class Coupled:
         return value.expand(self.cells).repeat_interleave(self.lanes)
 
 
-class CoupledAdjoint:
-    """How the gradient of what coupled cells gave leads to that of what they were given.
-
-    wrt: places of values, and that of the current where its gradient is asked for.
-    """
-
-    def __init__(self, coupled: Coupled, wrt: tuple[int, ...]) -> None:
-        self.coupled = coupled
-        examples, current, groups = coupled.examples, coupled.current, len(coupled.groups)
-        self.count = current + 1 + groups
-        self.learned = [place for place in wrt if place < coupled.values]
-        self.asked = current in wrt
-        self.through = [
-            place for place in range(coupled.values, current) if examples[place].is_floating_point()
-        ]
-        self.arriving = [*range(current + 1, self.count)]
-        places = [*self.through, *self.learned, *([current] if self.asked else []), *self.arriving]
-        whole = with_values(trace_adjoint(coupled.step, examples, places))
-        self.traced = gathered(whole, len(self.through), len(self.learned))
-        read = reads(self.traced)
-        self.keep = frozenset(place for place in read if coupled.values <= place < self.count)
-        gradients = range(self.count, len(self.traced.inputs))
-        self.used = sorted(read | {*gradients})
-
-    @cached_property
-    def compiled(self) -> Compiled:
-        """The loop from the last step to the first."""
-        coupled, used, groups = self.coupled, self.used, range(len(self.coupled.groups))
-        given = self.count + len(self.through)
-        rows = {coupled.current, given, *self.arriving}
-        sent = {given + 1 + g: Role(f"A_{g} + t + 1") for g in groups}
-        roles = [
-            sent.get(p, ROWS if p in rows else KEPT if p in self.keep else CELLS) for p in used
-        ]
-        traced = replace(self.traced, inputs=tuple(self.traced.inputs[p] for p in used))
-        steady = [k for k, place in enumerate(used) if place < coupled.values]
-        single = [k for k, place in enumerate(used) if place in coupled.single]
-        through, learned = len(self.through), len(self.learned)
-        into = {k: used.index(self.count + k) for k in range(through)}
-        sums = given + 1 + len(groups)
-        into |= {through + k: used.index(sums + k) for k in range(learned)}
-        arriving = through + learned + self.asked
-        names = [symbol.name.upper() for symbol in self.traced.inputs]
-        after = [
-            f"collect(A_{g} + t, {', '.join(arguments([g]))}, SENT_{g}, {names[given + 1 + g]}, "
-            f"Y{arriving + g}, G_WEIGHT_{g})"
-            for g in groups
-        ]
-        around = Around(
-            coupled.tools,
-            [*arguments(groups), *(f"{own}_{g}" for g in groups for own in ("SENT", "G_WEIGHT"))],
-            [f"A_{g} = len(SENT_{g}) - T - 1" for g in groups],
-            after=after,
-        )
-        return Compiled(
-            part_steady(traced, steady, single),
-            roles,
-            into,
-            results={arriving + g: CELLS for g in groups},
-            around=around,
-            backward=True,
-        )
-
-    def __call__(
-        self,
-        inputs: dict[int, Tensor],
-        given: Tensor,
-        moving: Sequence[Tensor],
-        sent: Sequence[Tensor],
-        of_sent: Sequence[Tensor],
-        sums: Sequence[Tensor],
-        weight: Sequence[Tensor],
-        of_weight: Sequence[Tensor],
-    ) -> Tensor | None:
-        """Gradient of the current of one chunk; those of all else are added to or changed in place.
-
-        moving: gradients of the variables, after the sequence and then before it. of_sent: of what
-        was let go. sums: of the values learned. of_weight: of the weights.
-        """
-        shape = self.coupled.shape
-        gradients = [*moving, given, *of_sent, *sums]
-        arrays = [
-            inputs[place] if place < self.count else gradients[place - self.count]
-            for place in self.used
-        ]
-        result = torch.empty(given.shape, dtype=given.dtype) if self.asked else None
-        arriving = [given.new_empty(shape) for _ in of_sent]
-        around = self.coupled.traffic(weight)
-        for own, total in zip(sent, of_weight, strict=True):
-            around += [own.numpy(), total.numpy()]
-        results = arriving if result is None else [result, *arriving]
-        self.compiled(len(given), arrays, results, shape, *around)
-        return result
-
-
 class _Coupled(torch.autograd.Function):
-    """Coupled cells over a sequence with their adjoint."""
+    """Coupled cells over a sequence with their adjoint; differentiated twice, the plain loop."""
 
     @staticmethod
     def forward(ctx: Any, coupled: Coupled, current: Tensor, *inputs: Tensor) -> Any:
-        values, state, past, weight = _parts(coupled, inputs)
         needed = ctx.needs_input_grad[1:]
         wrt = [place for place in range(coupled.values) if needed[1 + place]]
         wrt += [coupled.current] if needed[0] else []
         keep = coupled.adjoint(tuple(wrt)).keep if any(needed) else frozenset()
-        chunks, steps = current.shape[:2]
-        output = torch.empty(current.shape, dtype=current.dtype)
-        kept = {
-            place: current.new_empty(
-                (chunks, steps + (place < coupled.current), *coupled.shape),
-                dtype=coupled.examples[place].dtype,
-            )
-            for place in keep
-            if place != coupled.current
-        }
-        sent = [torch.cat((own, own.new_empty(chunks, steps, *coupled.shape)), 1) for own in past]
-        after = [leaf.detach().clone() for leaf in state]
-        for c in range(chunks):
-            arrays: list[Tensor] = list(values)
-            for k in range(coupled.states):
-                place = coupled.values + k
-                if place in kept:
-                    kept[place][c, 0] = state[k][c]
-                arrays.append(kept[place][c] if place in kept else after[k][c])
-            arrays.append(current[c])
-            for g in range(len(past)):
-                place = coupled.current + 1 + g
-                arrays.append(kept[place][c] if place in kept else current.new_empty(coupled.shape))
-            results = [output[c], *(own[c] for own in sent)]
-            around = coupled.traffic(weight)
-            coupled.compiled(keep)(steps, arrays, results, coupled.shape, *around)
-        for k in range(coupled.states):
-            if coupled.values + k in kept:
-                after[k] = kept[coupled.values + k][:, -1].clone()
-        ctx.coupled, ctx.wrt, ctx.kept, ctx.past = coupled, tuple(wrt), tuple(kept), len(past)
-        ctx.lengths = [own.shape[1] for own in past]
+        output, after, sent, kept = coupled.run(current, inputs, keep)
+        ctx.coupled, ctx.wrt, ctx.kept = coupled, tuple(wrt), tuple(kept)
         if any(needed):
-            ctx.save_for_backward(current, *values, *weight, *sent, *kept.values())
+            ctx.save_for_backward(current, *inputs, *sent, *kept.values())
         ctx.mark_non_differentiable(*(leaf for leaf in after if not leaf.is_floating_point()))
         ctx.set_materialize_grads(False)
-        return (output, *after, *(own[:, steps:].clone() for own in sent))
+        return (output, *after, *(own[:, current.shape[1] :].clone() for own in sent))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, given: Tensor | None, *after: Tensor | None) -> Any:
         coupled: Coupled = ctx.coupled
-        groups = len(coupled.groups)
         current, *saved = ctx.saved_tensors
-        values, rest = saved[: coupled.values], saved[coupled.values :]
-        weight, sent = rest[:groups], rest[groups : 2 * groups]
-        kept = dict(zip(ctx.kept, rest[2 * groups :], strict=True))
-        adjoint = coupled.adjoint(ctx.wrt)
-        given = torch.zeros_like(current) if given is None else given
+        groups = len(coupled.groups)
+        count = coupled.current + 2 * groups
+        inputs, sent = saved[:count], saved[count : count + groups]
+        if torch.is_grad_enabled():
+            asked = ctx.needs_input_grad[1:]
+            return (None, *_again(coupled, [current, *inputs], (given, *after), asked))
+        kept = dict(zip(ctx.kept, saved[count + groups :], strict=True))
+        passed = Passed(current, [], sent, kept)  # the output itself is not read
         of_state, of_tail = after[: coupled.states], after[coupled.states :]
-        shape = (len(current), *coupled.shape)
-        moving = {
-            place: _own(of_state[place - coupled.values], current, shape)
-            for place in adjoint.through
-        }
-        of_sent = [torch.zeros_like(own) for own in sent]
-        for total, tail, length in zip(of_sent, of_tail, ctx.lengths, strict=True):
-            if tail is not None:
-                total[:, -length:] = tail
-        sums = [current.new_zeros(coupled.shape) for _ in adjoint.learned]
-        of_weight = [torch.zeros_like(own) for own in weight]
-        of_current = []
-        for c in range(len(current)):
-            known: dict[int, Tensor] = dict(enumerate(values))
-            known[coupled.current] = current[c]
-            known |= {place: own[c] for place, own in kept.items()}
-            of_current.append(
-                adjoint(
-                    known,
-                    given[c],
-                    [own[c] for own in moving.values()],
-                    [own[c] for own in sent],
-                    [own[c] for own in of_sent],
-                    sums,
-                    weight,
-                    of_weight,
-                )
-            )
-        found = dict(zip(adjoint.learned, sums, strict=True))
-        of_values = [
-            found[k].sum_to_size(values[k].shape) if k in found else None
-            for k in range(coupled.values)
+        adjoint = coupled.adjoint(ctx.wrt)
+        return (None, *adjoint.over(current, inputs, passed, given, of_state, of_tail))
+
+
+def _again(
+    coupled: Coupled,
+    every: Sequence[Tensor],
+    given: Sequence[Tensor | None],
+    asked: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients of current and inputs that can be differentiated once more."""
+    results = plain_coupled(coupled, every[0], every[1:])
+    pairs = [(r, g) for r, g in zip(results, given, strict=True) if g is not None]
+    wanted = [own for own, needed in zip(every, asked, strict=True) if needed]
+    found = iter(
+        torch.autograd.grad(
+            [r for r, _ in pairs],
+            wanted,
+            [g for _, g in pairs],
+            create_graph=True,
+            allow_unused=True,
+        )
+    )
+    return [next(found) if needed else None for needed in asked]
+
+
+def plain_coupled(
+    coupled: Coupled, current: Tensor, inputs: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """The same by a loop in Python: output, variables and past after the sequence."""
+    values, state, past, weight = coupled.parts(inputs)
+    sent, outputs, now = [list(own.unbind(1)) for own in past], [], list(state)
+    groups = list(zip(coupled.groups, weight, strict=True))
+    for present in current.unbind(1):
+        arriving = [
+            traffic.carried(rows, own, coupled.lanes)
+            for rows, (traffic, own) in zip(sent, groups, strict=True)
         ]
-        states = [moving.get(coupled.values + k) for k in range(coupled.states)]
-        past = [own[:, :length] for own, length in zip(of_sent, ctx.lengths, strict=True)]
-        first = torch.stack(of_current) if coupled.current in ctx.wrt else None  # type: ignore[arg-type]
-        return (None, first, *of_values, *states, *past, *of_weight)
-
-
-def _parts(coupled: Coupled, inputs: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
-    """Values, variables, past and weights."""
-    groups, current = len(coupled.groups), coupled.current
-    past = inputs[current : current + groups]
-    return inputs[: coupled.values], inputs[coupled.values : current], past, inputs[-groups:]
-
-
-def _own(gradient: Tensor | None, like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return like.new_zeros(shape) if gradient is None else gradient.detach().clone()
+        after = coupled.step(*values, *now, present, *arriving)
+        now, output, released = (
+            [*after[: coupled.states]],
+            after[coupled.states],
+            after[coupled.states + 1 :],
+        )
+        outputs.append(output)
+        for rows, own in zip(sent, released, strict=True):
+            rows.append(own)
+    tails = [torch.stack(rows[-own.shape[1] :], 1) for rows, own in zip(sent, past, strict=True)]
+    return (torch.stack(outputs, 1), *now, *tails)

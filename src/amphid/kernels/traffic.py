@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,34 @@ class Traffic:
         return Traffic(
             different.astype(np.int64), start, post[order].astype(np.int64), order, cells
         )
+
+    @staticmethod
+    def all_pairs(cells: int) -> Traffic:
+        """From every cell to every cell in one step, in rows by the cell that they come from."""
+        start, post = np.arange(cells + 1) * cells, np.tile(np.arange(cells), cells)
+        order = np.arange(cells**2)
+        return Traffic(np.ones(1, np.int64), start, post, order, cells)
+
+    @cached_property
+    def ordered(self) -> bool:
+        """Whether the connections were given in the order that they stand in here."""
+        return bool((np.diff(self.order) == 1).all())
+
+    def carried(self, rows: Sequence[Tensor], weight: Tensor, lanes: int) -> Tensor:
+        """What arrives [*B, N * lanes] of what was let go in all steps so far, latest last.
+
+        weight: [K], ordered as here.
+        """
+        arriving = torch.zeros_like(rows[-1]).unflatten(-1, (self.cells, lanes))
+        counts = np.diff(self.start)
+        row = np.repeat(np.arange(len(counts)), counts)
+        for place, lag in enumerate(self.lag):
+            own = torch.from_numpy(np.flatnonzero(row // self.cells == place))
+            pre = torch.from_numpy(row % self.cells)[own]
+            sent = rows[-lag].unflatten(-1, (self.cells, lanes)).index_select(-2, pre)
+            post = torch.from_numpy(self.post.astype(np.int64))[own]
+            arriving = arriving.index_add(-2, post, weight[own, None] * sent)
+        return arriving.flatten(-2)
 
     @property
     def longest(self) -> int:
