@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from amphid.kernels.coupled_adjoint import CoupledAdjoint
 from amphid.kernels.scan import Compiled, Step
@@ -118,7 +119,9 @@ class Coupled:
     def adjoint(self, wrt: tuple[int, ...]) -> CoupledAdjoint:
         """The adjoint for the gradients of some values, and of the current or not."""
         if wrt not in self._adjoints:
-            self._adjoints[wrt] = CoupledAdjoint(self, wrt)
+            # a checkpoint counts what is saved for a gradient, and must not see what tracing saves
+            with saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
+                self._adjoints[wrt] = CoupledAdjoint(self, wrt)
         return self._adjoints[wrt]
 
     def compiled(self, keep: frozenset[int]) -> Compiled:

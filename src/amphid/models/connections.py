@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from amphid.models.layer import Layer, Stepping, check_sequence, check_state, nothing
-from amphid.simulation.wires import Wires
+from amphid.simulation.wires import Wires, lags
 from amphid.wiring import Connectome
 
 
@@ -64,6 +65,14 @@ class Connections(Layer):
             return after, y[0]
 
         return step
+
+    def lag(self, dt: float) -> NDArray[np.int64]:
+        """[E] steps of dt ms from the one in which a cell gives out to the next that may hear it.
+
+        That is 1 without a delay.
+        """
+        wires = self.connectome.connections
+        return lags(wires.delay, np.arange(len(wires)), dt)
 
     def _wires(self, dt: float) -> Wires:
         edges = np.arange(len(self.connectome.connections))

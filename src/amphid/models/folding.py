@@ -161,9 +161,12 @@ def _called(name: str, module: nn.Module, x: Tensor) -> Tensor:
 
 def _is_plain(module: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
     """Whether it is a linear map and nothing else, so that spikes may be looked at as events."""
-    if type(module) is not nn.Linear or x.device.type != "cpu":
-        return False
-    watched = (
+    return type(module) is nn.Linear and x.device.type == "cpu" and is_untouched(module)
+
+
+def is_untouched(module: nn.Module) -> bool:
+    """Whether nothing listens to a module on a processor, changes it, or makes it less precise."""
+    touched = (
         "forward" in vars(module)
         or module._forward_hooks
         or module._forward_pre_hooks
@@ -171,7 +174,7 @@ def _is_plain(module: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
         or module._backward_pre_hooks
         or torch.is_autocast_enabled("cpu")
     )
-    return not watched
+    return not touched
 
 
 def _fits(value: Tensor, shape: torch.Size) -> bool:

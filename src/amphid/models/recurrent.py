@@ -13,6 +13,7 @@ from amphid.dynamics.neuron import in_full
 from amphid.models.connections import Connections
 from amphid.models.folding import Leading, check_cells, check_ordinary, folded, has_time
 from amphid.models.layer import Layer, Stepping, check_sequence, check_state
+from amphid.models.recurrent_sequence import run_recurrent
 from amphid.models.sequential import stepping
 from amphid.wiring import Connectome
 
@@ -59,10 +60,20 @@ class Recurrent(Layer):
     ) -> tuple[Tensor, RecurrentState]:
         """Output [T, *B, N] under a current [T, *B, N] in pA on top of their own."""
         check_sequence(self, x)
-        x, outputs, step = in_full(x), [], self.stepping(dt)
+        x = in_full(x)
         check_cells("neuron", self.neuron, x.shape[1:])
         now = self.init(x[0]) if state is None else state
         check_state(self, now.given, x.shape[1:], "cells")
+        found = run_recurrent(self, self.neuron, self.projection, x, now, dt)
+        if found is not None:
+            return found[0], RecurrentState(*found[1])
+        return self.run_plainly(x, now, dt)
+
+    def run_plainly(
+        self, x: Tensor, state: RecurrentState, dt: float
+    ) -> tuple[Tensor, RecurrentState]:
+        """The same, one step after another in torch: the reference, and what transforms see."""
+        outputs, step, now = [], self.stepping(dt), state
         for present in x.unbind(0):
             now, given = step(now, present)
             outputs.append(given)
