@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any, NamedTuple
 
 import pytest
@@ -68,6 +70,15 @@ def test_a_number_that_changes_is_seen() -> None:
     neuron.tau.mul_(0.5)
     both(neuron, current)
     both(neuron, current, dt=0.25)
+
+
+def test_a_neuron_that_nobody_holds_is_freed_with_its_machine_code() -> None:
+    neuron = Drift(2.0)
+    neuron((3 * drawn(T, B, N)).requires_grad_()).sum().backward()
+    there = weakref.ref(neuron)
+    del neuron
+    gc.collect()
+    assert there() is None
 
 
 def test_what_cannot_be_machine_code_is_run_step_by_step() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -175,3 +177,12 @@ def test_other_weights_biases_values_and_projections_are_seen() -> None:
     for k, given in enumerate(seen):
         assert not any(torch.equal(given, other) for other in seen[:k])
     torch.testing.assert_close(seen[-1], layer.run_plainly(x, layer.init(x[0]), 1.0)[0])
+
+
+def test_a_layer_that_nobody_holds_is_freed_with_its_machine_code() -> None:
+    layer = CASES["linear"]()
+    layer((170 * drawn(T, 3, N)).requires_grad_()).sum().backward()
+    there = weakref.ref(layer), weakref.ref(layer.neuron), weakref.ref(layer.projection)
+    del layer
+    gc.collect()
+    assert [own() for own in there] == [None] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,10 @@ class _Stepping(nn.Module):
 
     def __init__(self, neuron: Neuron[Any]) -> None:
         super().__init__()
-        self.neuron = neuron
+        # a copy, of the same parameters: what is remembered for a neuron must not keep it alive
+        self.neuron = copy.copy(neuron)
+        for method in ("forward", "run"):  # of a listener
+            vars(self.neuron).pop(method, None)
 
     def forward(self, state: Any, current: Tensor, dt: float) -> Any:
         return self.neuron.step(state, current, dt)
