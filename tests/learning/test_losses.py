@@ -20,6 +20,7 @@ from amphid.learning import (
     VictorPurpura,
     first_spike,
 )
+from amphid.models import FirstSpikeTime
 
 T, B, N = 17, 5, 3
 
@@ -140,13 +141,14 @@ def test_the_gradient_at_silence_asks_for_spikes_where_the_target_has_them() -> 
 def test_the_first_spike_is_where_it_is() -> None:
     train = torch.zeros(T, 3, dtype=torch.float64)
     train[4, 0] = train[9, 0] = train[0, 1] = 1.0
-    assert first_spike(train, dt=0.5).tolist() == [2.0, 0.0, T * 0.5]
+    assert first_spike(train, dt=0.5).tolist() == [2.5, 0.5, (T + 1) * 0.5]
+    assert torch.equal(first_spike(train, dt=0.5), FirstSpikeTime()(train, dt=0.5))
 
 
 def test_the_time_of_a_probable_spike_is_its_expectation() -> None:
     p = 0.3
     chances = torch.full((T, 1), p, dtype=torch.float64)
-    expected = sum(k * p * (1 - p) ** k for k in range(T)) + T * (1 - p) ** T
+    expected = sum((k + 1) * p * (1 - p) ** k for k in range(T)) + (T + 1) * (1 - p) ** T
     assert float(first_spike(chances)) == pytest.approx(expected)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from amphid import models
 from amphid.dynamics import ALIF, LIF, AdEx, Izhikevich, LeakyIntegrator, Refractory
 from amphid.learning import (
     L2,
@@ -20,6 +24,7 @@ from amphid.learning import (
     TotalSpikes,
     fit,
 )
+from amphid.wiring import Connectome, from_matrix
 
 T, B, K, N, M, C = 19, 3, 5, 4, 7, 2
 
@@ -275,6 +280,46 @@ def test_a_resume_remembers_the_feedback(tmp_path) -> None:
     assert torch.equal(trained(1, epochs=4), resumed)
 
 
+def test_connections_learn_by_eprop_as_a_matrix_does() -> None:
+    draw = torch.Generator().manual_seed(5)
+    weight = 40 * torch.randn(N, N, generator=draw, dtype=torch.float64)
+    matrix = nn.Linear(N, N, bias=False).double()
+    matrix.weight.data.copy_(weight.T)
+    wires = from_matrix([f"C{k}" for k in range(N)], np.ones((N, N)))
+    own = weight[tuple(torch.tensor(end) for end in pairs(wires))]
+    edges = models.Connections(wires, nn.Parameter(own))
+    found = []
+    for back in (matrix, edges):
+        hidden = models.Recurrent(LIF(resistance=3.0), back)
+        net = filled(models.Sequential(nn.Linear(K, N), nn.Identity(), nn.Linear(N, C)))
+        net[1] = hidden
+        matrix.weight.data.copy_(weight.T)
+        found.append(EProp()(task(net), named(net))[1])
+    by_edge = found[1]["1.projection.weight"]
+    assert by_edge.abs().sum() > 0
+    torch.testing.assert_close(by_edge, found[0]["1.projection.weight"].T[pairs(wires)])
+
+
+def test_eprop_is_the_gradient_of_delayed_connections_onto_cells_that_send_nothing_on() -> None:
+    counts = np.zeros((N, N))
+    counts[:2, 2:] = 1.0
+    wires = from_matrix([f"C{k}" for k in range(N)], counts)
+    delay = np.arange(len(wires.connections), dtype=np.float32)
+    wires = replace(wires, connections=replace(wires.connections, delay=delay))
+    net = filled(models.Sequential(nn.Linear(K, N), nn.Identity(), nn.Linear(N, C)))
+    net[1] = models.Recurrent(LIF(resistance=3.0), models.Connections(wires, scale=40.0)).double()
+    nn.init.zeros_(net[0].weight)
+    net[0].bias.data.copy_(torch.tensor([8.0, 9.0, 4.0, 3.0]))
+    found, wanted = (way(task(net, steps=61), named(net))[1] for way in (EProp(), Backprop()))
+    name = "1.projection.weight"
+    assert (wanted[name] != 0).all()
+    torch.testing.assert_close(found[name], wanted[name], rtol=1e-9, atol=1e-13)
+
+
+def pairs(wires: Connectome) -> tuple[np.ndarray, np.ndarray]:
+    return wires.connections.pre.astype(np.int64), wires.connections.post.astype(np.int64)
+
+
 @pytest.mark.parametrize(
     ("net", "error_", "says"),
     [
@@ -288,7 +333,7 @@ def test_a_resume_remembers_the_feedback(tmp_path) -> None:
         (
             Chain(Recurrent(LIF(), nn.Sequential(nn.Linear(N, N))), nn.Linear(N, C)),
             TypeError,
-            "projection that is a Linear, but layer 0 has Sequential",
+            "projection that is a Linear or Connections, but layer 0 has Sequential",
         ),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
 from amphid.learning.advice import Found, advice
+from amphid.learning.watching import Call, cells_of, surrounded
 from amphid.models import Recurrent
 from amphid.simulation import Network
 
@@ -113,55 +114,27 @@ class _Passed:
     layer: nn.Module
     dt: float
     current: Tensor
-    output: Tensor = field(init=False)
-
-
-def _cells(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The outermost layers of cells."""
-
-    def found(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-        if isinstance(module, Neuron | Recurrent | Network):
-            yield name or "model", module
-            return
-        for key, child in module.named_children():
-            yield from found(f"{name}.{key}" if name else key, child)
-
-    return found("", model)
+    output: Tensor
 
 
 @contextmanager
 def _heard(model: nn.Module) -> Iterator[list[_Passed]]:
     """Within the block, calls of layers of cells are kept, their currents asked for gradients."""
     passed: list[_Passed] = []
-    layers = list(_cells(model))
-    try:
-        for name, layer in layers:
-            # both ways in: forward hooks of torch do not hear `run`
-            for method in ("forward", "run"):
-                layer.__dict__[method] = _around(getattr(layer, method), name, layer, passed)
-        yield passed
-    finally:
-        for _, layer in layers:
-            for method in ("forward", "run"):
-                layer.__dict__.pop(method, None)
 
-
-def _around(
-    method: Callable[..., Any], name: str, layer: nn.Module, passed: list[_Passed]
-) -> Callable[..., Any]:
-    def called(current: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if passed and not hasattr(passed[-1], "output"):
-            return method(current, *args, **kwargs)  # within another call
+    def keep(call: Call, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if not current.requires_grad:
             current = current.detach().requires_grad_()
         last = args[-1] if args and isinstance(args[-1], float) else 1.0
-        call = _Passed(name, layer, float(kwargs.get("dt", last)), current)
-        passed.append(call)
-        result = method(current, *args, **kwargs)
-        call.output = result[0] if isinstance(result, tuple) else result
+        dt = float(kwargs.get("dt", last))
+        result = call.go(current, *args, **kwargs)
+        output = call.output(result)
+        passed.append(_Passed(call.name or "model", call.module, dt, current, output))
         return result
 
-    return called
+    layers = cells_of(model, lambda part: isinstance(part, Neuron | Recurrent | Network))
+    with surrounded(layers, keep):
+        yield passed
 
 
 def _layers(

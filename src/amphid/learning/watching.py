@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -13,6 +13,8 @@ from amphid.dynamics import Neuron
 Hear = Callable[[str, nn.Module, Any], None]
 Named = tuple[str, nn.Module]
 
+METHODS = ("forward", "run")
+
 
 def fires(module: nn.Module) -> bool:
     """Whether it is a neuron that spikes, or a module built around one as its `neuron`."""
@@ -20,11 +22,11 @@ def fires(module: nn.Module) -> bool:
     return isinstance(neuron, Neuron) and neuron.output in ("spike", "output")
 
 
-def cells_of(model: nn.Module) -> Iterator[Named]:
-    """The outermost parts that are cells that fire."""
+def cells_of(model: nn.Module, chosen: Callable[[nn.Module], bool] = fires) -> Iterator[Named]:
+    """The outermost parts that are cells that fire, or those chosen otherwise."""
 
     def found(name: str, module: nn.Module) -> Iterator[Named]:
-        if fires(module):
+        if chosen(module):
             yield name, module
             return
         for key, child in module.named_children():
@@ -33,9 +35,39 @@ def cells_of(model: nn.Module) -> Iterator[Named]:
     return found("", model)
 
 
+class Call(NamedTuple):
+    """One call of a part of a model, which `go` makes."""
+
+    name: str
+    module: nn.Module
+    method: str  # "forward", or "run", which gives a state too
+    go: Callable[..., Any]
+
+    def output(self, result: Any) -> Any:
+        """What the part gave out, of what the call gave."""
+        return result[0] if self.method == "run" else result
+
+
+Around = Callable[..., Any]
+"""Called with a `Call` and its arguments; gives its result."""
+
+
 @contextmanager
 def overheard(parts: Iterable[Named], hear: Hear) -> Iterator[None]:
-    """Within the block, `hear` is called with whatever each of these modules gives out.
+    """Within the block, `hear` is called with whatever each of these modules gives out."""
+
+    def told(call: Call, *args: Any, **kwargs: Any) -> Any:
+        result = call.go(*args, **kwargs)
+        hear(call.name, call.module, call.output(result))
+        return result
+
+    with surrounded(parts, told):
+        yield
+
+
+@contextmanager
+def surrounded(parts: Iterable[Named], around: Around) -> Iterator[None]:
+    """Within the block, calls of these modules go through `around`.
 
     Both `forward` and `run` are listened to, which forward hooks of torch are not enough for: a
     container calls `run` of its parts. Of calls of a module within one another the outer counts.
@@ -43,37 +75,38 @@ def overheard(parts: Iterable[Named], hear: Hear) -> Iterator[None]:
     heard: dict[nn.Module, str] = {}
     for name, module in parts:
         heard.setdefault(module, name)  # one that is there twice is heard once
+    before = [(module, dict(vars(module))) for module in heard]
     try:
         for module, name in heard.items():
-            _listen(name, module, hear)
+            _listen(name, module, around)
         yield
     finally:
-        for module in heard:
-            for method in ("forward", "run"):
-                module.__dict__.pop(method, None)
+        for module, held in before:
+            for method in METHODS:
+                vars(module).pop(method, None)
+                if method in held:  # somebody else listens
+                    vars(module)[method] = held[method]
 
 
-def _listen(name: str, module: nn.Module, hear: Hear) -> None:
+def _listen(name: str, module: nn.Module, around: Around) -> None:
     inside = [False]
 
-    def around(method: Callable[..., Any], tell: Callable[[Any], Any]) -> Callable[..., Any]:
+    def surround(call: Call) -> Callable[..., Any]:
         def called(*args: Any, **kwargs: Any) -> Any:
             if inside[0]:
-                return method(*args, **kwargs)
+                return call.go(*args, **kwargs)
             inside[0] = True
             try:
-                result = method(*args, **kwargs)
+                return around(call, *args, **kwargs)
             finally:
                 inside[0] = False
-            hear(name, module, tell(result))
-            return result
 
         return called
 
     # set past nn.Module, so that nothing but a call is different while it lasts
-    module.__dict__["forward"] = around(module.forward, lambda result: result)
-    if callable(run := getattr(module, "run", None)):
-        module.__dict__["run"] = around(run, lambda result: result[0])
+    for method in METHODS:
+        if callable(go := getattr(module, method, None)):
+            vars(module)[method] = surround(Call(name, module, method, go))
 
 
 def tensors_in(value: Any) -> list[Tensor]:

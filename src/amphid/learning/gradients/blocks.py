@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
-from amphid.learning.gradients.eligibility import Stepper, Trace
+from amphid.learning.gradients.eligibility import Slopes, Stepper, Trace
 from amphid.learning.gradients.sections import stack
 from amphid.learning.watching import fires
+from amphid.models import Connections
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Block:
     before: nn.Sequential
     linear: tuple[str, nn.Linear] | None
     neuron: tuple[str, Neuron[Any]]
-    back: tuple[str, nn.Linear] | None
+    back: tuple[str, nn.Linear | Connections] | None
     cells: nn.Module  # the layer as it stands in the model
 
     def current(self, arriving: Tensor) -> Tensor:
@@ -39,11 +40,15 @@ class Block:
 
     def cut(self, arriving: Tensor, given: Tensor, dt: float) -> Tensor:
         """The same where what the cells heard of themselves is taken as given."""
-        return self.neuron[1](self.current(arriving) + self.own(given), dt=dt)
+        return self.neuron[1](self.current(arriving) + self.own(given, dt), dt=dt)
 
-    def own(self, given: Tensor) -> Tensor | float:
+    def own(self, given: Tensor, dt: float) -> Tensor | float:
         """Current [T, *B, N] in pA that the cells send themselves, of what they gave out."""
-        return self.back[1](self.heard(given)) if self.back else 0.0
+        if self.back is None:
+            return 0.0
+        heard, back = self.heard(given), self.back[1]
+        own: Tensor = back(heard, dt=dt) if isinstance(back, Connections) else back(heard)
+        return own
 
     def heard(self, given: Tensor) -> Tensor:
         """What the cells gave out one step before [T, *B, N]."""
@@ -71,16 +76,20 @@ class Block:
     ) -> dict[str, Tensor]:
         """Gradients by eligibility of what is learned, of input, output and signal [T, *B, .]."""
         heard = self.heard(given)
-        currents = self.current(arriving) + self.own(given)
+        currents = self.current(arriving) + self.own(given, dt)
         sequences = [held.flatten(1, -2) if held.dim() > 2 else held.unsqueeze(1)
                      for held in (arriving, heard, currents, signal)]  # fmt: skip
         learned = self.learned(params)
         values = {own: params[name] for name, (kind, own) in learned.items() if kind == "neuron"}
         stepper, traces = Stepper(self.neuron[1], values, dt), {name: Trace() for name in learned}
         state = stepper.start(sequences[2][0])
-        for into, fed, current, error in zip(*sequences, strict=True):
+        wires = _Edges.of(self.back[1], sequences[1], dt) if self.back else None
+        for t, (into, fed, current, error) in enumerate(zip(*sequences, strict=True)):
             state, _, slopes = stepper.step(state, current)
             for name, (kind, own) in learned.items():
+                if kind == "back" and wires is not None:
+                    wires.step(traces[name], slopes, error, t)
+                    continue
                 if kind == "neuron":
                     by = slopes.values[own][..., None]
                 elif own == "bias":
@@ -89,6 +98,32 @@ class Block:
                     by = slopes.current[..., None] * (into if kind == "linear" else fed)[:, None]
                 traces[name].step(slopes.state, by, error)
         return {name: _shaped(trace, params[name]) for name, trace in traces.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """Connections that carry the output of cells back to them, in eligibilities of their own."""
+
+    heard: Tensor  # [T, R, N], of one step before
+    pre: Tensor  # [E]
+    post: Tensor  # [E]
+    delay: Tensor  # [E] steps
+
+    @staticmethod
+    def of(back: nn.Module, heard: Tensor, dt: float) -> _Edges | None:
+        """Those of a projection; None where it is a matrix."""
+        if not isinstance(back, Connections):
+            return None
+        wires = back.connectome.connections
+        pre, post = (torch.tensor(end, dtype=torch.int64) for end in (wires.pre, wires.post))
+        return _Edges(heard, pre, post, torch.tensor(back.lag(dt) - 1))
+
+    def step(self, trace: Trace, slopes: Slopes, signal: Tensor, t: int) -> None:
+        """Go step t: each connection has the slopes and the signal of the cell that it ends at."""
+        row = t - self.delay
+        fed = self.heard[row.clamp(min=0), :, self.pre].T * (row >= 0)  # [R, E]
+        by = slopes.current[..., self.post] * fed
+        trace.step(slopes.state[..., self.post], by[..., None], signal[..., self.post])
 
 
 def _shaped(trace: Trace, param: Tensor) -> Tensor:
@@ -128,10 +163,10 @@ def _block(
     if isinstance(cells, Neuron):
         return Block(name, before, linear, (name, cells), None, cells)
     neuron, back = cells.neuron, cells.projection
-    if not isinstance(neuron, Neuron) or not isinstance(back, nn.Linear):
+    if not isinstance(neuron, Neuron) or not isinstance(back, nn.Linear | Connections):
         raise TypeError(
-            f"{estimator} needs recurrent cells with a projection that is a Linear, but layer "
-            f"{name} has {type(back).__name__}."
+            f"{estimator} needs recurrent cells with a projection that is a Linear or Connections, "
+            f"but layer {name} has {type(back).__name__}."
         )
     return Block(
         name, before, linear, (f"{name}.neuron", neuron),

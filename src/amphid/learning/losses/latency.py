@@ -12,23 +12,23 @@ from amphid.learning.losses.reduction import Reduction, check_sequence, reduced
 
 
 def first_spike(spikes: Tensor, dt: float = 1.0) -> Tensor:
-    r"""Time of the first spike of each cell [*B, N] in ms; the whole duration where there is none.
+    r"""Time of the first spike of each cell [*B, N] in ms: the end of its step, as in recordings.
 
-    .. math:: t = dt \sum_u \prod_{t \le u} (1 - s_t)
+    .. math:: t = dt \Big(1 + \sum_u \prod_{t \le u} (1 - s_t)\Big)
 
-    spikes: [T, *B, N]. Exact where they are 0 or 1, in the first step it is 0. For probabilities it
-    is the expected time. Its gradient says what a spike more, or one fewer, would do: a cell that
-    stays silent still learns.
+    spikes: [T, *B, N]. Exact where they are 0 or 1: dt in the first step, and one step after the
+    last, (T + 1) dt, where there is none. For probabilities it is the expected time. Its gradient
+    says what a spike more, or one fewer, would do: a cell that stays silent still learns.
     """
-    return dt * (1 - spikes).cumprod(0).sum(0)
+    return dt * (1 + (1 - spikes).cumprod(0).sum(0))
 
 
 @dataclass(frozen=True)
 class FirstSpikeError:
     """Squared difference between the time of a cell's first spike and its target.
 
-    outputs: spikes [T, *B, N]. targets: times [*B, N] in ms; T dt asks for silence. dt: ms.
-    Without reduction [*B, N].
+    outputs: spikes [T, *B, N]. targets: times [*B, N] in ms, of the end of a step as `first_spike`
+    gives them; (T + 1) dt asks for silence. dt: ms. Without reduction [*B, N].
     """
 
     dt: float = 1.0
