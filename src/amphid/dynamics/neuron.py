@@ -13,7 +13,7 @@ from torch import Tensor
 
 from amphid.dynamics.sequence import run_sequence
 from amphid.dynamics.surrogate import Surrogate, surrogate_of
-from amphid.dynamics.values import Equation, Value, decay
+from amphid.dynamics.values import Equation, Value, check_dt, decay
 
 
 class HasVoltage(Protocol):
@@ -106,8 +106,9 @@ class Neuron(Equation, ABC, Generic[S]):
         becomes float32 here: a membrane adds up many small steps.
         Raises ValueError when the current has no time axis or the state another shape.
         """
-        current = in_full(current)
+        current = in_full(tensor(self, current))
         _check_sequence(current, state)
+        check_dt(dt)
         now = self.init(current[0]) if state is None else state
         return self.follow(current, now, dt)
 
@@ -180,6 +181,16 @@ def relaxed(membrane: Membrane, v: Tensor, current: Tensor, dt: float) -> Tensor
     """v [*B, N] after dt ms on a membrane with a conductance above zero; exact."""
     v_inf = (membrane.drive + current) / membrane.conductance
     return v_inf + (v - v_inf) * decay(dt, membrane.capacitance / membrane.conductance)
+
+
+def tensor(layer: object, x: object) -> Tensor:
+    """The input of a layer; TypeError, naming the layer, where it is no tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{type(layer).__name__} takes a tensor [T, *B, N], got {type(x).__name__}: "
+            "torch.as_tensor makes one of arrays and lists."
+        )
+    return x
 
 
 def in_full(current: Tensor) -> Tensor:

@@ -117,6 +117,14 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def check_dt(dt: object) -> None:
+    """Raise ValueError for what is no width of a step in ms."""
+    if isinstance(dt, Tensor) or torch.compiler.is_compiling():
+        return
+    if not (is_number(dt) and dt > 0):  # type: ignore[operator]
+        raise ValueError(f"dt must be a positive number of ms, got {dt!r}.")
+
+
 def filled(like: Tensor, value: Value) -> Tensor:
     """A tensor of the shape [*B, N] and type of `like` that holds the value."""
     return torch.zeros_like(like) + value

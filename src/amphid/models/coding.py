@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from amphid.dynamics.values import check_dt
+from amphid.kernels import is_watched
 from amphid.models.layer import Encoder, Layer, check_sequence
 
 
@@ -76,10 +78,10 @@ class RateCode(Layer):
                 f"RateCode: a step of {dt:g} ms has {self.rate * dt:g} spikes at rate "
                 f"{self.rate:g} per ms, but at most one fits: lower rate or dt, or use PoissonCode."
             )
-        chance = x.clamp(0, 1) * (self.rate * dt)
+        chance = _real(x).clamp(0, 1) * (self.rate * dt)
         place = x.device if self.generator is None else self.generator.device
-        draw = torch.rand(x.shape, generator=self.generator, dtype=x.dtype, device=place)
-        return (draw.to(x.device) < chance).to(x.dtype) + (chance - chance.detach()), ()
+        draw = torch.rand(x.shape, generator=self.generator, dtype=chance.dtype, device=place)
+        return (draw.to(x.device) < chance).to(chance.dtype) + (chance - chance.detach()), ()
 
 
 class PoissonCode(Layer):
@@ -99,7 +101,9 @@ class PoissonCode(Layer):
     def run(self, x: Tensor, state: Any = None, dt: float = 1.0) -> tuple[Tensor, tuple[()]]:
         """Numbers of spikes [T, *B, N] of intensities [T, *B, N]."""
         check_sequence(self, x)
-        mean = x.clamp(min=0) * (self.rate * dt)
+        mean = _real(x).clamp(min=0) * (self.rate * dt)
+        if not is_watched(mean) and mean.isnan().any():
+            raise ValueError("PoissonCode: the input has entries that are not a number (nan).")
         place = mean.device if self.generator is None else self.generator.device
         count = torch.poisson(mean.detach().to(place), generator=self.generator)
         return count.to(x.device) + (mean - mean.detach()), ()
@@ -142,7 +146,13 @@ class PopulationCode(nn.Module):
         return torch.exp(-0.5 * away**2).flatten(-2)
 
 
+def _real(x: Tensor) -> Tensor:
+    """Whole numbers and truth values as real numbers."""
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+
+
 def _steps(layer: nn.Module, duration: float, dt: float) -> int:
+    check_dt(dt)
     steps = round(duration / dt)
     if steps < 1:
         raise ValueError(

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from amphid.models.folding import check_type
 from amphid.models.layer import Layer, Stepping, check_sequence, check_state, nothing
 from amphid.simulation.wires import Wires, lags
 from amphid.wiring import Connectome
@@ -84,6 +85,7 @@ class Connections(Layer):
                 f"Connections takes {wires.size} cells along the last axis, but there are "
                 f"{x.shape[-1]}: the input has shape {list(x.shape)}."
             )
+        check_type("Connections", self, x)
         steps, longest = len(x), wires.longest - 1  # a lag of one is no delay here
         before = x.new_zeros(longest, *x.shape[1:]) if nothing(state) else state
         check_state(self, before, torch.Size((longest, *x.shape[1:])), "what is under way")

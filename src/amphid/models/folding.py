@@ -86,6 +86,19 @@ def check_cells(name: str, neuron: nn.Module, shape: torch.Size) -> None:
                 )
 
 
+def check_type(label: str, module: nn.Module, x: Tensor) -> None:
+    """Raise TypeError for an input of another type than the weights of a module."""
+    weights = next((p for p in module.parameters() if p.is_floating_point()), None)
+    if weights is None or weights.dtype == x.dtype or torch.is_autocast_enabled(x.device.type):
+        return
+    held, got = (str(own.dtype).removeprefix("torch.") for own in (weights, x))
+    raise TypeError(
+        f"{label} holds numbers of type {held}, but its input is {got}: x.to(torch.{held}) "
+        f"changes the input"
+        + (f", model.to(torch.{got}) the model." if x.is_floating_point() else ".")
+    ) from None
+
+
 def check_ordinary(name: str, module: nn.Module) -> None:
     """Raise TypeError for a module that hides a layer with time of its own."""
     if isinstance(module, nn.RNNBase) and module.batch_first:
@@ -149,6 +162,7 @@ def _called(name: str, module: nn.Module, x: Tensor) -> Tensor:
         try:
             y = project(x, module.weight, module.bias) if _is_plain(module, x) else module(x)
         except Exception as error:
+            check_type(f"layer {name} ({type(module).__name__})", module, x)
             error.add_note(f"in layer {name} ({type(module).__name__}), for {list(x.shape)}")
             raise
     if not isinstance(y, Tensor):

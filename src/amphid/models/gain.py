@@ -30,6 +30,8 @@ class Gain(Equation):
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents [..., N] in pA of numbers [..., N]."""
+        if not x.is_floating_point():
+            return x * self.gain
         return x * self.gain.to(x.dtype)
 
     def multiply(self, factor: float) -> None:

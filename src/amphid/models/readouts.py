@@ -89,6 +89,7 @@ class FirstSpikeTime(Readout):
     ) -> tuple[Tensor, FirstSpikeState]:
         """Times [*B, N] in ms of spikes [T, *B, N]."""
         check_sequence(self, x)
+        x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         before = FirstSpikeState(torch.ones_like(x[0]), torch.zeros_like(x[0]))
         silent, time = before if state is None or nothing(state) else state
         for spike in x.unbind(0):

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
 from amphid.dynamics.neuron import in_full
+from amphid.dynamics.values import check_dt
 from amphid.models.connections import Connections
-from amphid.models.folding import Leading, check_cells, check_ordinary, folded, has_time
+from amphid.models.folding import Leading, check_cells, check_ordinary, check_type, folded, has_time
 from amphid.models.layer import Layer, Stepping, check_sequence, check_state
 from amphid.models.recurrent_sequence import run_recurrent
 from amphid.models.sequential import stepping
@@ -60,7 +61,9 @@ class Recurrent(Layer):
     ) -> tuple[Tensor, RecurrentState]:
         """Output [T, *B, N] under a current [T, *B, N] in pA on top of their own."""
         check_sequence(self, x)
+        check_dt(dt)
         x = in_full(x)
+        _check_projection(self.projection, x)
         check_cells("neuron", self.neuron, x.shape[1:])
         now = self.init(x[0]) if state is None else state
         check_state(self, now.given, x.shape[1:], "cells")
@@ -100,6 +103,17 @@ class Recurrent(Layer):
         if isinstance(module, nn.Linear):
             return lambda state, given: ((), module(given))
         return lambda state, given: ((), folded("projection", module, given[None], Leading())[0])
+
+
+def _check_projection(module: nn.Module, x: Tensor) -> None:
+    """Raise ValueError or TypeError for a linear map that does not take what the cells give."""
+    if isinstance(module, nn.Linear) and module.in_features != x.shape[-1]:
+        raise ValueError(
+            f"Recurrent: projection (Linear) takes {module.in_features} cells, but there are "
+            f"{x.shape[-1]}: the input has shape {list(x.shape)}."
+        )
+    if x.is_floating_point() and isinstance(module, nn.Linear | Connections):
+        check_type(f"Recurrent: projection ({type(module).__name__})", module, x)
 
 
 def _check_arriving(module: nn.Module, arriving: Tensor, x: Tensor) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
+from amphid.dynamics.neuron import tensor
+from amphid.dynamics.values import check_dt
 from amphid.models.folding import Leading, check_cells, check_ordinary, folded, has_time
 from amphid.models.layer import Encoder, Layer, Readout, Stepping, nothing
 
@@ -30,12 +32,14 @@ class Sequential(nn.Sequential):
     """
 
     def __init__(self, *layers: Any) -> None:
+        _check_layers(layers)
         super().__init__(*layers)
         for name, layer in self.named_children():
             check_ordinary(name, layer)
 
     def forward(self, x: Tensor, dt: float = 1.0) -> Tensor:
         """Output [T, *B, K] of an input [T, *B, N], from rest; dt in ms."""
+        _check_input(self, x, dt)
         leading = self._leading()
         for name, layer in self._layers():
             if has_time(layer):
@@ -53,6 +57,7 @@ class Sequential(nn.Sequential):
 
         state: one entry for each layer, () where it has none; from rest when None. dt: ms.
         """
+        _check_input(self, x, dt)
         leading, after = self._leading(), list(self._held(state))
         for place, (name, layer) in enumerate(self._layers()):
             if has_time(layer):
@@ -145,6 +150,30 @@ def _run(layer: Any, x: Tensor, state: Any, dt: float) -> tuple[Tensor, Any]:
     state = None if nothing(state) else state
     y, state = layer(x, state) if isinstance(layer, nn.RNNBase) else layer.run(x, state, dt=dt)
     return y, state
+
+
+def _check_layers(layers: Sequence[Any]) -> None:
+    """Raise TypeError for what is no module."""
+    for place, layer in enumerate(layers):
+        if isinstance(layer, nn.Module) or (len(layers) == 1 and isinstance(layer, dict)):
+            continue
+        way = "wrap what is no module in one, as nn.ReLU does with torch.relu"
+        if isinstance(layer, list | tuple):
+            way = "give layers one by one, Sequential(*layers)"
+        elif isinstance(layer, type):
+            way = f"it is a class, so make one of it: {layer.__name__}(...)"
+        got = layer.__name__ if isinstance(layer, type) else type(layer).__name__
+        raise TypeError(f"layer {place} of Sequential must be a module, got {got}: {way}.")
+
+
+def _check_input(layer: nn.Module, x: object, dt: object) -> None:
+    """Raise TypeError or ValueError for what is no sequence, nor a still input, or no step."""
+    if not tensor(layer, x).dim():
+        raise ValueError(
+            "Sequential takes a sequence [T, *B, N], or a still input [*B, N] where an encoder "
+            "makes time; got a single number."
+        )
+    check_dt(dt)
 
 
 def _check_turn(name: str, layer: nn.Module, x: Tensor, leading: Leading) -> None:
