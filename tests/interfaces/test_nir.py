@@ -243,6 +243,22 @@ def test_what_nir_cannot_say_is_a_sentence_that_names_the_layer(module, inputs, 
         to_nir(module, inputs=inputs)
 
 
+def test_a_gain_leaves_as_a_scale_and_the_graph_itself_can_be_read():
+    net = models.Sequential(
+        nn.Linear(5, 3), models.Gain(500.0), dynamics.LIF(), nn.Linear(3, 2), models.Gain(30.0),
+        dynamics.LeakyIntegrator(),
+    )  # fmt: skip
+    nn.init.constant_(net[0].weight, 0.3)
+    x = torch.rand(31, 2, 5, generator=torch.Generator().manual_seed(1))
+    assert net[:3](x).sum() > 0
+    again = import_nir(to_nir(net, inputs=5))
+    torch.testing.assert_close(again(x), net(x), rtol=1e-4, atol=1e-3)
+    with pytest.raises(TypeError, match="takes a path or a NIRGraph, got int"):
+        import_nir(3)
+    with pytest.raises(ValueError, match="v_reset=None subtracts"):
+        to_nir(dynamics.LIF(v_reset=None), inputs=5)
+
+
 def test_bad_graphs_and_files_get_a_sentence(tmp_path):
     with pytest.raises(TypeError, match=r"nir\.NIRGraph"):
         from_nir({"nodes": {}})

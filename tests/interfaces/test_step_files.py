@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from amphid import dynamics, simulation, wiring
+from amphid import dynamics, models, simulation, wiring
 from amphid.interfaces.step_files import export_step, load_step
 from amphid.wiring import Cells, Connections, Connectome
+
+
+def ring():
+    return wiring.from_matrix(list("ABCDE"), 30.0 * torch.eye(5).roll(1, 0).numpy())
 
 
 def network():
@@ -39,6 +43,10 @@ MAKE = {
     "AdEx": dynamics.AdEx,
     "HodgkinHuxley": dynamics.HodgkinHuxley,
     "Refractory": lambda: dynamics.Refractory(dynamics.LIF(), period=2.0),
+    "heard": lambda: models.Sequential(
+        models.Recurrent(dynamics.LIF(), ring().with_connections(delay=2.0)),
+        models.Delay(3.0),
+    ),
     "network": network,
     "layers": layers,
 }
@@ -89,6 +97,12 @@ def test_nonsense_gets_a_sentence(tmp_path):
         step(step.rest(), torch.zeros(1, 4))
     with pytest.raises(ValueError, match="must hold v"):
         step({"w": torch.zeros(1, 5)}, torch.zeros(1, 5))
+    with pytest.raises(ValueError, match=r"x has 3 trials, but state 'v' has 1.*rest\(batch=3\)"):
+        step(step.rest(), torch.zeros(3, 5))
+    with pytest.raises(TypeError, match=r"x must be of type torch\.float32"):
+        step(step.rest(), torch.zeros(1, 5).double())
+    with pytest.raises(TypeError, match="TimeMean looks at a whole sequence"):
+        export_step(models.Sequential(cell, models.TimeMean()), tmp_path / "step.pt2", inputs=5)
     (tmp_path / "bad.pt2").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read"):
         load_step(tmp_path / "bad.pt2")

@@ -8,10 +8,11 @@ import signal
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import StepLR
 
 from amphid import learning
 from amphid.dynamics import LIF, LeakyIntegrator
-from amphid.learning import Backprop, EachUpdate, EarlyStopping, fit
+from amphid.learning import L2, Backprop, EachUpdate, EarlyStopping, fit
 
 T, B, K, N, C = 13, 11, 7, 5, 3
 
@@ -255,6 +256,13 @@ def test_the_bar_on_a_terminal_shows_epoch_and_loss(monkeypatch) -> None:
     assert "of 2, loss" in drawn.getvalue()
 
 
+def test_a_loss_that_does_not_fit_is_told_by_its_shapes() -> None:
+    net, (x, y) = network(), data()[0]
+    with pytest.raises(ValueError, match="batch_size") as raised:
+        fit(net, [(x, y[:3])], cross_entropy, optimizer=adam(net))
+    assert "outputs [13, 11, 3] of torch.float64 and targets [3]" in raised.value.__notes__[0]
+
+
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
@@ -269,6 +277,23 @@ def test_the_bar_on_a_terminal_shows_epoch_and_loss(monkeypatch) -> None:
         ({"loss": lambda o, t: 1.0}, TypeError, "loss must give a tensor, got float"),
         ({"loss": lambda o, t: o.detach().sum()}, ValueError, "carries no gradient"),
         ({"early_stopping": EarlyStopping(watch="accuracy")}, KeyError, "an epoch has epoch"),
+        ({"early_stopping": 3}, TypeError, r"must be EarlyStopping\(...\), got 3"),
+        ({"loss": "mse"}, TypeError, "loss must be such as .*, got 'mse'"),
+        ({"loss": nn.CrossEntropyLoss}, TypeError, "got the class CrossEntropyLoss"),
+        ({"estimator": Backprop}, TypeError, "estimator must be .* got the class Backprop"),
+        ({"estimator": "eprop"}, TypeError, r"estimator must be such as Backprop\(\), got 'eprop'"),
+        ({"penalties": L2(1.0)}, TypeError, r"penalties must be a tuple or list, got L2"),
+        ({"penalties": ("l2",)}, TypeError, r"ones such as L2\(1e-4\), got 'l2'"),
+        ({"callbacks": print}, TypeError, "callbacks must be a tuple or list"),
+        ({"callbacks": (3,)}, TypeError, "each of callbacks must be such as a function"),
+        ({"schedule": StepLR}, TypeError, "schedule must be one of torch.optim.lr_scheduler"),
+        ({"schedule": StepLR(adam(network()), 1)}, ValueError, "schedule is of another optimizer"),
+        ({"folder": __file__}, NotADirectoryError, "cannot be .*test_fit.py, which is a file"),
+        (
+            {"batches": [(torch.zeros(T, 0, K).double(), torch.zeros(0).long())]},
+            FloatingPointError,
+            "empty",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(change: dict[str, object], error: type, says: str) -> None:

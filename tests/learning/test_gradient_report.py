@@ -188,6 +188,17 @@ def test_a_model_without_neurons_is_refused():
         learning.gradient_report(nn.Linear(N, 3), (x[0], y), cross_entropy)
 
 
+def test_inputs_that_say_nothing_are_refused():
+    (x, y), model = batch(), net()
+    for wrong, says in ((x * torch.nan, "not finite everywhere"), (x[:, :0], "are empty")):
+        with pytest.raises(ValueError, match=says):
+            learning.scale_weights(model, wrong)
+    with pytest.raises(ValueError, match="inputs of the batch are not finite"):
+        learning.gradient_report(model, (x * torch.nan, y), cross_entropy)
+    with pytest.raises(TypeError, match=r"pair \(inputs, targets\), got Tensor"):
+        learning.gradient_report(model, x, cross_entropy)
+
+
 # widths of surrogates
 
 

@@ -280,6 +280,18 @@ def test_a_resume_remembers_the_feedback(tmp_path) -> None:
     assert torch.equal(trained(1, epochs=4), resumed)
 
 
+def test_a_gain_before_the_cells_is_taken_along() -> None:
+    net = filled(
+        models.Sequential(
+            nn.Linear(K, N), models.Gain(3.0), LIF(resistance=1.0),
+            nn.Linear(N, M), models.Gain(2.0), LIF(resistance=1.0), nn.Linear(M, C),
+        )
+    )  # fmt: skip
+    cells = net[:3](task(net).inputs)
+    assert cells.sum() > 0
+    close(EProp()(task(net), named(net)), Backprop()(task(net), named(net)))
+
+
 def test_connections_learn_by_eprop_as_a_matrix_does() -> None:
     draw = torch.Generator().manual_seed(5)
     weight = 40 * torch.randn(N, N, generator=draw, dtype=torch.float64)

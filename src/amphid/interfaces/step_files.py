@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from amphid.dynamics.values import is_number
+from amphid.models import Recurrent
+from amphid.models.layer import Layer, Readout
 from amphid.simulation import Network
 from amphid.simulation.stepping import choose
 
@@ -62,6 +65,13 @@ class Step:
         if x.shape[1:] != self.inputs:
             raise ValueError(
                 f"x must be [B, {', '.join(map(str, self.inputs))}], got shape {list(x.shape)}."
+            )
+        if x.dtype != (held := next(iter(self.state.values()), x).dtype) and x.is_floating_point():
+            raise TypeError(f"x must be of type {held}, as the step in the file is; got {x.dtype}.")
+        if wrong := [n for n in state if n in self.axes and state[n].shape[self.axes[n]] != len(x)]:
+            raise ValueError(
+                f"x has {len(x)} trials, but state {wrong[0]!r} has "
+                f"{state[wrong[0]].shape[self.axes[wrong[0]]]}: begin with rest(batch={len(x)})."
             )
         if set(state) != set(self.state):
             raise ValueError(f"state must hold {', '.join(self.state)}, got {', '.join(state)}.")
@@ -209,7 +219,23 @@ def rest(module: nn.Module, x: Tensor, dt: float) -> Any:
             states.append(rest(part, x, dt))
             x = stepping(part, dt)(states[-1], x)[1]
         return tuple(states)
-    return module.init(x) if hasattr(module, "init") else ()  # type: ignore[operator]
+    if isinstance(module, Recurrent):
+        state = module.init(x)
+        return state._replace(projection=rest(module.projection, state.given, dt))
+    return module.init(x) if hasattr(module, "init") else _still(module, x, dt)  # type: ignore[operator]
+
+
+def _still(module: nn.Module, x: Tensor, dt: float) -> Any:
+    """The state of a layer to which nothing came yet, as it stands after any step."""
+    if not isinstance(module, Layer):
+        return ()
+    after = module.stepping(dt)(None, x)[0]
+    if isinstance(module, Readout) and pytree.tree_leaves(after):
+        raise TypeError(
+            f"{type(module).__name__} looks at a whole sequence, which a step has not: export the "
+            "layers before it, net[:-1], and read out what they give."
+        )
+    return pytree.tree_map(torch.zeros_like, after)  # nothing is under way
 
 
 def _network_step(network: Network, dt: float) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
@@ -277,6 +303,8 @@ def _said(write: Callable[[], Any], suffix: str) -> Any:
 
 def _read_pt2(path: Path) -> tuple[str, Callable[[list[Tensor]], list[Tensor]]]:
     extra = {_KEY: ""}
+    if not zipfile.is_zipfile(path):  # torch would fill the log first
+        raise ValueError(f"{path} cannot be read as a .pt2 file: it is damaged, or another kind.")
     try:
         program = torch.export.load(path, extra_files=extra).module()
     except Exception as error:

@@ -40,6 +40,8 @@ def save_weights(
         raise ValueError(f"the file must end in .safetensors, got {path.name!r}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}.")
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"save_weights takes an nn.Module, got {type(module).__name__}.")
     tensors = {
         name: held.detach().cpu().contiguous().clone()  # two names may share one tensor
         for name, held in module.state_dict().items()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
 from amphid.learning.advice import Found, advice
-from amphid.learning.watching import Call, cells_of, surrounded
+from amphid.learning.watching import Call, cells_of, surrounded, tensors_in
 from amphid.models import Recurrent
 from amphid.simulation import Network
 
@@ -84,7 +84,12 @@ def gradient_report(
     Nothing is changed: no gradient is kept in the parameters, running statistics are put back.
     Raises ValueError when no neuron of the model is called.
     """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise TypeError(f"batch must be a pair (inputs, targets), got {type(batch).__name__}.")
     inputs, targets = batch
+    for one in tensors_in(inputs):
+        if not one.isfinite().all():
+            raise ValueError("the inputs of the batch are not finite: see inputs.isfinite().")
     settings = {} if dt is None else {"dt": dt}
     kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.enable_grad(), _heard(model) as passed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,12 +42,17 @@ def export_nir(
 
 
 def import_nir(
-    path: str | Path, *, euler: float | None = None, dtype: torch.dtype | None = None
+    path: str | Path | Any, *, euler: float | None = None, dtype: torch.dtype | None = None
 ) -> nn.Module:
     """Read a .nir file, of ours or of another program, as layers; see `from_nir`.
 
+    path: of the file, or the graph itself, as `nir` and other libraries hand it over.
     Raises FileNotFoundError, or ValueError for a file that is damaged or no NIR.
     """
+    if not isinstance(path, str | Path):
+        if isinstance(path, nir().NIRGraph):
+            return from_nir(path, euler=euler, dtype=dtype)
+        raise TypeError(f"import_nir takes a path or a NIRGraph, got {type(path).__name__}.")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}.")

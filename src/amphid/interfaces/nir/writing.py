@@ -13,7 +13,7 @@ from amphid.dynamics import LIF, LeakyIntegrator, ThresholdIntegrator
 from amphid.interfaces.nir.graph import Graph, _applied
 from amphid.interfaces.nir.modules import Cuba, Integral, Scale, Threshold
 from amphid.interfaces.nir.package import MS, Array, check_euler, euler_tau, nir
-from amphid.models import Delay, Recurrent
+from amphid.models import Delay, Gain, Recurrent
 
 _SILENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 """Layers that do nothing once trained."""
@@ -207,6 +207,8 @@ def _cell(cell: Any, shape: tuple[int, ...], to: _Writer) -> dict[str, Array]:
     """What LIF and leaky integrators share, and the threshold where there is one."""
     held = {"r": to(cell.resistance, shape), "v_leak": to(cell.v_rest, shape)}
     if isinstance(cell, LIF):
+        if cell.v_reset is None:
+            raise ValueError("NIR resets to a voltage, while v_reset=None subtracts the threshold.")
         held["v_threshold"] = to(cell.v_threshold, shape)
         held["v_reset"] = to(cell.v_reset, shape)
     return held
@@ -253,6 +255,7 @@ _NODES: dict[type, Callable[[Any, tuple[int, ...], _Writer], Any]] = {
     Cuba: _cuba,
     Delay: _delay,
     Integral: lambda layer, shape, to: nir().I(r=to(layer.rate, shape) * MS),
+    Gain: lambda layer, shape, to: nir().Scale(scale=to(layer.gain, shape)),
     Scale: lambda layer, shape, to: nir().Scale(scale=to(layer.scale, shape)),
     Threshold: lambda layer, shape, to: nir().Threshold(threshold=to(layer.threshold, shape)),
 }

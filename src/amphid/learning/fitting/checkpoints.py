@@ -44,6 +44,8 @@ class Folder:
         Raises FileExistsError where a fit is already and it is not to be resumed, ValueError for a
         checkpoint that is damaged.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(f"the folder of a fit cannot be {self.path}, which is a file.")
         found = self._last()
         if not resume and (found or self.metrics.exists()):
             raise FileExistsError(

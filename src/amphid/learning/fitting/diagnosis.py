@@ -29,6 +29,8 @@ def diagnosis(
     if bad := [name for name, held in params.items() if not held.isfinite().all()]:
         return f"the parameter {bad[0]!r} is not finite"
     for part in parts:
+        if any(not held.numel() for held in tensors_in(part.inputs)):
+            return "the batch is empty"
         if any(not held.isfinite().all() for held in tensors_in(part.inputs)):
             return "the inputs of the batch are not finite"
         if place := _first_part(part, params):

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from amphid.learning.fitting.checkpoints import Folder
 from amphid.learning.fitting.draws import Draws
 from amphid.learning.fitting.history import Callback, History
-from amphid.learning.fitting.plan import Batches, EachUpdate, Plan, Validate
+from amphid.learning.fitting.plan import Batches, EachUpdate, Plan, Validate, several
 from amphid.learning.fitting.stopping import EarlyStopping
 from amphid.learning.fitting.training import Training
 from amphid.learning.gradients.backprop import Backprop
@@ -80,8 +80,9 @@ def fit(
     """
     plan = Plan(
         model=model, batches=batches, loss=loss, optimizer=optimizer, estimator=estimator,
-        epochs=epochs, validate=validate, schedule=schedule, callbacks=tuple(callbacks),
-        accumulate=accumulate, penalties=tuple(penalties), early_stopping=early_stopping,
+        epochs=epochs, validate=validate, schedule=schedule,
+        callbacks=several("callbacks", callbacks), accumulate=accumulate,
+        penalties=several("penalties", penalties), early_stopping=early_stopping,
         checkpoint_every=checkpoint_every, dt=dt,
     )  # fmt: skip
     plan.check()

@@ -68,6 +68,7 @@ class Plan:
                 "optimizer LBFGS asks for the loss several times in a step, which fit does not "
                 "do: take a first-order one such as torch.optim.Adam."
             )
+        self._check_parts()
         if isinstance(self.batches, Iterator):
             raise TypeError(
                 "batches must be walked through once an epoch, but this is an iterator that is "
@@ -78,6 +79,28 @@ class Plan:
             value, least = getattr(self, name), 0 if name == "epochs" else 1
             if value is not None and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{name} must be a number, at least {least}, got {value!r}.")
+
+    def _check_parts(self) -> None:
+        """Raise TypeError or ValueError for classes, names and lone things in the wrong place."""
+        _check_called("loss", self.loss, "nn.functional.cross_entropy")
+        _check_called("estimator", self.estimator, "Backprop()")
+        for callback in self.callbacks:
+            _check_called("each of callbacks", callback, "a function of a Progress")
+        for penalty in self.penalties:
+            if isinstance(penalty, type) or not hasattr(penalty, "watches"):
+                raise TypeError(f"penalties must be ones such as L2(1e-4), got {penalty!r}.")
+        stopping = self.early_stopping
+        if stopping is not None and not isinstance(stopping, EarlyStopping):
+            raise TypeError(f"early_stopping must be EarlyStopping(...), got {stopping!r}.")
+        schedule = self.schedule
+        schedule = schedule.schedule if isinstance(schedule, EachUpdate) else schedule
+        if schedule is not None and not isinstance(schedule, LRScheduler):
+            raise TypeError(
+                "schedule must be one of torch.optim.lr_scheduler, made for the optimizer, or "
+                f"EachUpdate of one, got {schedule!r}."
+            )
+        if getattr(schedule, "optimizer", self.optimizer) is not self.optimizer:
+            raise ValueError("schedule is of another optimizer: make it for the one given here.")
 
     def params(self) -> Params:
         """The parameters that the optimizer trains, by their names in the model."""
@@ -172,3 +195,17 @@ class Plan:
             "accumulate": self.accumulate,
             "parameters": parameters,
         }
+
+
+def _check_called(name: str, given: object, such: str) -> None:
+    """Raise TypeError for what cannot be called, or is a class that nothing was made of."""
+    if isinstance(given, type) or not callable(given):
+        got = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
+        raise TypeError(f"{name} must be such as {such}, got {got}.")
+
+
+def several(name: str, given: object) -> tuple[Any, ...]:
+    """What was given as a tuple or list; TypeError for one thing by itself."""
+    if not isinstance(given, list | tuple):
+        raise TypeError(f"{name} must be a tuple or list, got {given!r}: one is written (one,).")
+    return tuple(given)

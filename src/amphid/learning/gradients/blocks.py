@@ -13,12 +13,12 @@ from amphid.dynamics import Neuron
 from amphid.learning.gradients.eligibility import Slopes, Stepper, Trace
 from amphid.learning.gradients.sections import stack
 from amphid.learning.watching import fires
-from amphid.models import Connections
+from amphid.models import Connections, Gain
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Cells, what carries their own output back, and a linear map into them.
+    """Cells, what carries their own output back, and a linear map into them with its gain.
 
     before: layers below the linear map, which learn nothing. Names are those in the model.
     """
@@ -26,13 +26,15 @@ class Block:
     name: str
     before: nn.Sequential
     linear: tuple[str, nn.Linear] | None
+    gain: Gain | None  # of the linear map
     neuron: tuple[str, Neuron[Any]]
     back: tuple[str, nn.Linear | Connections] | None
     cells: nn.Module  # the layer as it stands in the model
 
     def current(self, arriving: Tensor) -> Tensor:
         """Current into the cells [T, *B, N] in pA, but for their own."""
-        return self.linear[1](arriving) if self.linear else arriving
+        current = self.linear[1](arriving) if self.linear else arriving
+        return self.gain(current) if self.gain is not None else current
 
     def forward(self, arriving: Tensor, dt: float) -> Tensor:
         """What the cells give out [T, *B, N] when this arrives at the linear map [T, *B, M]."""
@@ -92,12 +94,18 @@ class Block:
                     continue
                 if kind == "neuron":
                     by = slopes.values[own][..., None]
-                elif own == "bias":
-                    by = slopes.current[..., None]
                 else:
-                    by = slopes.current[..., None] * (into if kind == "linear" else fed)[:, None]
+                    by = self._by_current(kind, slopes)[..., None]
+                    if own != "bias":
+                        by = by * (into if kind == "linear" else fed)[:, None]
                 traces[name].step(slopes.state, by, error)
         return {name: _shaped(trace, params[name]) for name, trace in traces.items()}
+
+    def _by_current(self, kind: str, slopes: Slopes) -> Tensor:
+        """Derivatives by what a linear map gives [S + 1, R, N]."""
+        if kind == "linear" and self.gain is not None:
+            return slopes.current * self.gain.gain
+        return slopes.current
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +165,15 @@ def _block(
     model: nn.Sequential, named: list[tuple[str, nn.Module]], start: int, place: int, estimator: str
 ) -> Block:
     name, cells = named[place]
-    below = named[place - 1] if place > start else None
-    linear = (below[0], below[1]) if below and isinstance(below[1], nn.Linear) else None
-    before = stack(model, start, place - bool(linear))
+    below = named[start:place]
+    gain = below.pop()[1] if below and isinstance(below[-1][1], Gain) else None
+    last = below.pop() if below and isinstance(below[-1][1], nn.Linear) else None
+    before = stack(model, start, start + len(below))
+    if gain is not None and last is None:
+        before, gain = stack(model, start, place), None
+    into = (before, last, gain)
     if isinstance(cells, Neuron):
-        return Block(name, before, linear, (name, cells), None, cells)
+        return Block(name, *into, (name, cells), None, cells)
     neuron, back = cells.neuron, cells.projection
     if not isinstance(neuron, Neuron) or not isinstance(back, nn.Linear | Connections):
         raise TypeError(
@@ -169,6 +181,6 @@ def _block(
             f"but layer {name} has {type(back).__name__}."
         )
     return Block(
-        name, before, linear, (f"{name}.neuron", neuron),
+        name, *into, (f"{name}.neuron", neuron),
         (f"{name}.projection", back), cells,
     )  # fmt: skip

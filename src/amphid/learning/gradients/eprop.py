@@ -34,10 +34,11 @@ class EProp:
         `SymmetricFeedback()`, `RandomFeedback(generator)` or `AdaptiveFeedback(...)`.
 
     The model is a `Sequential` in which each layer of cells that fire is a neuron, or recurrent
-    with a projection that is a `Linear` or `Connections`, and may have a `Linear` before it:
-    weights of these and values of the neurons are learned by eligibility. What comes after the last
-    cells that fire, such as a readout, is differentiated as it is. Of several layers the upper ones
-    carry signals down through time, with their recurrent connections cut.
+    with a projection that is a `Linear` or `Connections`, and may have a `Linear` before it, also
+    with a `Gain` between: weights of these and values of the neurons are learned by eligibility.
+    What comes after the last cells that fire, such as a readout, is differentiated as it is. Of
+    several layers the upper ones carry signals down through time, with their recurrent connections
+    cut.
     Reference: Bellec et al. 2020, doi 10.1038/s41467-020-17236-y.
     """
 

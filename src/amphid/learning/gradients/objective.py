@@ -102,7 +102,16 @@ class Objective:
 
     def judged(self, outputs: Any, params: Mapping[str, Tensor], ear: Ear) -> Tensor:
         """The loss of these outputs with the penalties on top of it."""
-        value = self.loss(outputs, self.targets)
+        try:
+            value = self.loss(outputs, self.targets)
+        except Exception as error:
+            if isinstance(outputs, Tensor) and isinstance(self.targets, Tensor):
+                error.add_note(
+                    f"in the loss, for outputs {list(outputs.shape)} of {outputs.dtype} and "
+                    f"targets {list(self.targets.shape)} of {self.targets.dtype}; inputs are "
+                    "[T, *B, N], time first"
+                )
+            raise
         if not isinstance(value, Tensor):
             raise TypeError(f"loss must give a tensor, got {type(value).__name__}.")
         for penalty in self.penalties:
