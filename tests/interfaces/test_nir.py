@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from amphid import dynamics, models
+from amphid import dynamics, models, wiring
 from amphid.interfaces.nir import Cuba, Graph, export_nir, from_nir, import_nir, to_nir
 
 nir = pytest.importorskip("nir", reason="NIR needs nir")
@@ -257,6 +257,17 @@ def test_a_gain_leaves_as_a_scale_and_the_graph_itself_can_be_read():
         import_nir(3)
     with pytest.raises(ValueError, match="v_reset=None subtracts"):
         to_nir(dynamics.LIF(v_reset=None), inputs=5)
+
+
+def test_recurrence_over_a_connectome_leaves_as_a_matrix():
+    counts = np.array([[0, 2, 0], [0, 0, -1], [3, 0, 0]])
+    wires = wiring.from_matrix(list("ABC"), counts)
+    net = models.Recurrent(dynamics.LIF(), models.Connections(wires, scale=40.0))
+    x = 300 * torch.rand(61, 2, 3, generator=torch.Generator().manual_seed(1))
+    assert net(x).sum() > 0
+    torch.testing.assert_close(import_nir(to_nir(net, inputs=3))(x), net(x))
+    with pytest.raises(ValueError, match="NIR has no delays of single connections"):
+        to_nir(models.Connections(wires.with_connections(delay=2.0)), inputs=3)
 
 
 def test_bad_graphs_and_files_get_a_sentence(tmp_path):

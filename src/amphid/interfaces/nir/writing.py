@@ -13,7 +13,7 @@ from amphid.dynamics import LIF, LeakyIntegrator, ThresholdIntegrator
 from amphid.interfaces.nir.graph import Graph, _applied
 from amphid.interfaces.nir.modules import Cuba, Integral, Scale, Threshold
 from amphid.interfaces.nir.package import MS, Array, check_euler, euler_tau, nir
-from amphid.models import Delay, Gain, Recurrent
+from amphid.models import Connections, Delay, Gain, Recurrent
 
 _SILENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 """Layers that do nothing once trained."""
@@ -154,6 +154,15 @@ def _linear(layer: Any, shape: tuple[int, ...], to: _Writer) -> Any:
     return nir().Affine(weight=_array(layer.weight), bias=_array(layer.bias))
 
 
+def _connections(layer: Any, shape: tuple[int, ...], to: _Writer) -> Any:
+    wires = layer.connectome.connections
+    if np.nan_to_num(wires.delay).any():
+        raise ValueError("NIR has no delays of single connections.")
+    weight = np.zeros((shape[-1], shape[-1]), _array(layer.weight).dtype)
+    np.add.at(weight, (wires.post, wires.pre), _array(layer.weight))
+    return nir().Linear(weight=weight)
+
+
 def _conv(layer: Any, shape: tuple[int, ...], to: _Writer) -> Any:
     if layer.padding_mode != "zeros":
         raise ValueError(f"NIR pads with zeros only, this layer with {layer.padding_mode!r}.")
@@ -255,6 +264,7 @@ _NODES: dict[type, Callable[[Any, tuple[int, ...], _Writer], Any]] = {
     Cuba: _cuba,
     Delay: _delay,
     Integral: lambda layer, shape, to: nir().I(r=to(layer.rate, shape) * MS),
+    Connections: _connections,
     Gain: lambda layer, shape, to: nir().Scale(scale=to(layer.gain, shape)),
     Scale: lambda layer, shape, to: nir().Scale(scale=to(layer.scale, shape)),
     Threshold: lambda layer, shape, to: nir().Threshold(threshold=to(layer.threshold, shape)),

@@ -165,15 +165,9 @@ def _block(
     model: nn.Sequential, named: list[tuple[str, nn.Module]], start: int, place: int, estimator: str
 ) -> Block:
     name, cells = named[place]
-    below = named[start:place]
-    gain = below.pop()[1] if below and isinstance(below[-1][1], Gain) else None
-    last = below.pop() if below and isinstance(below[-1][1], nn.Linear) else None
-    before = stack(model, start, start + len(below))
-    if gain is not None and last is None:
-        before, gain = stack(model, start, place), None
-    into = (before, last, gain)
+    before, linear, gain = _into(model, named, start, place)
     if isinstance(cells, Neuron):
-        return Block(name, *into, (name, cells), None, cells)
+        return Block(name, before, linear, gain, (name, cells), None, cells)
     neuron, back = cells.neuron, cells.projection
     if not isinstance(neuron, Neuron) or not isinstance(back, nn.Linear | Connections):
         raise TypeError(
@@ -181,6 +175,18 @@ def _block(
             f"but layer {name} has {type(back).__name__}."
         )
     return Block(
-        name, *into, (f"{name}.neuron", neuron),
+        name, before, linear, gain, (f"{name}.neuron", neuron),
         (f"{name}.projection", back), cells,
     )  # fmt: skip
+
+
+def _into(
+    model: nn.Sequential, named: list[tuple[str, nn.Module]], start: int, place: int
+) -> tuple[nn.Sequential, tuple[str, nn.Linear] | None, Gain | None]:
+    """The layers below cells: those before a linear map, the map, and its gain."""
+    below = named[start:place]
+    gain = below[-1][1] if below and isinstance(below[-1][1], Gain) else None
+    ends = below if gain is None else below[:-1]
+    if ends and isinstance(linear := ends[-1][1], nn.Linear):
+        return stack(model, start, start + len(ends) - 1), (ends[-1][0], linear), gain
+    return stack(model, start, place), None, None
