@@ -21,9 +21,13 @@ MAY_IMPORT = {
     "models": {"kernels", "wiring", "dynamics", "simulation"},
     "measures": {"kernels", "wiring", "dynamics", "simulation", "models"},
     "learning": {"kernels", "wiring", "dynamics", "simulation", "models", "measures"},
-    "studies": {"kernels", "wiring", "dynamics", "simulation", "models", "measures", "learning"},
+    "tasks": {"kernels", "wiring", "dynamics", "simulation", "models", "measures"},
+    "studies": {
+        "kernels", "wiring", "dynamics", "simulation", "models", "measures", "learning", "tasks",
+    },
     "interfaces": {
-        "kernels", "wiring", "dynamics", "simulation", "models", "measures", "learning", "studies",
+        "kernels", "wiring", "dynamics", "simulation", "models", "measures", "learning", "tasks",
+        "studies",
     },
 }  # fmt: skip
 

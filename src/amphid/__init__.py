@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from amphid import dynamics, learning, measures, models, simulation, studies, wiring
+    from amphid import dynamics, learning, measures, models, simulation, studies, tasks, wiring
     from amphid.models import Sequential
     from amphid.simulation import (
         Compiled,
@@ -52,10 +52,20 @@ __all__ = [
     "spike_trains",
     "stimulus_from_file",
     "studies",
+    "tasks",
     "wiring",
 ]
 
-_ROOMS = ("dynamics", "learning", "measures", "models", "simulation", "studies", "wiring")
+_ROOMS = (
+    "dynamics",
+    "learning",
+    "measures",
+    "models",
+    "simulation",
+    "studies",
+    "tasks",
+    "wiring",
+)
 
 
 def __getattr__(name: str) -> Any:
