@@ -19,6 +19,7 @@ import pytest
 from amphid.interfaces.data_sets import (
     DATA_SETS,
     ELSEWHERE,
+    IMAGES,
     DataSet,
     RemoteFile,
     data_set,
@@ -200,7 +201,7 @@ def test_a_git_object_id_proves_a_file_too(tmp_path: Path) -> None:
 
 
 def test_every_data_set_says_where_it_is_from_and_how_a_copy_is_proved() -> None:
-    for name, data in DATA_SETS.items():
+    for name, data in (*DATA_SETS.items(), *IMAGES.items()):
         assert name == data.name == data_set(name).name
         assert data.license
         assert data.citation.endswith(".")
@@ -348,3 +349,11 @@ def test_published_data_sets_have_the_published_size(name: str) -> None:
         pytest.skip(f"{name} is not in AMPHID_DATA")
     read: Connectome = data.read(data)
     assert (len(read), len(read.connections)) == (data.cells, data.connections)
+
+
+def test_the_images_of_the_digits_are_those_that_are_fetched() -> None:
+    digits = data_set("digits")
+    if "AMPHID_DATA" not in os.environ or digits.here() is None:
+        pytest.skip("mnist is not in AMPHID_DATA")
+    for file in digits.files:
+        assert file.check(digits.find(file.name)) == file.sha256

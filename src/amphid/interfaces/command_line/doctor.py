@@ -86,14 +86,15 @@ def _devices() -> dict[str, Any]:
 
 
 def _folders() -> dict[str, Any]:
-    from amphid.interfaces.data_sets import DATA_SETS
+    from amphid.interfaces.data_sets import DATA_SETS, IMAGES
     from amphid.wiring.data import cache_folder
 
     cache, given = cache_folder(), os.environ.get("AMPHID_DATA")
+    known = (*DATA_SETS.values(), *IMAGES.values())
     return {
         "cache": {"path": str(cache), "there": cache.is_dir(), "writable": _writable(cache)},
         "AMPHID_DATA": {"path": given, "there": bool(given) and Path(str(given)).is_dir()},
-        "data_sets_here": [data.name for data in DATA_SETS.values() if data.here()],
+        "data_sets_here": [data.name for data in known if data.here()],
     }
 
 

@@ -8,7 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 from amphid.interfaces.command_line import output
-from amphid.interfaces.data_sets import DATA_SETS, ELSEWHERE, DataSet, Fetched, data_set, fetch
+from amphid.interfaces.data_sets import (
+    DATA_SETS,
+    ELSEWHERE,
+    IMAGES,
+    DataSet,
+    Fetched,
+    FileSet,
+    data_set,
+    fetch,
+)
 
 opener: Any = urllib.request.urlopen
 """What opens an address; the tests put another one here."""
@@ -36,11 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
 def show_list(arguments: argparse.Namespace) -> int:
     """What can be fetched: files, sizes, checksums, licenses."""
     if arguments.json:
-        output.document([_described(data) for data in DATA_SETS.values()])
+        output.document([_described(data) for data in (*DATA_SETS.values(), *IMAGES.values())])
         return 0
     rows = [
         [data.name, file.name, file.size, file.proof, file.url]
-        for data in DATA_SETS.values()
+        for data in (*DATA_SETS.values(), *IMAGES.values())
         for file in data.files
     ]
     if output.on_terminal():
@@ -54,7 +63,7 @@ def show_list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _already(data: DataSet, folder: str, arguments: argparse.Namespace) -> int:
+def _already(data: FileSet, folder: str, arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.document({**_described(data), "folder": folder, "downloaded": False})
     else:
@@ -63,7 +72,7 @@ def _already(data: DataSet, folder: str, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _report(data: DataSet, done: list[Fetched], arguments: argparse.Namespace) -> int:
+def _report(data: FileSet, done: list[Fetched], arguments: argparse.Namespace) -> int:
     if arguments.json:
         fetched = [asdict(file) for file in done]
         output.document({**_described(data), "files": fetched, "downloaded": True})
@@ -72,16 +81,17 @@ def _report(data: DataSet, done: list[Fetched], arguments: argparse.Namespace) -
         what = "fetched" if file.downloaded else "was there"
         print(f"{what} {file.path} ({file.bytes:,} bytes, checked against {file.checked_against})")
     _credits(data)
-    print(f"try      amphid connectome info {data.name}")
+    wiring = isinstance(data, DataSet)
+    print(f"try      amphid {f'connectome info {data.name}' if wiring else 'train digits'}")
     return 0
 
 
-def _credits(data: DataSet) -> None:
+def _credits(data: FileSet) -> None:
     print(f"license  {data.license}")
     print(f"cite     {data.citation}")
 
 
-def _described(data: DataSet) -> dict[str, Any]:
+def _described(data: FileSet) -> dict[str, Any]:
     return {
         "name": data.name,
         "title": data.title,

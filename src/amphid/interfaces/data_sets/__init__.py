@@ -1,14 +1,16 @@
-"""Published wiring that is fetched, not shipped: where it is, how to check and how to read it."""
+"""Published data that are fetched, not shipped: where they are, how to check and to read them."""
 
-from amphid.interfaces.data_sets.data_set import DataSet, RemoteFile
+from amphid.interfaces.data_sets.data_set import DataSet, FileSet, RemoteFile
 from amphid.interfaces.data_sets.fetching import Fetched, fetch
-from amphid.interfaces.data_sets.table import DATA_SETS, ELSEWHERE, data_set, named
+from amphid.interfaces.data_sets.table import DATA_SETS, ELSEWHERE, IMAGES, data_set, named
 
 __all__ = [
     "DATA_SETS",
     "ELSEWHERE",
+    "IMAGES",
     "DataSet",
     "Fetched",
+    "FileSet",
     "RemoteFile",
     "data_set",
     "fetch",

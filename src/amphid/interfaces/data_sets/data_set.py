@@ -1,4 +1,4 @@
-"""A data set: the files at their official address, and how a connectome is read from them."""
+"""Files at their official address, and how a connectome is read from those that hold one."""
 
 from __future__ import annotations
 
@@ -54,24 +54,21 @@ class RemoteFile:
         return sha256.hexdigest()
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """A connectome that others published.
+@dataclass(frozen=True, kw_only=True)
+class FileSet:
+    """Files that others published.
 
     name: as it is typed; also: other names it answers to. folder: under `AMPHID_DATA` or the
-    cache. files: what is downloaded. cells, connections: as published. extract: makes what the
-    reader wants out of the files, in a folder; `extracted` are the names of what it makes.
+    cache. files: what is downloaded. extract: makes what the reader wants out of the files, in a
+    folder; `extracted` are the names of what it makes.
     """
 
     name: str
     folder: str
     title: str
-    cells: int
-    connections: int | None
     files: tuple[RemoteFile, ...]
     license: str
     citation: str
-    read: Callable[[DataSet], Connectome]
     extract: Callable[[Path], None] | None = None
     extracted: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
@@ -110,3 +107,12 @@ class DataSet:
             return [self.find(name) for name in self.needed][-1].parent
         except FileNotFoundError:
             return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet(FileSet):
+    """A connectome that others published; cells, connections: as published."""
+
+    cells: int
+    connections: int | None
+    read: Callable[[DataSet], Connectome]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from amphid.interfaces.data_sets.data_set import CHUNK, DataSet, RemoteFile
+from amphid.interfaces.data_sets.data_set import CHUNK, FileSet, RemoteFile
 
 TIMEOUT = 30.0  # s, for each answer of the server
 
@@ -37,7 +37,7 @@ class Fetched:
 
 
 def fetch(
-    data: DataSet,
+    data: FileSet,
     folder: Path | None = None,
     *,
     base: str | None = None,
@@ -137,7 +137,7 @@ def _download(
         )
 
 
-def _describe(data: DataSet, folder: Path, done: list[Fetched]) -> None:
+def _describe(data: FileSet, folder: Path, done: list[Fetched]) -> None:
     """Put `fetched.json` beside the files; other data sets in the same folder keep their entry."""
     path = folder / "fetched.json"
     entry = {

@@ -10,7 +10,7 @@ import difflib
 from functools import partial
 
 from amphid.interfaces.data_sets import reading, worm_web_sim
-from amphid.interfaces.data_sets.data_set import DataSet, RemoteFile
+from amphid.interfaces.data_sets.data_set import DataSet, FileSet, RemoteFile
 from amphid.wiring import flies
 
 _GITHUB = "https://raw.githubusercontent.com"
@@ -22,6 +22,8 @@ _LARVA = (
 _TYPES = f"{_GITHUB}/murthylab/visual-system-parts-list/0d8574d46627ce7fadd968a3c5d602e837325373"
 _WORM_SIM = f"{_GITHUB}/heyseth/worm-sim/cc13ed8ec7f4174aec76181f9b2bcb6e34a225e1"
 _C302 = f"{_GITHUB}/openworm/c302/9cccbab97fbaa5e682e128b0e819a5fb6c129618"
+
+_MNIST = f"{_GITHUB}/fgnt/mnist/ae608a02b796c9ee908c082585a5f006fe05258e"
 
 _FLYWIRE_LICENSE = "FlyWire data: CC BY 4.0, with the FlyWire principles (codex.flywire.ai)"
 
@@ -170,6 +172,43 @@ DATA_SETS: dict[str, DataSet] = {
     )
 }
 
+IMAGES: dict[str, FileSet] = {
+    "mnist": FileSet(
+        name="mnist",
+        also=("digits",),
+        folder="mnist",
+        title="70,000 handwritten digits",
+        files=tuple(
+            RemoteFile(f"{name}-ubyte.gz", f"{_MNIST}/{name}-ubyte.gz", size, sha256=sha256)
+            for name, size, sha256 in (
+                (
+                    "train-images-idx3",
+                    9_912_422,
+                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                ),
+                (
+                    "train-labels-idx1",
+                    28_881,
+                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                ),
+                (
+                    "t10k-images-idx3",
+                    1_648_877,
+                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                ),
+                (
+                    "t10k-labels-idx1",
+                    4542,
+                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                ),
+            )
+        ),
+        license="not stated by its authors; commonly given as CC BY-SA 3.0",
+        citation="LeCun, Bottou, Bengio, Haffner 1998, Proc IEEE 86:2278, doi 10.1109/5.726791.",
+    )
+}
+"""Images that tasks are about, in files without a connectome."""
+
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "flywire-codex": (
         "codex.flywire.ai/api/download",
@@ -195,17 +234,21 @@ def named(typed: str) -> DataSet | None:
     return DATA_SETS.get(name) or also.get(name) or by_folder.get(name)
 
 
-def data_set(name: str) -> DataSet:
-    """The data set that `named` finds.
+def data_set(name: str) -> FileSet:
+    """The data set that `named` finds, or the images of that name.
 
     Raises KeyError, with near names or the way out, when it is none that can be fetched.
     """
     if found := named(name):
         return found
     typed = name.strip().lower().replace("_", "-")
+    for images in IMAGES.values():
+        if typed in (images.name, *images.also):
+            return images
     if typed in ELSEWHERE:
         address, reason = ELSEWHERE[typed]
         raise KeyError(f"{typed} is at {address} and cannot be fetched from here: {reason}.")
-    close = difflib.get_close_matches(typed, [*DATA_SETS, *ELSEWHERE], n=2)
+    known = [*DATA_SETS, *IMAGES]
+    close = difflib.get_close_matches(typed, [*known, *ELSEWHERE], n=2)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    raise KeyError(f"There is no data set {name!r}.{hint} There are {', '.join(DATA_SETS)}.")
+    raise KeyError(f"There is no data set {name!r}.{hint} There are {', '.join(known)}.")
