@@ -11,6 +11,8 @@ import torch
 from amphid import studies
 from amphid.studies import (
     CorticalColumn,
+    DigitsRegularized,
+    DigitsSpiking,
     Report,
     Settings,
     Study,
@@ -22,7 +24,14 @@ from amphid.studies.touch_test import CONDITIONS, fractions, ordered
 from amphid.studies.worm_classic import GOLDEN
 from amphid.studies.worm_touch import judged
 
-STUDIES = [WormClassic(), WormTouch(), WholeFlyBrain(), CorticalColumn()]
+STUDIES = [
+    WormClassic(),
+    WormTouch(),
+    WholeFlyBrain(),
+    CorticalColumn(),
+    DigitsSpiking(),
+    DigitsRegularized(),
+]
 
 needs_worm_web_sim = pytest.mark.skipif(
     not (Path(os.environ.get("AMPHID_DATA", "")) / "worm_web_sim").is_dir(),

@@ -1,6 +1,7 @@
 """Trainable architectures, and ready-made ones that others published."""
 
 from amphid.models.classic_worm import ClassicWorm
+from amphid.models.classifiers import convolutional_classifier, dense_classifier, unit_lif
 from amphid.models.coding import (
     LatencyCode,
     PoissonCode,
@@ -54,10 +55,13 @@ __all__ = [
     "TimeMax",
     "TimeMean",
     "brunel",
+    "convolutional_classifier",
+    "dense_classifier",
     "fly_brain",
     "fly_drive",
     "generated_fly",
     "microcircuit",
+    "unit_lif",
     "vogels_abbott",
     "vogels_abbott_currents",
 ]

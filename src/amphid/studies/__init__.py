@@ -1,6 +1,8 @@
 """One claim each: run it, print measured beside published."""
 
 from amphid.studies.cortical_column import CorticalColumn
+from amphid.studies.digits_regularized import DigitsRegularized
+from amphid.studies.digits_spiking import DigitsSpiking
 from amphid.studies.study import Report, Settings, Study
 from amphid.studies.whole_fly_brain import WholeFlyBrain
 from amphid.studies.worm_classic import WormClassic
@@ -8,6 +10,8 @@ from amphid.studies.worm_touch import WormTouch
 
 __all__ = [
     "CorticalColumn",
+    "DigitsRegularized",
+    "DigitsSpiking",
     "Report",
     "Settings",
     "Study",

@@ -45,13 +45,22 @@ def add(commands: Any) -> None:
 def studies() -> dict[str, Study]:
     """The studies by name: the one place where a name that a person types becomes one."""
     from amphid.studies.cortical_column import CorticalColumn
+    from amphid.studies.digits_regularized import DigitsRegularized
+    from amphid.studies.digits_spiking import DigitsSpiking
     from amphid.studies.whole_fly_brain import WholeFlyBrain
     from amphid.studies.worm_classic import WormClassic
     from amphid.studies.worm_touch import WormTouch
 
     return {
         study.name: study
-        for study in (WormClassic(), WormTouch(), WholeFlyBrain(), CorticalColumn())
+        for study in (
+            WormClassic(),
+            WormTouch(),
+            WholeFlyBrain(),
+            CorticalColumn(),
+            DigitsSpiking(),
+            DigitsRegularized(),
+        )
     }
 
 

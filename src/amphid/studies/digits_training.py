@@ -1,0 +1,97 @@
+"""Train a network on the digits, and keep account of the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from amphid.learning import EachUpdate, Progress, fit
+from amphid.learning.gradients.objective import Penalty
+from amphid.tasks import Digits, Score
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a network is trained: by Adam, under one cycle of learning rates.
+
+    size: images in a batch. sharpness: what outputs are multiplied by to be logits.
+    Reference: Smith and Topin 2019, doi 10.1117/12.2520589.
+    """
+
+    epochs: int
+    learning_rate: float = 4e-3
+    size: int = 128
+    sharpness: float = 2.0
+    penalties: Sequence[Penalty] = ()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Scores of a trained network, and what the training took."""
+
+    test: Score
+    train: Score
+    validation: tuple[float, ...]
+    """Accuracy after each epoch."""
+    minutes: float
+    processor_minutes: float
+
+    def figures(self) -> dict[str, object]:
+        """By name, as studies print them."""
+        return {
+            "test_accuracy": round(self.test.value, 4),
+            "test_accuracy_low": round(self.test.low, 4),
+            "test_accuracy_high": round(self.test.high, 4),
+            "train_accuracy": round(self.train.value, 4),
+            "minutes": round(self.minutes, 2),
+            "processor_minutes": round(self.processor_minutes, 2),
+        }
+
+
+def train(
+    task: Digits,
+    model: nn.Module,
+    protocol: Protocol,
+    *,
+    generator: torch.Generator,
+    tell: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Train on "train", look at "validation" after each epoch, and at "test" once, at the end.
+
+    Minutes are those of training, validation included; the test is not. tell: hears how many
+    updates are done, and of how many.
+    """
+    batches = task.batches("train", size=protocol.size, generator=generator)
+    optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate)
+    updates = len(batches) * protocol.epochs
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, protocol.learning_rate, total_steps=updates
+    )
+
+    def heard(progress: Progress) -> None:
+        if tell:
+            tell(progress.update, updates)
+
+    start, processor = time.perf_counter(), time.process_time()
+    history = fit(
+        model, batches, lambda outputs, digits: task.loss(protocol.sharpness * outputs, digits),
+        optimizer=optimizer, epochs=protocol.epochs, schedule=EachUpdate(cycle),
+        validate=_validator(task), penalties=protocol.penalties, callbacks=(heard,),
+        progress=False,
+    )  # fmt: skip
+    minutes = (time.perf_counter() - start) / 60
+    processor_minutes = (time.process_time() - processor) / 60
+    seen = tuple(history["accuracy"]) if len(task.labels["validation"]) else ()
+    return Trained(task.score(model), task.score(model, "train"), seen, minutes, processor_minutes)
+
+
+def _validator(task: Digits) -> Callable[[nn.Module], dict[str, float]]:
+    def accuracy(model: nn.Module) -> dict[str, float]:
+        some = len(task.labels["validation"]) > 0
+        return {"accuracy": task.score(model, "validation").value} if some else {}
+
+    return accuracy

@@ -1,0 +1,122 @@
+"""The studies of digits: verdicts follow from figures, and networks learn."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from amphid.models import convolutional_classifier, dense_classifier, unit_lif
+from amphid.studies import digits_regularized, digits_spiking
+from amphid.studies.digits_regularized import WAYS, compared, interval
+from amphid.studies.digits_training import Protocol, Trained, train
+from amphid.tasks import Digits, Score
+
+DATA = Path(os.environ.get("AMPHID_DATA", "/nowhere"))
+needs_digits = pytest.mark.skipif(
+    not (DATA / "mnist").is_dir(), reason="AMPHID_DATA/mnist is not here"
+)
+
+
+def made(test: int, train: int, minutes: float = 3.0) -> Trained:
+    """What a training would have given, out of a thousand."""
+    return Trained(Score.of(test, 1000), Score.of(train, 1000), (), minutes, minutes)
+
+
+@pytest.mark.parametrize(
+    ("dense", "folded", "full", "holds"),
+    [
+        (made(976, 990), made(991, 999), True, True),
+        (made(974, 990), made(991, 999), True, False),
+        (made(974, 990), made(991, 999), False, None),
+        (made(976, 990), made(989, 999), True, False),
+        (made(976, 990, 11.0), made(991, 999), True, False),
+        (made(976, 990), made(991, 999), False, True),
+    ],
+)
+def test_the_claim_holds_where_both_are_right_often_enough_in_time(
+    dense: Trained, folded: Trained, full: bool, holds: bool | None
+) -> None:
+    found = digits_spiking.figures([dense], folded)
+    assert found["test_accuracy"] == dense.test.value
+    assert digits_spiking.judged(found, full=full) is holds
+
+
+def test_the_accuracy_is_the_mean_over_seeds_and_minutes_are_the_longest() -> None:
+    found = digits_spiking.figures([made(970, 990, 2.0), made(980, 990, 5.0)], made(991, 999))
+    assert (found["test_accuracy"], found["minutes"]) == (0.975, 5.0)
+    assert found["test_accuracy_by_seed"] == [0.97, 0.98]
+
+
+def test_an_interval_is_that_of_student() -> None:
+    """Of 1, 2, 3: mean 2, 4.3027 standard errors of 1 / sqrt(3)."""
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx([2.0, 2 - 2.48414, 2 + 2.48414], abs=1e-4)
+    assert interval([0.5]) == [0.5, None, None]
+
+
+def test_ways_are_compared_seed_by_seed() -> None:
+    """Errors that differ much between seeds and little between ways have a narrow difference."""
+    plain = [made(900, 1000), made(930, 1000), made(950, 1000)]
+    better = [made(911, 990), made(940, 990), made(961, 990)]
+    found = compared(better, plain)
+    assert found["test_error_change"][0] == pytest.approx(-0.01067, abs=1e-5)
+    assert found["test_error_change"][2] < 0
+    assert found["test_error"][2] - found["test_error"][0] > 0.05
+    assert digits_regularized.judged(found) is True
+    assert digits_regularized.judged(compared(plain[::-1], better)) is False
+    assert digits_regularized.judged(compared(better[:1], plain[:1])) is None
+    assert "gap_change" not in compared(plain, plain)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_starts_from_the_same_weights(way: str) -> None:
+    def first(settings: object) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(3)
+        return dense_classifier(13, (7,), 5, generator=draw, **settings)[1].weight  # type: ignore
+
+    assert torch.equal(first(WAYS[way].network), first({}))
+
+
+def test_classifiers_draw_from_their_generator_alone() -> None:
+    before = torch.get_rng_state()
+    one, two = (
+        convolutional_classifier(17, 5, maps=(2, 3), generator=torch.Generator().manual_seed(3))
+        for _ in range(2)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    image = torch.rand(3, 17, 17)
+    assert one.eval()(image).shape == (3, 5)
+    assert torch.equal(one(image), two.eval()(image))
+    with pytest.raises(ValueError, match="at least 16 pixels"):
+        convolutional_classifier(15, 5)
+    with pytest.raises(ValueError, match="hidden must be"):
+        dense_classifier(13, (), 5)
+
+
+def test_cells_of_the_classes_give_spikes_in_a_step() -> None:
+    net = dense_classifier(13, (7, 11), 5, steps=4.0, readout=unit_lif, batch_norm=True).eval()
+    rates = net(5 * torch.rand(3, 13))
+    assert rates.shape == (3, 5)
+    torch.testing.assert_close(rates * 4, (rates * 4).round())
+
+
+def test_a_unit_of_current_takes_a_unit_cell_to_its_threshold_in_a_step() -> None:
+    """A step of 1 - e adds 1 - e, so that the second one is over the threshold; 1 is kept back."""
+    current = torch.tensor([0.999, 0.0, 0.3, 2.0, 0.0]).double()[:, None]
+    spikes, state = unit_lif(tau=1e9).double().run(current)
+    assert spikes.flatten().tolist() == [0, 0, 1, 1, 1]
+    assert state.v.item() == pytest.approx(3.299 - 3.0, abs=1e-6)
+
+
+@needs_digits
+def test_a_small_network_learns_the_digits_in_seconds() -> None:
+    torch.set_num_threads(1)
+    draw = torch.Generator().manual_seed(3)
+    task = Digits(2000, validation=211)
+    model = dense_classifier(784, (31,), 10, steps=5.0, generator=draw)
+    found = train(task, model, Protocol(2), generator=draw)
+    assert found.test.value > 0.75
+    assert len(found.validation) == 2
+    assert found.figures()["test_accuracy"] == round(found.test.value, 4)
