@@ -64,8 +64,8 @@ class DigitsRegularized(Study):
     def run(self, settings: Settings) -> Report:
         """Train every way from every seed."""
         start = time.perf_counter()
-        seeds = tuple(range(settings.seed, settings.seed + (10 if settings.full else 3)))
-        protocol = Protocol(40 if settings.full else 12, size=64)
+        seeds = tuple(range(settings.seed, settings.seed + (8 if settings.full else 3)))
+        protocol = Protocol(30 if settings.full else 10, size=100)
         rows: dict[str, list[Trained]] = {way: [] for way in WAYS}
         for place, seed in enumerate(seeds):
             task = Digits(SAMPLES, validation=0, generator=torch.Generator().manual_seed(seed))

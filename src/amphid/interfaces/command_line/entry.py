@@ -20,6 +20,7 @@ from amphid.interfaces.command_line import (
     search,
     simulate,
     study,
+    train,
 )
 from amphid.interfaces.command_line.parsing import Parser, UsageError, add_global_options, parse
 
@@ -30,6 +31,7 @@ Wiring in, behavior out: nervous systems simulated, trained and measured.
 
   amphid simulate celegans --stimulate PLML,PLMR   touch the worm's tail
   amphid scan celegans --stimulate PLM --lesion each   who is needed
+  amphid train digits --epochs 3                   a spiking network reads digits
   amphid search train.py:loss --trials 50          the settings that are best
   amphid connectome list                           the wiring there is
   amphid study list                                the claims that can be run
@@ -64,7 +66,7 @@ def command_parser() -> Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     parser.set_defaults(parser=parser, run=None)
-    for module in (simulate, scan, search, connectome, export, study, doctor):
+    for module in (simulate, scan, train, search, connectome, export, study, doctor):
         module.add(commands)
     add_global_options(parser)
     return parser

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
-import json
-import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import amphid
 from amphid import learning
 from amphid.interfaces.command_line import settings as config
+from amphid.interfaces.command_line.functions import function, value_of
 from amphid.interfaces.command_line.parsing import UsageError, choices
 from amphid.interfaces.command_line.search_command import Command, Failed
 from amphid.learning.searching.space import Dimension
@@ -78,7 +74,7 @@ def loaded(settings: SearchSettings) -> tuple[Any, dict[str, Dimension]]:
             settings.command, settings.measure, settings.toward, names=tuple(settings.space)
         )
         return command, space
-    module, function = _function(settings.objective or "")
+    module, objective = function(settings.objective or "", what="OBJECTIVE")
     if not space:
         space = getattr(module, "SPACE", {})
         if not space:
@@ -87,8 +83,8 @@ def loaded(settings: SearchSettings) -> tuple[Any, dict[str, Dimension]]:
                 _PROGRAM,
             )
     if settings.toward is None:
-        return function, space
-    return lambda trial: abs(float(function(trial)) - (settings.toward or 0.0)), space
+        return objective, space
+    return lambda trial: abs(float(objective(trial)) - (settings.toward or 0.0)), space
 
 
 def sampler(settings: SearchSettings) -> Any:
@@ -128,7 +124,7 @@ def dimension(name: str, text: str) -> Dimension:
     words = text.split(":")
     try:
         if len(words) == 1 and "," in text:
-            return learning.Choice(*(_option(word.strip()) for word in text.split(",")))
+            return learning.Choice(*(value_of(word.strip()) for word in text.split(",")))
         if len(words) == 2:
             return learning.Uniform(float(words[0]), float(words[1]))
         kind, low, high = words
@@ -209,61 +205,7 @@ def _sentence(error: ValidationError) -> str:
     return f"{key!r}: {first['msg'][:1].lower()}{first['msg'][1:]}, got {first['input']!r}."
 
 
-def _option(word: str) -> Any:
-    """A number where it is one."""
-    try:
-        value = json.loads(word)
-    except ValueError:
-        return word
-    return value if isinstance(value, (bool, int, float)) else word
-
-
 def _of_parsing(error: Exception) -> bool:
     """Whether Python complains about the text, in words that help nobody."""
     text = str(error)
     return any(part in text for part in ("could not convert", "invalid literal", "unpack"))
-
-
-def _function(text: str) -> tuple[ModuleType, Any]:
-    """The module and the function that FILE.py:FUNCTION or MODULE:FUNCTION names."""
-    place, colon, name = text.rpartition(":")
-    if not colon or not place or not name:
-        raise ValueError(f"OBJECTIVE is FILE.py:FUNCTION or MODULE:FUNCTION, got {text!r}.")
-    module = _file(Path(place)) if place.endswith(".py") else _module(place)
-    function = getattr(module, name, None)
-    if not callable(function):
-        known = [key for key, held in _public(module).items() if callable(held)]
-        raise ValueError(f"{place} has no function {name!r}.{choices(name, known or ['none'])}")
-    return module, function
-
-
-def _public(module: ModuleType) -> Mapping[str, Any]:
-    own = vars(module).items()
-    return {
-        key: held
-        for key, held in own
-        if not key.startswith("_") and getattr(held, "__module__", None) == module.__name__
-    }
-
-
-def _file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.parent.absolute()))  # what stands beside it can be imported
-    spec.loader.exec_module(module)
-    return module
-
-
-def _module(name: str) -> ModuleType:
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and name.startswith(error.name):
-            raise ValueError(f"there is no module {name!r} here: FILE.py:FUNCTION?") from None
-        raise
