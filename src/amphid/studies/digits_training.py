@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from amphid.learning import EachUpdate, Progress, fit
 from amphid.learning.gradients.objective import Penalty
@@ -18,7 +18,8 @@ from amphid.tasks import Digits, Score
 class Protocol:
     """How a network is trained: by Adam, under one cycle of learning rates.
 
-    size: images in a batch. sharpness: what outputs are multiplied by to be logits.
+    size: images in a batch. sharpness: what outputs are multiplied by to be logits. shift: pixels,
+    in either direction, by which the images of a batch are moved together at the most.
     Reference: Smith and Topin 2019, doi 10.1117/12.2520589.
     """
 
@@ -27,6 +28,7 @@ class Protocol:
     size: int = 128
     sharpness: float = 2.0
     penalties: Sequence[Penalty] = ()
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def train(
     updates are done, and of how many.
     """
     batches = task.batches("train", size=protocol.size, generator=generator)
+    if protocol.shift:
+        batches = replace(batches, prepared=_mover(batches.prepared, protocol.shift, generator))
     optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate)
     updates = len(batches) * protocol.epochs
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -87,6 +91,18 @@ def train(
     processor_minutes = (time.process_time() - processor) / 60
     seen = tuple(history["accuracy"]) if len(task.labels["validation"]) else ()
     return Trained(task.score(model), task.score(model, "train"), seen, minutes, processor_minutes)
+
+
+def _mover(
+    prepared: Callable[[Tensor], Tensor], shift: int, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """Moves images [B, H, W]; what leaves at one side, which is blank, comes in at the other."""
+
+    def moved(images: Tensor) -> Tensor:
+        down, right = torch.randint(-shift, shift + 1, (2,), generator=generator).tolist()
+        return prepared(images).roll((down, right), (-2, -1))
+
+    return moved
 
 
 def _validator(task: Digits) -> Callable[[nn.Module], dict[str, float]]:
