@@ -25,7 +25,7 @@ ASSUMPTIONS = (
     "Convolutional: 12 and 24 maps of 5 x 5, the same cells for 5 ms, batch norm, dropout of 0.2; "
     "a linear readout of the spikes, averaged over time.",
     "Surrogate: arctan, half the threshold wide. Adam, one cycle of learning rates, cross-entropy; "
-    "each batch is moved by up to a pixel in either direction. "
+    "batches of the dense one are moved by up to a pixel in either direction. "
     "55,000 images are trained on; these settings were chosen by the other 5,000.",
     "Minutes are those that the processor computed, threads added up, for the longest training of "
     "a kind, with a look at the validation images after each epoch: the clock of a machine with "
@@ -47,7 +47,7 @@ class Arms:
     def of(cls, settings: Settings) -> Arms:
         """The whole, or what takes a minute."""
         dense = Protocol(15, 5e-3, sharpness=10.0, shift=1)
-        folded = Protocol(6, 4e-3, size=64, shift=1)
+        folded = Protocol(6, size=64)
         if settings.full:
             return cls(dense, folded, dense, seeds=3)
         short = replace(dense, epochs=5)
