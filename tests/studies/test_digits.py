@@ -11,7 +11,7 @@ import torch
 from amphid.models import convolutional_classifier, dense_classifier, unit_lif
 from amphid.studies import digits_regularized, digits_spiking
 from amphid.studies.digits_regularized import WAYS, compared, interval
-from amphid.studies.digits_training import Protocol, Trained, train
+from amphid.studies.digits_training import Protocol, Trained, moved, train
 from amphid.tasks import Digits, Score
 
 DATA = Path(os.environ.get("AMPHID_DATA", "/nowhere"))
@@ -108,6 +108,19 @@ def test_a_unit_of_current_takes_a_unit_cell_to_its_threshold_in_a_step() -> Non
     spikes, state = unit_lif(tau=1e9).double().run(current)
     assert spikes.flatten().tolist() == [0, 0, 1, 1, 1]
     assert state.v.item() == pytest.approx(3.299 - 3.0, abs=1e-6)
+
+
+def test_images_are_moved_by_a_pixel_at_most_and_lose_none() -> None:
+    image = torch.zeros(2, 7, 7)
+    image[:, 3, 3] = torch.tensor([1.0, 2.0])
+    mover = moved(lambda images: 5 * images, 1, torch.Generator().manual_seed(3))
+    places = set()
+    for _ in range(97):
+        seen = mover(image)
+        assert seen.sum((-2, -1)).tolist() == [5.0, 10.0]
+        assert seen[0].argmax() == seen[1].argmax()
+        places.add(divmod(int(seen[0].argmax()), 7))
+    assert places == {(row, column) for row in (2, 3, 4) for column in (2, 3, 4)}
 
 
 @needs_digits

@@ -71,7 +71,7 @@ def train(
     """
     batches = task.batches("train", size=protocol.size, generator=generator)
     if protocol.shift:
-        batches = replace(batches, prepared=_mover(batches.prepared, protocol.shift, generator))
+        batches = replace(batches, prepared=moved(batches.prepared, protocol.shift, generator))
     optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate)
     updates = len(batches) * protocol.epochs
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -95,16 +95,19 @@ def train(
     return Trained(task.score(model), task.score(model, "train"), seen, minutes, clock_minutes)
 
 
-def _mover(
+def moved(
     prepared: Callable[[Tensor], Tensor], shift: int, generator: torch.Generator
 ) -> Callable[[Tensor], Tensor]:
-    """Moves images [B, H, W]; what leaves at one side, which is blank, comes in at the other."""
+    """Prepares images [B, H, W] and moves them together by up to `shift` pixels either way.
 
-    def moved(images: Tensor) -> Tensor:
+    What leaves at one side comes in at the other: the margins of digits are blank.
+    """
+
+    def prepare(images: Tensor) -> Tensor:
         down, right = torch.randint(-shift, shift + 1, (2,), generator=generator).tolist()
         return prepared(images).roll((down, right), (-2, -1))
 
-    return moved
+    return prepare
 
 
 def _validator(task: Digits) -> Callable[[nn.Module], dict[str, float]]:
