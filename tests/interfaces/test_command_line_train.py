@@ -163,6 +163,8 @@ def test_a_loss_that_is_not_finite_fails_with_its_sentence(own) -> None:
         (("digits", "--surrogate", "arctn"), "Did you mean arctan?"),
         (("digits", "--set", "a=1"), "function of your own"),
         (("digits", "--dropout", "1"), "dropout: input should be less than 1"),
+        (("digits", "--maps", "3,5"), "--maps is not of a dense network"),
+        (("digits", "--network", "convolutional", "--hidden", "7"), "--hidden is not of a conv"),
         (("own.py:buld",), "Did you mean build?"),
         (("own.py:build", "--set", "widht=5"), "takes no 'widht'; it takes generator, width, rate"),
         (("own.py:build", "--set", "width"), "NAME=VALUE"),

@@ -244,8 +244,7 @@ def _check(settings: TrainSettings, own: dict[str, Any]) -> None:
         known = choices(settings.surrogate, SURROGATES)
         raise ValueError(f"--surrogate cannot be {settings.surrogate!r}.{known}")
     if settings.what in TASKS:
-        if settings.values:
-            raise UsageError("--set gives values to a function of your own.", PROGRAM)
+        _check_network(settings, own)
         return
     if ":" not in settings.what:
         raise ValueError(
@@ -257,6 +256,16 @@ def _check(settings: TrainSettings, own: dict[str, Any]) -> None:
         raise UsageError(
             f"{option} is of the networks for tasks; {settings.what} gets values by --set.", PROGRAM
         )
+
+
+def _check_network(settings: TrainSettings, own: dict[str, Any]) -> None:
+    """Options that the network does not have are refused, not forgotten."""
+    if settings.values:
+        raise UsageError("--set gives values to a function of your own.", PROGRAM)
+    foreign = ("maps",) if settings.network == "dense" else ("hidden", "batch_norm")
+    if typed := [key for key in foreign if own.get(key)]:
+        option = "--" + typed[0].replace("_", "-")
+        raise UsageError(f"{option} is not of a {settings.network} network.", PROGRAM)
 
 
 def _check_resumed(settings: TrainSettings, own: dict[str, Any]) -> None:
