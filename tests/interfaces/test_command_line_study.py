@@ -59,6 +59,8 @@ class TestStudy:
             "worm-touch",
             "whole-fly-brain",
             "cortical-column",
+            "digits-spiking",
+            "digits-regularized",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 
