@@ -18,7 +18,8 @@ class TestDoctor:
         found = amphid("doctor", "--json").document
         assert found["healthy"]
         assert found["self_test"]["passed"]
-        assert set(found["extras"]) == {"plot", "neuroml", "nwb", "parquet"}
+        extras = {"plot", "neuroml", "nwb", "parquet", "search", "nir", "onnx"}
+        assert set(found["extras"]) == extras
         assert found["versions"]["torch"]
 
     def test_a_missing_extra_comes_with_its_install_line(self, amphid, monkeypatch) -> None:
@@ -61,6 +62,10 @@ class TestStudy:
             "cortical-column",
             "digits-spiking",
             "digits-regularized",
+            "digits-biophysical-bptt",
+            "search-digits",
+            "cnn-hierarchy",
+            "transfer",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

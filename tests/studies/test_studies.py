@@ -10,12 +10,16 @@ import torch
 
 from amphid import studies
 from amphid.studies import (
+    CnnHierarchy,
     CorticalColumn,
+    DigitsBiophysicalBptt,
     DigitsRegularized,
     DigitsSpiking,
     Report,
+    SearchDigits,
     Settings,
     Study,
+    Transfer,
     WholeFlyBrain,
     WormClassic,
     WormTouch,
@@ -31,6 +35,10 @@ STUDIES = [
     CorticalColumn(),
     DigitsSpiking(),
     DigitsRegularized(),
+    DigitsBiophysicalBptt(),
+    SearchDigits(),
+    CnnHierarchy(),
+    Transfer(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

@@ -44,9 +44,13 @@ def add(commands: Any) -> None:
 
 def studies() -> dict[str, Study]:
     """The studies by name: the one place where a name that a person types becomes one."""
+    from amphid.studies.cnn_hierarchy import CnnHierarchy
     from amphid.studies.cortical_column import CorticalColumn
+    from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
     from amphid.studies.digits_regularized import DigitsRegularized
     from amphid.studies.digits_spiking import DigitsSpiking
+    from amphid.studies.search_digits import SearchDigits
+    from amphid.studies.transfer import Transfer
     from amphid.studies.whole_fly_brain import WholeFlyBrain
     from amphid.studies.worm_classic import WormClassic
     from amphid.studies.worm_touch import WormTouch
@@ -60,6 +64,10 @@ def studies() -> dict[str, Study]:
             CorticalColumn(),
             DigitsSpiking(),
             DigitsRegularized(),
+            DigitsBiophysicalBptt(),
+            SearchDigits(),
+            CnnHierarchy(),
+            Transfer(),
         )
     }
 
