@@ -41,11 +41,11 @@ def is_watched(tensor: Tensor) -> bool:
     Compilers, exporters, vmap, forward gradients and counters of operations must see each of them.
     """
     return (
-        _plain.get()
+        torch.compiler.is_compiling()  # first: a compiler cannot read a context
+        or _plain.get()
         or type(tensor) not in (Tensor, nn.Parameter)
         or tensor.device.type != "cpu"
         or tensor.dtype not in (torch.float32, torch.float64)
-        or torch.compiler.is_compiling()
         or torch._C._functorch.peek_interpreter_stack() is not None
         or _get_current_dispatch_mode() is not None
         or torch.autograd.forward_ad._current_level >= 0
