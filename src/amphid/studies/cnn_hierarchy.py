@@ -31,7 +31,8 @@ ASSUMPTIONS = (
     "Net: convolutions of 7 x 7 (16 maps) and 5 x 5 (32 maps), each rectified and pooled 2 x 2, "
     "128 rectified units, 10 outputs; AdamW at 0.003 falling to 0, decay 0.05. Filters of the "
     "first layer start at a tenth of the usual size, without bias: otherwise the noise of the "
-    "start stays in them, and some never come alive.",
+    "start stays in them, and some never come alive. That start was chosen after seeing filters: "
+    "with the usual one, and more decay, 6 of 16 were oriented after 4,000 images.",
     f"Oriented: a Gabor function, which has a frequency of its own and no constant, explains more "
     f"than {GABOR:g} of the sum of squares of a filter. It has eight free parameters against 49 "
     "pixels, so noise is fitted too: the controls say how well. Filters learned on digits, not on "
