@@ -114,7 +114,7 @@ def concrete(kind: type) -> set[type]:
 
 
 def test_the_list_holds_every_neuron_there_is() -> None:
-    there = {kind for kind in concrete(Neuron) if kind.__module__.startswith("amphid.")}
+    there = {kind for kind in concrete(Neuron) if kind.__module__.startswith("amphid.dynamics")}
     assert {type(case.make()) for case in NEURONS.values()} == there
     assert {kind.__name__ for kind in there} <= set(dynamics.__all__)
 

@@ -113,7 +113,7 @@ def concrete(kind: type) -> set[type]:
     return {
         leaf
         for leaf in below
-        if leaf.__module__.startswith("amphid.") and not inspect.isabstract(leaf)
+        if leaf.__module__.startswith("amphid.dynamics") and not inspect.isabstract(leaf)
     }
 
 

@@ -125,7 +125,7 @@ def noise(*shape: int, seed: int = 1) -> Tensor:
 
 def concrete(kind: type) -> set[type]:
     below = {leaf for child in kind.__subclasses__() for leaf in concrete(child) | {child}}
-    own = {leaf for leaf in below if leaf.__module__.startswith("amphid.")}
+    own = {leaf for leaf in below if leaf.__module__.startswith("amphid.dynamics")}
     return {leaf for leaf in own if not inspect.isabstract(leaf)}
 
 

@@ -55,7 +55,7 @@ def both(net: am.Network, current: Any, **given: Any) -> tuple[am.Recording, am.
 
 def concrete(kind: type) -> set[type]:
     below = {leaf for child in kind.__subclasses__() for leaf in concrete(child) | {child}}
-    own = {leaf for leaf in below if leaf.__module__.startswith("amphid.")}
+    own = {leaf for leaf in below if leaf.__module__.startswith("amphid.dynamics")}
     return {leaf for leaf in own if not inspect.isabstract(leaf)}
 
 
