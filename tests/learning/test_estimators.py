@@ -8,7 +8,19 @@ from torch import nn
 
 import amphid.learning as room
 from amphid.dynamics import LIF, LeakyIntegrator
-from amphid.learning import L2, RTRL, Backprop, EProp, Mean, Objective, RandomFeedback, fit
+from amphid.learning import (
+    L2,
+    RTRL,
+    Backprop,
+    EProp,
+    Frozen,
+    Grouped,
+    Mean,
+    Objective,
+    RandomFeedback,
+    Then,
+    fit,
+)
 
 T, B, K, N, C = 11, 5, 7, 3, 2
 
@@ -22,8 +34,12 @@ ESTIMATORS = [
     EProp(),
     EProp(RandomFeedback(torch.Generator())),
     RTRL(),
+    Grouped({"0.*": EProp(), "2.*": Backprop()}),
+    Grouped({"0.*": Frozen(), "2.*": RTRL()}),
+    Then(EProp(), 3, Backprop()),
 ]
-WITHOUT_A_MODEL = [Backprop(), Backprop(clip_norm=1.0)]
+NEVER_TRAINS = [Frozen()]
+WITHOUT_A_MODEL = [Backprop(), Backprop(clip_norm=1.0), Grouped({"*": Backprop()})]
 
 
 class Net(nn.Sequential):
@@ -69,13 +85,14 @@ def test_the_list_of_estimators_is_complete() -> None:
         and cls.__module__.startswith("amphid.learning.gradients")
         and list(getattr(cls.__call__, "__annotations__", {})) == ["loss", "params", "return"]
     }
-    assert {type(estimator).__name__ for estimator in ESTIMATORS} == known - {
+    listed = [*ESTIMATORS, *NEVER_TRAINS]
+    assert {type(estimator).__name__ for estimator in listed} == known - {
         "Estimator",
         "Averaged",
     }  # test_averaged.py
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *NEVER_TRAINS], ids=repr)
 def test_every_estimator_gives_value_and_gradients_and_changes_nothing(estimator: object) -> None:
     net = Net()
     before = {name: p.clone() for name, p in named(net).items()}
@@ -92,7 +109,7 @@ def test_every_estimator_gives_value_and_gradients_and_changes_nothing(estimator
     assert set(gradients) == set(before)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *NEVER_TRAINS], ids=repr)
 def test_every_estimator_takes_other_parameters_than_the_models(estimator: object) -> None:
     net, other = Net(), Net()
     with torch.no_grad():
@@ -102,7 +119,7 @@ def test_every_estimator_takes_other_parameters_than_the_models(estimator: objec
     torch.testing.assert_close(found, estimator(task(other), named(other)))
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *NEVER_TRAINS], ids=repr)
 def test_every_estimator_takes_the_mean_of_parts(estimator: object) -> None:
     net = Net()
     if getattr(estimator, "clip_norm", None) or getattr(estimator, "clip_value", None):

@@ -10,8 +10,10 @@ from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.eprop import EProp
 from amphid.learning.gradients.estimator import Estimator
 from amphid.learning.gradients.feedback import AdaptiveFeedback, RandomFeedback, SymmetricFeedback
+from amphid.learning.gradients.grouped import Frozen, Grouped
 from amphid.learning.gradients.objective import Activity, Mean, Objective, Penalty
 from amphid.learning.gradients.rtrl import RTRL
+from amphid.learning.gradients.then import Then
 from amphid.learning.losses.latency import FirstSpikeCrossEntropy, FirstSpikeError, first_spike
 from amphid.learning.losses.rate import CountCrossEntropy, PoissonLikelihood, RateError
 from amphid.learning.losses.trains import Correlation, VanRossum, VictorPurpura
@@ -62,8 +64,10 @@ __all__ = [
     "FirstSpikeCrossEntropy",
     "FirstSpikeError",
     "Found",
+    "Frozen",
     "GradientReport",
     "Grid",
+    "Grouped",
     "History",
     "InhibitorySTDP",
     "Integers",
@@ -82,6 +86,7 @@ __all__ = [
     "RateError",
     "Rule",
     "SymmetricFeedback",
+    "Then",
     "TotalSpikes",
     "Trial",
     "Tried",

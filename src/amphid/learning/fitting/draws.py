@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 States = dict[str, Any]
+
+REACH = 8
+"""How deep generators are looked for: an attribute or an entry is one deep, a function two."""
 
 
 class Draws:
@@ -66,22 +69,34 @@ def _global() -> States:
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
-def _generators(owner: object, depth: int = 4) -> Iterator[torch.Generator]:
-    """The generators that an object holds, or one that it holds; and that a function refers to."""
-    if isinstance(owner, torch.Generator):
-        yield owner
-    elif isinstance(owner, nn.Module):
-        for module in owner.modules():
-            for held in vars(module).values():
-                if isinstance(held, torch.Generator):
-                    yield held
-    elif depth and not isinstance(owner, type | ModuleType | Tensor):
-        for held in _held(owner):
-            yield from _generators(held, depth - 1)
+def _generators(owner: object) -> Iterator[torch.Generator]:
+    """The generators that an object holds, or what it holds does; and that a function refers to."""
+    reached: dict[int, int] = {}
+    waiting = [(owner, REACH)]
+    while waiting:
+        one, reach = waiting.pop()
+        if reach < 0 or reached.get(id(one), -1) >= reach:
+            continue
+        reached[id(one)] = reach
+        if isinstance(one, torch.Generator):
+            yield one
+        elif not isinstance(one, type | ModuleType | Tensor):
+            further = reach - (2 if isinstance(one, FunctionType) else 1)
+            waiting += [(held, further) for held in reversed(_held(one))]
 
 
-def _held(owner: object) -> Iterable[object]:
+def _held(owner: object) -> list[object]:
+    if isinstance(owner, nn.Module):
+        return [held for module in owner.modules() for held in _drawing(vars(module).values())]
     if isinstance(owner, FunctionType):
         seen = inspect.getclosurevars(owner)
         return [*seen.nonlocals.values(), *seen.globals.values()]
+    if isinstance(owner, Mapping):
+        return list(owner.values())
+    if isinstance(owner, list | tuple):
+        return list(owner)
     return list(getattr(owner, "__dict__", {}).values())
+
+
+def _drawing(held: Iterable[object]) -> list[object]:
+    return [one for one in held if isinstance(one, torch.Generator)]

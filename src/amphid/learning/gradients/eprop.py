@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from amphid.learning.gradients.blocks import Block, split
 from amphid.learning.gradients.estimator import check_objective, gradients_of, leaf, over_parts
 from amphid.learning.gradients.feedback import Feedback, SymmetricFeedback, aligned
-from amphid.learning.gradients.objective import Activity, Ear, Loss, Objective, Params, within
+from amphid.learning.gradients.objective import Activity, Ear, Loss, Objective, Params
 from amphid.learning.gradients.sections import applied
 
 
@@ -56,7 +56,7 @@ class EProp:
         def one(part: Any) -> tuple[Tensor, Iterable[Tensor]]:
             objective = check_objective(part, "EProp")
             with torch.enable_grad():
-                return within(objective.model, leaves, self._found, objective, leaves)
+                return objective.within(leaves, self._found, objective, leaves)
 
         value, gradients = over_parts(loss, params, one)
         self.feedback.learn({name.removesuffix(".weight"): g for name, g in gradients.items()})

@@ -68,6 +68,7 @@ class Objective:
     inputs, targets: of the batch. loss: `loss(outputs, targets)`, a scalar, or one entry for each
         owner: an output, an example, a stretch of time.
     penalties: added to the loss, to each owner alike. dt: ms per step.
+    fixed: parameters that stand for those of the model wherever they are not given.
 
     It is pure: parameters that are not given are those of the model, which is not changed. Buffers
     that a layer moves in its forward, such as the averages of batch norm, do move.
@@ -79,12 +80,22 @@ class Objective:
     loss: Criterion
     penalties: Sequence[Penalty] = ()
     dt: float | None = None
+    fixed: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, params: Mapping[str, Tensor]) -> Tensor:
         """The loss at these parameters."""
-        with self.listening() as ear:
-            outputs = functional_call(self.model, dict(params), (self.inputs,), self.timing)
+        outputs, ear = self.outputs(params)
         return self.judged(outputs, params, ear)
+
+    def outputs(self, params: Mapping[str, Tensor]) -> tuple[Any, Ear]:
+        """What the model gives out at these parameters, and what was heard of its cells."""
+        with self.listening() as ear:
+            held = {**self.fixed, **params}
+            return functional_call(self.model, held, (self.inputs,), self.timing), ear
+
+    def within(self, held: Mapping[str, Tensor], work: Callable[..., Any], *given: Any) -> Any:
+        """What `work(*given)` gives while the model has these parameters and buffers."""
+        return within(self.model, {**self.fixed, **held}, work, *given)
 
     @property
     def timing(self) -> dict[str, Any]:
@@ -115,7 +126,7 @@ class Objective:
         if not isinstance(value, Tensor):
             raise TypeError(f"loss must give a tensor, got {type(value).__name__}.")
         for penalty in self.penalties:
-            value = value + penalty(params, ear.heard)
+            value = value + penalty({**self.fixed, **params}, ear.heard)
         return value
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from amphid.learning.gradients.estimator import check_objective, gradients_of, leaf, over_parts
-from amphid.learning.gradients.objective import Ear, Loss, Objective, Params, within
+from amphid.learning.gradients.objective import Ear, Loss, Objective, Params
 from amphid.learning.gradients.sections import Sections, sections
 from amphid.learning.gradients.walking import check_runs
 
@@ -56,13 +56,15 @@ def _check_before(parts: Sections, params: Params) -> None:
 
 
 def _gradients(objective: Objective, params: Params) -> tuple[Tensor, list[Tensor]]:
-    model, (before, through, after) = objective.model, sections(objective.model)
+    before, through, after = sections(objective.model)
 
     def step(held: Params, x: Tensor, state: Any) -> tuple[Any, Any]:
-        return within(model, held, lambda: through.run(x[None], state, **objective.timing))
+        return objective.within(held, lambda: through.run(x[None], state, **objective.timing))
 
     def whole(part: nn.Module | None, x: Any) -> Any:
-        return x if part is None else within(model, params, lambda: part(x, **objective.timing))
+        if part is None:
+            return x
+        return objective.within(params, lambda: part(x, **objective.timing))
 
     with torch.no_grad():
         sequence = whole(before, objective.inputs)

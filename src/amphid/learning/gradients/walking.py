@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
-from amphid.learning.gradients.objective import Activity, Ear, Objective, within
+from amphid.learning.gradients.objective import Activity, Ear, Objective
 from amphid.learning.gradients.sections import Sections, sections
 
 Stretch = tuple[Any, Any, dict[str, Activity]]
@@ -61,7 +61,7 @@ def _whole(
 ) -> Any:
     """What a part of the model makes of all of time at once."""
     with objective.listening() as own:
-        given = within(objective.model, params, lambda: part(x, **objective.timing))
+        given = objective.within(params, lambda: part(x, **objective.timing))
     _hear(ear, own.heard)
     return given
 
@@ -147,7 +147,7 @@ class _Going:
         part = self.part
         with part.listening() as ear:
             held = {**buffers, **self.params}
-            given, state = within(part.model, held, self._run, state)
+            given, state = part.within(held, self._run, state)
         return given, state, ear.heard
 
 
