@@ -7,13 +7,27 @@ from amphid.learning.fitting.stopping import EarlyStopping
 from amphid.learning.gradient_report import GradientReport, gradient_report
 from amphid.learning.gradients.averaged import Averaged
 from amphid.learning.gradients.backprop import Backprop
+from amphid.learning.gradients.credit import Credited
 from amphid.learning.gradients.eprop import EProp
 from amphid.learning.gradients.estimator import Estimator
 from amphid.learning.gradients.feedback import AdaptiveFeedback, RandomFeedback, SymmetricFeedback
 from amphid.learning.gradients.grouped import Frozen, Grouped
 from amphid.learning.gradients.objective import Activity, Mean, Objective, Penalty
+from amphid.learning.gradients.population import Factored, losses_of
 from amphid.learning.gradients.rtrl import RTRL
 from amphid.learning.gradients.then import Then
+from amphid.learning.gradients.weak.designs import Gaussian, LowRank, Rademacher
+from amphid.learning.gradients.weak.kernels import BumpKernel, GaussianKernel
+from amphid.learning.gradients.weak.mollified import (
+    Antithetic,
+    Mollified,
+    OneSided,
+    Raw,
+    centered_ranks,
+)
+from amphid.learning.gradients.weak.report import WeakReport
+from amphid.learning.gradients.weak.schedules import Annealed
+from amphid.learning.gradients.weak.scopes import Alternating, Everything
 from amphid.learning.losses.latency import FirstSpikeCrossEntropy, FirstSpikeError, first_spike
 from amphid.learning.losses.rate import CountCrossEntropy, PoissonLikelihood, RateError
 from amphid.learning.losses.trains import Correlation, VanRossum, VictorPurpura
@@ -52,19 +66,28 @@ __all__ = [
     "TPE",
     "Activity",
     "AdaptiveFeedback",
+    "Alternating",
+    "Annealed",
+    "Antithetic",
     "Averaged",
     "Backprop",
+    "BumpKernel",
     "Choice",
     "Correlation",
     "CountCrossEntropy",
+    "Credited",
     "EProp",
     "EachUpdate",
     "EarlyStopping",
     "Estimator",
+    "Everything",
+    "Factored",
     "FirstSpikeCrossEntropy",
     "FirstSpikeError",
     "Found",
     "Frozen",
+    "Gaussian",
+    "GaussianKernel",
     "GradientReport",
     "Grid",
     "Grouped",
@@ -72,18 +95,23 @@ __all__ = [
     "InhibitorySTDP",
     "Integers",
     "LogUniform",
+    "LowRank",
     "Mean",
     "Modulated",
+    "Mollified",
     "Objective",
+    "OneSided",
     "Penalty",
     "PoissonLikelihood",
     "PostTriggered",
     "Progress",
     "Pruned",
+    "Rademacher",
     "Random",
     "RandomFeedback",
     "RateBounds",
     "RateError",
+    "Raw",
     "Rule",
     "SymmetricFeedback",
     "Then",
@@ -94,12 +122,15 @@ __all__ = [
     "Uniform",
     "VanRossum",
     "VictorPurpura",
+    "WeakReport",
     "all_spikes",
     "between",
+    "centered_ranks",
     "first_spike",
     "fit",
     "found",
     "gradient_report",
+    "losses_of",
     "nearest_spike",
     "scale_surrogates",
     "scale_weights",

@@ -1,0 +1,127 @@
+"""A loss at many sets of parameters at once: the members of a population."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amphid.learning.fitting.draws import Draws
+from amphid.learning.gradients.objective import Loss, Objective
+
+
+@dataclass(frozen=True, eq=False)
+class Factored:
+    r"""A matrix for each member that differs from a common one by a few outer products.
+
+    .. math:: W_s = W + L_s R_s^\top
+
+    base: W [O, *I]. left: L [S, O, r]. right: R [S, I, r], with all further axes of the matrix as
+    one. For large layers a product with it costs little more than one with W.
+    """
+
+    base: Tensor
+    left: Tensor
+    right: Tensor
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def dense(self) -> Tensor:
+        """The matrices themselves [S, O, *I]."""
+        change = self.left @ self.right.mT
+        return self.base + change.view(len(self), *self.base.shape)
+
+    def __getitem__(self, chosen: slice) -> Factored:
+        return Factored(self.base, self.left[chosen], self.right[chosen])
+
+
+Members = Mapping[str, Tensor | Factored]
+"""Parameters by name, [S, *shape] each: one entry for every member."""
+
+
+def losses_of(loss: Loss, members: Members) -> Tensor:
+    """The loss of each member [S, *owners], without a gradient.
+
+    loss: a function of parameters by name; one with a method `population(members)`, as an
+        `Objective` has, is asked once for all of them. Another may give a tensor, an array or a
+        number.
+    members: the parameters that differ, [S, *shape] each. An `Objective` takes those that are not
+        given from its model.
+
+    All members see the same random numbers. Of a loss with `parts`, such as `Mean`, it is the mean.
+    """
+    size = len(next(iter(members.values()), ()))
+    if not size or any(len(held) != size for held in members.values()):
+        sizes = {name: len(held) for name, held in members.items()}
+        raise ValueError(
+            f"members must hold one entry of each parameter for each member, got {sizes}."
+        )
+    with torch.no_grad():
+        values = [_values(part, members, size) for part in getattr(loss, "parts", (loss,))]
+    return values[0] if len(values) == 1 else _mean(values)
+
+
+def dense(members: Members) -> dict[str, Tensor]:
+    """The same members as plain tensors."""
+    return {
+        name: held.dense() if isinstance(held, Factored) else held for name, held in members.items()
+    }
+
+
+def _values(loss: Any, members: Members, size: int) -> Tensor:
+    if not hasattr(loss, "population"):
+        return _one_by_one(loss, members, size)
+    values: Tensor = loss.population(_differing(loss, members) or members)
+    if values.shape[:1] != (size,):
+        raise ValueError(
+            f"population(members) must give one entry for each of {size} members first, got shape "
+            f"{list(values.shape)}."
+        )
+    return values
+
+
+def _one_by_one(loss: Loss, members: Members, size: int) -> Tensor:
+    held, draws = dense(members), Draws((), (loss,))
+    before, values = draws.now(), []
+    for place in range(size):
+        if place:
+            draws.put(before)
+        values.append(_number(loss({name: each[place] for name, each in held.items()})))
+        draws.drawn()
+    return torch.stack(values)
+
+
+def _number(value: Any) -> Tensor:
+    try:
+        number = torch.as_tensor(value).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"loss must give a number, or an array of one for each owner, got {value!r}."
+        ) from None
+    return number if number.is_floating_point() else number.to(torch.get_default_dtype())
+
+
+def _differing(loss: Any, members: Members) -> Members:
+    """Members without the parameters that are the model's own, the same for all."""
+    if not isinstance(loss, Objective):
+        return members
+    own = {name: held.data_ptr() for name, held in loss.model.named_parameters()}
+    return {name: held for name, held in members.items() if not _shares(held, own.get(name))}
+
+
+def _shares(held: Tensor | Factored, address: int | None) -> bool:
+    return isinstance(held, Tensor) and held.stride(0) == 0 and held.data_ptr() == address
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    if len({value.shape for value in values}) > 1:
+        shapes = ", ".join(str(list(value.shape[1:])) for value in values)
+        raise ValueError(
+            f"the parts of a batch must have the same owners, got losses of shapes {shapes}. "
+            "Take batches of one size, or a loss that gives a scalar."
+        )
+    return torch.stack(values).mean(0)

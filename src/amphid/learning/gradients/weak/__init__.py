@@ -1,0 +1,1 @@
+"""Estimators that see a loss only from outside: what it gives, not how."""
