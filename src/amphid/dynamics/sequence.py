@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
-from amphid.kernels import Scan, UnknownOperation, common_shape, is_watched
+from amphid.kernels import (
+    Scan,
+    UnknownOperation,
+    common_shape,
+    is_mapped,
+    is_watched,
+    over_copies,
+)
 
 if TYPE_CHECKING:
     from amphid.dynamics.neuron import Neuron
@@ -27,6 +34,8 @@ _scans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Scan | None]] = weakref.W
 
 def run_sequence(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> tuple[Tensor, Any]:
     """Output [T, *B, N] under a current [T, *B, N] in pA, and the state after it."""
+    if is_mapped(current) and current.numel():
+        return run_mapped(neuron, current, state, dt)
     if is_watched(current) or not current.numel():
         return run_plainly(neuron, current, state, dt)
     leaves, structure = pytree.tree_flatten(state)
@@ -52,6 +61,32 @@ def run_plainly(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> 
         state, given = neuron.step(state, present, dt)
         outputs.append(given)
     return torch.stack(outputs), state
+
+
+def run_mapped(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> tuple[Tensor, Any]:
+    """The same within vmap: all its copies side by side, as one more axis of the batch.
+
+    Values, state and current may be the same in all copies or differ.
+    """
+    leaves, structure = pytree.tree_flatten(state)
+    named = {name: own for name, own in tensors_of(neuron) if own.is_floating_point()}
+    running, axes = _Running(neuron), current.dim()
+
+    def run(current: Tensor, *rest: Tensor) -> list[Tensor]:
+        own, values = (
+            list(map(aligned, part)) for part in (rest[: len(leaves)], rest[len(leaves) :])
+        )
+        inside = {f"neuron.{name}": value for name, value in zip(named, values, strict=True)}
+        arguments = (current.movedim(1, 0), pytree.tree_unflatten(own, structure), dt)
+        output, after = functional_call(running, inside, arguments)
+        return [output.movedim(0, 1), *pytree.tree_leaves(after)]
+
+    def aligned(value: Tensor) -> Tensor:
+        """[S, ...] as it broadcasts to cells [S, *B, N]."""
+        return value.reshape(len(value), *[1] * (axes - value.dim()), *value.shape[1:])
+
+    output, *after = over_copies(run, (current, *leaves, *named.values()))
+    return output, pytree.tree_unflatten(after, structure)
 
 
 def _scan(
@@ -132,3 +167,14 @@ class _Stepping(nn.Module):
 
     def forward(self, state: Any, current: Tensor, dt: float) -> Any:
         return self.neuron.step(state, current, dt)
+
+
+class _Running(nn.Module):
+    """A neuron whose call is a whole sequence."""
+
+    def __init__(self, neuron: Neuron[Any]) -> None:
+        super().__init__()
+        self.neuron = neuron
+
+    def forward(self, current: Tensor, state: Any, dt: float) -> tuple[Tensor, Any]:
+        return run_sequence(self.neuron, current, state, dt)

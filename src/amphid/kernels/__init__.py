@@ -11,6 +11,7 @@ from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
 from amphid.kernels.lanes import Lanes
 from amphid.kernels.machine_code import cache_folder, compile_source
+from amphid.kernels.mapped import is_mapped, over_copies
 from amphid.kernels.program import LoopSource, write_function, write_loop
 from amphid.kernels.projection import project
 from amphid.kernels.scan import Scan, plain_scan
@@ -38,7 +39,9 @@ __all__ = [
     "common_shape",
     "compile_source",
     "compile_step",
+    "is_mapped",
     "is_watched",
+    "over_copies",
     "plain_scan",
     "project",
     "step_by_step",

@@ -42,11 +42,18 @@ def is_watched(tensor: Tensor) -> bool:
     """
     return (
         torch.compiler.is_compiling()  # first: a compiler cannot read a context
-        or _plain.get()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or looked_on(tensor)
+    )
+
+
+def looked_on(tensor: Tensor) -> bool:
+    """The same, whatever transforms of functions there are."""
+    return (
+        _plain.get()
         or type(tensor) not in (Tensor, nn.Parameter)
         or tensor.device.type != "cpu"
         or tensor.dtype not in (torch.float32, torch.float64)
-        or torch._C._functorch.peek_interpreter_stack() is not None
         or _get_current_dispatch_mode() is not None
         or torch.autograd.forward_ad._current_level >= 0
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from amphid.learning.gradients.factored import Factored
 from amphid.learning.watching import cells_of, overheard
 
 Params = dict[str, Tensor]
@@ -97,6 +98,21 @@ class Objective:
         """What `work(*given)` gives while the model has these parameters and buffers."""
         return within(self.model, {**self.fixed, **held}, work, *given)
 
+    def population(
+        self, members: Mapping[str, Tensor | Factored], chunk: int | None = None
+    ) -> Tensor:
+        """Losses [S, *owners] of S members, each [S, *shape], side by side; without gradients.
+
+        Parameters that are not given are those of the objective. All members see the same random
+        numbers, and generators are left where one evaluation leaves them; buffers that a forward
+        moves move at least once. What `torch.func.vmap` cannot follow is done one by one.
+        chunk: how many are evaluated at a time; as many as fit in some memory when None.
+        Raises ValueError for members that do not go with one another or with the parameters.
+        """
+        from amphid.learning.gradients.members import losses_together
+
+        return losses_together(self, members, chunk)
+
     @property
     def timing(self) -> dict[str, Any]:
         """The argument dt, where it was given."""
@@ -178,7 +194,15 @@ class Mean:
 
     def __call__(self, params: Params) -> Tensor:
         """The mean at these parameters."""
-        values = [part(params) for part in self.parts]
+        return self._mean([part(params) for part in self.parts])
+
+    def population(
+        self, members: Mapping[str, Tensor | Factored], chunk: int | None = None
+    ) -> Tensor:
+        """The mean of the losses [S, *owners] of S members, see `Objective.population`."""
+        return self._mean([part.population(members, chunk) for part in self.parts])
+
+    def _mean(self, values: list[Tensor]) -> Tensor:
         if len({value.shape for value in values}) > 1:
             shapes = ", ".join(str(list(value.shape)) for value in values)
             raise ValueError(
