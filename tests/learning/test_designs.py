@@ -5,11 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from amphid.learning import Gaussian, LowRank, Rademacher
+import amphid.learning as room
+from amphid.learning import Gaussian, Hadamard, LowRank, Orthogonal, Rademacher, Sobol
 from amphid.learning.gradients.weak.designs import Factors
+from amphid.learning.gradients.weak.guided import Subspace
 from amphid.learning.gradients.weak.sampling import Sampling
 
-DESIGNS = [Gaussian(), Rademacher(), LowRank(), LowRank(3)]
+DESIGNS = [
+    Gaussian(),
+    Rademacher(),
+    LowRank(),
+    LowRank(3),
+    Orthogonal(),
+    Orthogonal(5),
+    Hadamard(),
+    Sobol(),
+]
 SHAPES = {
     "w": torch.Size([5, 7]),
     "b": torch.Size([3]),
@@ -73,3 +84,43 @@ def test_memory_is_bounded_by_chunks_that_change_nothing(monkeypatch: pytest.Mon
 def test_low_rank_is_refused_where_there_is_none() -> None:
     with pytest.raises(ValueError, match="rank must be at least 1"):
         LowRank(0)
+
+
+def test_the_list_of_designs_is_complete() -> None:
+    known = {
+        cls.__name__
+        for cls in vars(room).values()
+        if isinstance(cls, type)
+        and list(getattr(cls.__call__, "__annotations__", {}))
+        == ["key", "first", "stop", "shapes", "return"]
+    }
+    assert {type(design).__name__ for design in DESIGNS} == known
+
+
+def test_a_subspace_holds_its_share_of_the_variance_wherever_it_is_asked() -> None:
+    basis = torch.linalg.qr(torch.randn(69, 2, generator=torch.Generator().manual_seed(1)))[0].T
+    design = Subspace(basis, 0.25)
+    whole = flat(design, 11, 0, 3000)
+    assert torch.equal(flat(design, 11, 41, 42), whole[41:42])
+    assert float(whole.square().mean()) == pytest.approx(1, rel=0.05)
+    inside = (whole @ basis.T).square().sum(1).mean()
+    assert float(inside) == pytest.approx(0.25 * 2 + 0.75 * 69, rel=0.1)
+
+
+def test_directions_of_a_block_are_at_right_angles() -> None:
+    rows = flat(Orthogonal(7), 11, 0, 14).float()
+    gram = rows @ rows.T / rows.shape[1]
+    torch.testing.assert_close(gram[:7, :7], torch.eye(7), atol=1e-5, rtol=0)
+    torch.testing.assert_close(gram[7:, 7:], torch.eye(7), atol=1e-5, rtol=0)
+    assert gram[:7, 7:].abs().max() > 0.01
+
+
+def test_a_whole_hadamard_matrix_parts_all_entries() -> None:
+    rows = flat(Hadamard(), 11, 0, 128)
+    torch.testing.assert_close(rows.T @ rows / 128, torch.eye(69))
+    assert (rows.mean(0) == 0).all()
+
+
+def test_more_entries_than_sobol_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="take Hadamard"):
+        Sobol()(1, 0, 1, {"w": torch.Size([30_000])})

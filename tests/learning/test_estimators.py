@@ -13,18 +13,22 @@ from amphid.dynamics import LIF, LeakyIntegrator
 from amphid.learning import (
     L2,
     RTRL,
+    SPSA,
     Alternating,
     Backprop,
     EProp,
     Frozen,
     Grouped,
+    Guided,
     LowRank,
     Mean,
+    Memory,
     Mollified,
     Objective,
     OneSided,
     Rademacher,
     RandomFeedback,
+    Regression,
     Then,
     fit,
 )
@@ -47,10 +51,14 @@ ESTIMATORS = [
     Mollified(torch.Generator(), samples=16),
     Mollified(torch.Generator(), samples=16, sides=OneSided(), design=Rademacher()),
     Mollified(torch.Generator(), samples=16, scope=Alternating(), design=LowRank(2)),
+    Regression(torch.Generator(), samples=16),
+    Regression(torch.Generator(), samples=16, intercept=False, memory=Memory(2)),
+    Guided(torch.Generator(), samples=16),
+    SPSA(torch.Generator(), samples=16),
 ]
 NEVER_TRAINS = [Frozen()]
 WITHOUT_A_MODEL = [Backprop(), Backprop(clip_norm=1.0), Grouped({"*": Backprop()})]
-SMOOTHING = (Mollified,)  # their value is that of the smoothed loss
+SMOOTHING = (Guided, Mollified, Regression, SPSA)  # their value is that of the smoothed loss
 
 
 class Net(nn.Sequential):

@@ -10,13 +10,16 @@ from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.credit import Credited
 from amphid.learning.gradients.eprop import EProp
 from amphid.learning.gradients.estimator import Estimator
+from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.feedback import AdaptiveFeedback, RandomFeedback, SymmetricFeedback
 from amphid.learning.gradients.grouped import Frozen, Grouped
 from amphid.learning.gradients.objective import Activity, Mean, Objective, Penalty
-from amphid.learning.gradients.population import Factored, losses_of
+from amphid.learning.gradients.population import losses_of
 from amphid.learning.gradients.rtrl import RTRL
 from amphid.learning.gradients.then import Then
+from amphid.learning.gradients.weak.balanced import Hadamard, Orthogonal, Sobol
 from amphid.learning.gradients.weak.designs import Gaussian, LowRank, Rademacher
+from amphid.learning.gradients.weak.guided import Guided
 from amphid.learning.gradients.weak.kernels import BumpKernel, GaussianKernel
 from amphid.learning.gradients.weak.mollified import (
     Antithetic,
@@ -25,9 +28,12 @@ from amphid.learning.gradients.weak.mollified import (
     Raw,
     centered_ranks,
 )
+from amphid.learning.gradients.weak.regression import Memory, Regression
 from amphid.learning.gradients.weak.report import WeakReport
 from amphid.learning.gradients.weak.schedules import Annealed
 from amphid.learning.gradients.weak.scopes import Alternating, Everything
+from amphid.learning.gradients.weak.solvers import LeastSquares, MinimumNorm, Ridge
+from amphid.learning.gradients.weak.spsa import SPSA
 from amphid.learning.losses.latency import FirstSpikeCrossEntropy, FirstSpikeError, first_spike
 from amphid.learning.losses.rate import CountCrossEntropy, PoissonLikelihood, RateError
 from amphid.learning.losses.trains import Correlation, VanRossum, VictorPurpura
@@ -62,6 +68,7 @@ __all__ = [
     "L1",
     "L2",
     "RTRL",
+    "SPSA",
     "STDP",
     "TPE",
     "Activity",
@@ -91,16 +98,22 @@ __all__ = [
     "GradientReport",
     "Grid",
     "Grouped",
+    "Guided",
+    "Hadamard",
     "History",
     "InhibitorySTDP",
     "Integers",
+    "LeastSquares",
     "LogUniform",
     "LowRank",
     "Mean",
+    "Memory",
+    "MinimumNorm",
     "Modulated",
     "Mollified",
     "Objective",
     "OneSided",
+    "Orthogonal",
     "Penalty",
     "PoissonLikelihood",
     "PostTriggered",
@@ -112,7 +125,10 @@ __all__ = [
     "RateBounds",
     "RateError",
     "Raw",
+    "Regression",
+    "Ridge",
     "Rule",
+    "Sobol",
     "SymmetricFeedback",
     "Then",
     "TotalSpikes",

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from amphid.learning.fitting.draws import Draws
+from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.objective import Loss, Objective
-
-
-@dataclass(frozen=True, eq=False)
-class Factored:
-    r"""A matrix for each member that differs from a common one by a few outer products.
-
-    .. math:: W_s = W + L_s R_s^\top
-
-    base: W [O, *I]. left: L [S, O, r]. right: R [S, I, r], with all further axes of the matrix as
-    one. For large layers a product with it costs little more than one with W.
-    """
-
-    base: Tensor
-    left: Tensor
-    right: Tensor
-
-    def __len__(self) -> int:
-        return len(self.left)
-
-    def dense(self) -> Tensor:
-        """The matrices themselves [S, O, *I]."""
-        change = self.left @ self.right.mT
-        return self.base + change.view(len(self), *self.base.shape)
-
-    def __getitem__(self, chosen: slice) -> Factored:
-        return Factored(self.base, self.left[chosen], self.right[chosen])
-
 
 Members = Mapping[str, Tensor | Factored]
 """Parameters by name, [S, *shape] each: one entry for every member."""
@@ -106,9 +79,11 @@ def _number(value: Any) -> Tensor:
 
 
 def _differing(loss: Any, members: Members) -> Members:
-    """Members without the parameters that are the model's own, the same for all."""
+    """Members without parameters that are the model's own for all, where nobody asks for them."""
     if not isinstance(loss, Objective):
         return members
+    if loss.penalties:  # which look at all parameters that are given
+        return dense(members)
     own = {name: held.data_ptr() for name, held in loss.model.named_parameters()}
     return {name: held for name, held in members.items() if not _shares(held, own.get(name))}
 

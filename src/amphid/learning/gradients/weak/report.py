@@ -111,7 +111,9 @@ def _odd_even(losses: Tensor) -> float | None:
     if len(losses) < 2 or losses.shape[1] < 2:
         return None
     odd, even = _variances(losses)
-    return odd / even if even > 0 else math.inf
+    if even > 0:
+        return odd / even
+    return math.inf if odd > 0 else None
 
 
 def _variances(losses: Tensor) -> tuple[float, float]:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from amphid.learning.gradients.credit import Credit
+from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.objective import Loss, Params
-from amphid.learning.gradients.population import Factored, Members, losses_of
+from amphid.learning.gradients.population import Members, losses_of
 from amphid.learning.gradients.weak.designs import Design, Directions, Factors
 
 MEMORY = 2**26  # bytes of perturbed parameters that are held at once
@@ -32,7 +33,7 @@ class Sampling:
     design: Design
     key: int
     count: int
-    _held: tuple[int, Directions] | None = field(default=None, repr=False)
+    _held: tuple[int, Directions] | None = field(default=None, repr=False, init=False)
 
     def __post_init__(self) -> None:
         self.shapes = {name: self.params[name].shape for name in self.moving}
@@ -108,7 +109,7 @@ class Sampling:
         self, name: str, direction: Tensor | Factors, steps: Tensor, sides: int
     ) -> Tensor | Factored:
         base = self.params[name]
-        far = (steps * (self.radius * self.units[name])).to(base)
+        far = steps.to(base) * (self.radius * self.units[name])
         if isinstance(direction, Factors):
             left = direction.left.repeat(sides, 1, 1) * far[:, None, None]
             return Factored(base, left, direction.right.repeat(sides, 1, 1))
