@@ -208,7 +208,7 @@ def test_ctrl_c_ends_after_the_update_and_leaves_a_checkpoint(tmp_path) -> None:
         return cross_entropy(outputs, targets)
 
     calls: list[int] = []
-    history = fit(net, data(), loss, optimizer=adam(net), epochs=9, folder=tmp_path)
+    history = fit(net, data(), loss, optimizer=adam(net), epochs=9, folder=tmp_path, guard=None)
     assert (history.why, history.updates) == ("interrupted", 6)
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
         "00001-00000006.json", "00001-00000006.safetensors",

@@ -224,8 +224,8 @@ def test_ctrl_c_within_a_batch_keeps_the_last_update(tmp_path: Path) -> None:
 
     calls: list[int] = []
     (whole, data), (net, _) = plain(), plain()
-    fit(whole, data, mse, optimizer=sgd(whole), epochs=3)
-    history = fit(net, data, interrupted, optimizer=sgd(net), epochs=3, folder=tmp_path)
+    fit(whole, data, mse, optimizer=sgd(whole), epochs=3, guard=None)
+    history = fit(net, data, interrupted, optimizer=sgd(net), epochs=3, folder=tmp_path, guard=None)
     assert (history.why, history.updates) == ("interrupted", 4)
     again, _ = plain()
     fit(again, data, mse, optimizer=sgd(again), epochs=3, folder=tmp_path, resume=True)

@@ -1,6 +1,7 @@
 """Change parameters so that a number improves: within a run, and from run to run."""
 
 from amphid.learning.fitting.fit import fit
+from amphid.learning.fitting.guard import DirectionGuard
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import EachUpdate
 from amphid.learning.fitting.stopping import EarlyStopping
@@ -41,6 +42,7 @@ from amphid.learning.modulated import Modulated
 from amphid.learning.pair import STDP
 from amphid.learning.penalties import L1, L2, RateBounds, TotalSpikes
 from amphid.learning.post_triggered import PostTriggered
+from amphid.learning.reward import Reward
 from amphid.learning.rule import Rule, all_spikes, between, nearest_spike
 from amphid.learning.searching import (
     GP,
@@ -83,6 +85,7 @@ __all__ = [
     "Correlation",
     "CountCrossEntropy",
     "Credited",
+    "DirectionGuard",
     "EProp",
     "EachUpdate",
     "EarlyStopping",
@@ -126,6 +129,7 @@ __all__ = [
     "RateError",
     "Raw",
     "Regression",
+    "Reward",
     "Ridge",
     "Rule",
     "Sobol",

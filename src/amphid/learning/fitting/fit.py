@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from amphid.learning.fitting.checkpoints import Folder
 from amphid.learning.fitting.draws import Draws
+from amphid.learning.fitting.guard import DirectionGuard, Watch
 from amphid.learning.fitting.history import Callback, History
 from amphid.learning.fitting.plan import Batches, EachUpdate, Plan, Validate, several
 from amphid.learning.fitting.stopping import EarlyStopping
@@ -38,6 +39,7 @@ def fit(
     accumulate: int = 1,
     penalties: Sequence[Penalty] = (),
     early_stopping: EarlyStopping | None = None,
+    guard: DirectionGuard | None = DirectionGuard(),  # noqa: B008  frozen
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
     checkpoint_every: int | None = None,
@@ -63,6 +65,7 @@ def fit(
     accumulate: batches whose mean loss makes one update; as one batch of them all would.
     penalties: such as `L2(1e-4)` or `RateBounds(...)`, added to the loss.
     early_stopping: when to end for want of progress; the best parameters are put back at the end.
+    guard: looks whether the first updates go down, as a `DirectionGuard` says; None does not.
     folder: keeps `metrics.jsonl`, a line an epoch; `checkpoints/`, the last state, written after
         each epoch; and at the end `model.safetensors`. Nothing is ever written by half.
     resume: go on from the checkpoint in `folder`, if there is one, on the same trajectory bit for
@@ -74,7 +77,8 @@ def fit(
     progress: True draws a bar on a terminal; a function is called with updates done and in all.
 
     Ctrl-C ends after the update under way, writes a checkpoint and returns what there is; pressed
-    again it ends at once. Raises FloatingPointError, naming the first layer whose output is not
+    again it ends at once. Raises ValueError, within the first steps, where a sign is flipped, see
+    `DirectionGuard`; FloatingPointError, naming the first layer whose output is not
     finite, before an update by a loss or gradient that is not; ValueError or TypeError for
     arguments that cannot be; FileExistsError for a folder that holds a fit already.
     """
@@ -86,12 +90,14 @@ def fit(
         checkpoint_every=checkpoint_every, dt=dt,
     )  # fmt: skip
     plan.check()
+    if guard is not None and not isinstance(guard, DirectionGuard):
+        raise TypeError(f"guard must be DirectionGuard(...), or None for none, got {guard!r}.")
     if resume and folder is None:
         raise ValueError("resume=True needs the folder of the fit that is to go on.")
     given = [generator] if isinstance(generator, torch.Generator) else generator
-    draws = Draws(given, (model, batches, estimator, loss, *penalties))
+    draws = Draws(given, (model, batches, estimator, loss, *penalties, guard))
     kept = None if folder is None else Folder(Path(folder))
-    training = Training(plan, draws, kept)
+    training = Training(plan, draws, kept, Watch(guard, plan, draws))
     if kept and (state := kept.begin(resume=resume)):
         training.restore(state)
     with heard(progress, training.doing) as told:

@@ -13,6 +13,7 @@ from torch import Tensor
 from amphid.learning.fitting.checkpoints import Folder
 from amphid.learning.fitting.diagnosis import diagnosis, finite
 from amphid.learning.fitting.draws import Draws, States
+from amphid.learning.fitting.guard import Watch
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import Batch, Plan
 from amphid.learning.fitting.stopping import patient, watched
@@ -45,8 +46,8 @@ class Best:
 class Training:
     """A fit under way."""
 
-    def __init__(self, plan: Plan, draws: Draws, folder: Folder | None) -> None:
-        self.plan, self.draws, self.folder = plan, draws, folder
+    def __init__(self, plan: Plan, draws: Draws, folder: Folder | None, watch: Watch) -> None:
+        self.plan, self.draws, self.folder, self.watch = plan, draws, folder, watch
         self.told: Told | None = None
         self.params = plan.params()
         self.device = plan.device
@@ -93,6 +94,8 @@ class Training:
             part.load_state_dict(state[name])
         self.at, self.best = Position(**state["at"]), Best(**state["best"])
         self.rows = list(state["rows"])
+        if "guard" in state:
+            self.watch.load_state_dict(state["guard"])
         self.begun, self.mark = state["begun"], state["now"]
         self.draws.used = state["drawn"]
         self.draws.put(self.mark)
@@ -127,6 +130,7 @@ class Training:
     def _update(self, group: list[Batch]) -> None:
         parts = tuple(self.plan.objective(batch, self.device) for batch in group)
         loss = parts[0] if len(parts) == 1 else Mean(parts)
+        before = self.watch.before(self.at.update)
         value, gradients = self._estimated(loss)
         self.whole = False
         for name, held in self.params.items():
@@ -139,6 +143,8 @@ class Training:
         self.at.update += 1
         self.at.total += self.loss * len(group)
         self.mark, self.whole = self.draws.now(), True
+        if before:
+            self.watch.check(before, loss, gradients, self.at.update - 1)
 
     def _estimated(self, loss: Objective | Mean) -> tuple[Tensor, dict[str, Tensor]]:
         """Value and gradients of a loss. Raises FloatingPointError where they are not finite."""
@@ -233,6 +239,7 @@ class Training:
         state = {name: part.state_dict() for name, part in self.plan.stateful().items()}
         state |= {"at": asdict(self.at), "best": vars(self.best), "rows": self.rows}
         state |= {"begun": self.begun, "now": self.mark, "drawn": self.draws.drawn()}
+        state |= {"guard": self.watch.state_dict()}
         state |= {"plan": self.plan.described(), "model": dict(self.plan.model.state_dict())}
         self.folder.keep(self.at.epoch, self.at.update, state)
         self.kept = replace(self.at)
