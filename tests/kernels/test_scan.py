@@ -38,6 +38,19 @@ class Drift(Neuron[DriftState]):
         return DriftState(v * (1 - spike), slow), spike
 
 
+class Doubled(torch.autograd.Function):
+    """Machine code knows a product, but not the function that the gradient asks for."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> Tensor:
+        return given * torch.special.i0(ctx.saved_tensors[0])
+
+
 def drawn(*shape: int) -> Tensor:
     generator = torch.Generator().manual_seed(sum(shape))
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -90,6 +103,31 @@ def test_what_cannot_be_machine_code_is_run_step_by_step() -> None:
     given = Neighbors(2.0)(current)
     assert "_Sequence" not in type(given.grad_fn).__name__
     assert torch.autograd.grad(given.sum(), current)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("asked", ["value", "gradient"])
+def test_a_function_without_machine_code_is_run_step_by_step_and_told(
+    asked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(Drift):
+        def step(self, state: DriftState, current: Tensor, dt: float) -> tuple[DriftState, Tensor]:
+            odd: Any = torch.special.i0 if asked == "value" else Doubled.apply
+            return super().step(state, odd(current), dt)
+
+    current = drawn(T, B, N).requires_grad_()
+    both(Odd(2.0), current.detach() if asked == "gradient" else current)
+    neuron = Odd(2.0)
+    assert torch.autograd.grad(neuron(current).sum(), current)[0].abs().sum() > 0
+    assert "Odd is run step by step" in caplog.text
+
+
+def test_a_state_may_be_laid_out_in_any_way_and_stays_as_it_was() -> None:
+    cell, current = LIF(tau=7.0), 400 * drawn(T, B, N)
+    turned = cell.init(current[0])._replace(v=drawn(N, B).t() - 60.0)
+    before = turned.v.clone()
+    after = cell.run(current, turned)[1].v
+    torch.testing.assert_close(after, run_plainly(cell, current, turned, 1.0)[1].v)
+    assert torch.equal(turned.v, before)
 
 
 def test_a_gradient_is_differentiated_again_step_by_step() -> None:

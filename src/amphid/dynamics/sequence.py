@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from amphid.kernels import (
+    Compiled,
     Scan,
+    TritonLoop,
     UnknownOperation,
     common_shape,
     is_mapped,
@@ -29,6 +32,7 @@ REMEMBERED = 16  # kernels of a neuron: of several step widths, shapes and types
 # a method among them is one that somebody listens to, which changes nothing
 _OTHER = frozenset(("_parameters", "_buffers", "_modules", "training", "forward", "run"))
 
+_log = logging.getLogger(__name__)
 _scans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Scan | None]] = weakref.WeakKeyDictionary()
 
 
@@ -36,7 +40,7 @@ def run_sequence(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) ->
     """Output [T, *B, N] under a current [T, *B, N] in pA, and the state after it."""
     if is_mapped(current) and current.numel():
         return run_mapped(neuron, current, state, dt)
-    if is_watched(current) or not current.numel():
+    if is_watched(current, "cuda") or not current.numel():
         return run_plainly(neuron, current, state, dt)
     leaves, structure = pytree.tree_flatten(state)
     named = {name: own for name, own in tensors_of(neuron) if own.is_floating_point()}
@@ -47,10 +51,17 @@ def run_sequence(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) ->
     except ValueError:  # values of some of the cells only, as in a mixture
         return run_plainly(neuron, current, state, dt)
     leaves, current = [leaf.expand(shape) for leaf in leaves], current.expand(-1, *shape)
-    scan = _scan(neuron, named, leaves, structure, current, dt)
-    if scan is None:
+    known, key = _kept(neuron, named, leaves, structure, current, dt)
+    try:
+        if key not in known:
+            known[key] = _made(neuron, named, leaves, structure, current, dt)
+        if (scan := known[key]) is None:
+            return run_plainly(neuron, current, state, dt)
+        output, *after = scan([*named.values()], leaves, current)
+    except (UnknownOperation, ModuleNotFoundError) as reason:
+        _log.warning("%s is run step by step: %s", type(neuron).__name__, reason)
+        known[key] = None
         return run_plainly(neuron, current, state, dt)
-    output, *after = scan([*named.values()], leaves, current)
     return output, pytree.tree_unflatten(after, structure)
 
 
@@ -89,24 +100,25 @@ def run_mapped(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) -> t
     return output, pytree.tree_unflatten(after, structure)
 
 
-def _scan(
+def _kept(
     neuron: Neuron[Any],
     named: dict[str, Tensor],
     leaves: list[Tensor],
     structure: Any,
     current: Tensor,
     dt: float,
-) -> Scan | None:
-    """The machine code of a neuron as it is now, or None where there can be none."""
+) -> tuple[dict[Any, Scan | None], Any]:
+    """What is remembered of a neuron, with room for more, and what its machine code hangs on now.
+
+    None is remembered where there can be none.
+    """
     known = _scans.setdefault(neuron, {})
     cells = [leaf.dtype for leaf in leaves], structure, current.shape[1:], current.dtype
     values = [(name, own.shape, own.dtype) for name, own in named.items()]
-    key = (dt, *settings_of(neuron), str(cells), str(values))
-    if key not in known:
-        while len(known) >= REMEMBERED:
-            known.pop(next(iter(known)))
-        known[key] = _made(neuron, named, leaves, structure, current, dt)
-    return known[key]
+    key = (dt, current.device, *settings_of(neuron), str(cells), str(values))
+    while key not in known and len(known) >= REMEMBERED:
+        known.pop(next(iter(known)))
+    return known, key
 
 
 def tensors_of(neuron: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -139,7 +151,7 @@ def _made(
     structure: Any,
     current: Tensor,
     dt: float,
-) -> Scan | None:
+) -> Scan:
     stepping, names = _Stepping(neuron), [f"neuron.{name}" for name in named]
 
     def step(*given: Tensor) -> list[Tensor]:
@@ -148,11 +160,8 @@ def _made(
         after, output = functional_call(stepping, dict(zip(names, values, strict=True)), arguments)
         return [*pytree.tree_leaves(after), output]
 
-    shape, dtype = current.shape[1:], current.dtype
-    try:
-        return Scan(step, [*named.values()], leaves, shape, dtype)
-    except (UnknownOperation, ModuleNotFoundError):
-        return None
+    loop = Compiled if current.device.type == "cpu" else TritonLoop
+    return Scan(step, [*named.values()], leaves, current[0], loop)
 
 
 class _Stepping(nn.Module):

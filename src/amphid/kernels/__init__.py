@@ -14,15 +14,17 @@ from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.mapped import is_mapped, over_copies
 from amphid.kernels.program import LoopSource, write_function, write_loop
 from amphid.kernels.projection import project
-from amphid.kernels.scan import Scan, plain_scan
+from amphid.kernels.scan import Compiled, Scan, plain_scan
 from amphid.kernels.shapes import common_shape
 from amphid.kernels.tape import Symbol, Traced, UnknownOperation, trace, with_values
 from amphid.kernels.traffic import Traffic
+from amphid.kernels.triton_loop import TritonLoop
 from amphid.kernels.watched import is_watched, step_by_step
 
 __all__ = [
     "Affine",
     "AffineStep",
+    "Compiled",
     "Condition",
     "Coupled",
     "Kernel",
@@ -33,6 +35,7 @@ __all__ = [
     "Symbol",
     "Traced",
     "Traffic",
+    "TritonLoop",
     "UnknownOperation",
     "affine_near",
     "cache_folder",

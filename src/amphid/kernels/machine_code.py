@@ -58,11 +58,10 @@ def compile_source(source: str, *, exact: bool = True) -> ModuleType:
         raise ModuleNotFoundError(
             "machine code needs numba: pip install numba, or run it by Torch()"
         ) from None
-    elementary = _elementary()
     rounding, fused = (EXACT, FUSED) if exact else (LOOSE, LOOSE)
-    head = HEADER.format(elementary=elementary, fastmath=rounding, fused=fused)
+    head = HEADER.format(elementary=elementary(), fastmath=rounding, fused=fused)
     versions = f"{sys.version_info[:2]} {numba.__version__}"
-    return _module(head + source, versions)
+    return module_of(head + source, versions)
 
 
 @contextmanager
@@ -98,7 +97,8 @@ def cache_folder() -> Path:
 
 
 @cache
-def _module(text: str, versions: str) -> ModuleType:
+def module_of(text: str, versions: str) -> ModuleType:
+    """The module of a whole text, as a file of the cache folder; versions: of its compiler."""
     key = hashlib.sha256(f"{versions}\n{text}".encode()).hexdigest()[:24]
     path = cache_folder() / f"kernel_{key}.py"
     if not path.exists():
@@ -120,7 +120,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @cache
-def _elementary() -> str:
+def elementary() -> str:
     """The text of the elementary functions, without its docstring."""
     text = Path(__file__).with_name("elementary.py").read_text(encoding="utf-8")
     return text[text.index("from typing") :]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from amphid.kernels.saving import from_saved, least_to_save, with_saved
 from amphid.kernels.sequence import (
     CELLS,
     KEPT,
+    REPEATED,
     ROWS,
     Around,
     Role,
@@ -39,7 +40,8 @@ class Scan:
 
     step: takes P values, S variables and a current, one by one; gives S variables and an output.
     values: P tensors that do not change, each of one entry or of a shape that broadcasts to the
-    cells. state: S tensors shaped as the cells. shape, dtype: of the cells, and of the current.
+    cells. state: S tensors shaped as the cells. like: cells [*B, N] of the type of the current, on
+    its device. loop: what runs the loop there.
 
     Raises UnknownOperation, naming it, for a step that cannot be turned into machine code.
     """
@@ -49,17 +51,18 @@ class Scan:
         step: Step,
         values: Sequence[Tensor],
         state: Sequence[Tensor],
-        shape: torch.Size,
-        dtype: torch.dtype,
+        like: Tensor,
+        loop: type[Loop],
     ) -> None:
         self.step, self.values, self.states = step, len(values), len(state)
+        self.loop = loop
         self.single = [place for place, value in enumerate(values) if value.numel() == 1]
-        types = [*(tensor.dtype for tensor in (*values, *state)), dtype]
-        self.examples = [torch.zeros((), dtype=own).expand(shape) for own in types]
+        types = [tensor.dtype for tensor in (*values, *state, like)]
+        self.examples = [like.new_zeros((), dtype=own).expand(like.shape) for own in types]
         self.traced = with_values(trace(step, *self.examples))
         self._check()
         self._adjoints: dict[tuple[int, ...], Adjoint] = {}
-        self._forward: dict[tuple[int, ...], Compiled] = {}
+        self._forward: dict[tuple[int, ...], Loop] = {}
 
     def __call__(
         self, values: Sequence[Tensor], state: Sequence[Tensor], current: Tensor
@@ -72,9 +75,9 @@ class Scan:
         self, inputs: Sequence[Tensor], current: Tensor, adjoint: Adjoint | None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Output, state after the sequence, and what the adjoint wants to be saved."""
-        keep = adjoint.keep if adjoint else []
+        keep, shape = adjoint.keep if adjoint else [], current.shape[1:]
         kept = {
-            place: torch.empty((len(current) + 1, *current.shape[1:]), dtype=inputs[place].dtype)
+            place: current.new_empty((len(current) + 1, *shape), dtype=inputs[place].dtype)
             for place in keep
         }
         arrays = []
@@ -83,10 +86,10 @@ class Scan:
                 kept[place][0] = leaf
                 arrays.append(kept[place])
             else:
-                arrays.append(leaf if place < self.values else leaf.detach().clone())
+                arrays.append(leaf if place < self.values else _own(leaf))
         types = [current.dtype, *(symbol.dtype for symbol in (adjoint.saved if adjoint else []))]
-        results = [torch.empty(current.shape, dtype=dtype) for dtype in types]
-        self._compiled(adjoint)(len(current), [*arrays, current], results, current.shape[1:])
+        results = [current.new_empty(current.shape, dtype=dtype) for dtype in types]
+        self._compiled(adjoint)(len(current), [*arrays, current], results, shape)
         after = [
             kept[place][-1].clone() if place in kept else arrays[place]
             for place in range(self.values, len(inputs))
@@ -98,10 +101,12 @@ class Scan:
         if wrt not in self._adjoints:
             # a checkpoint counts what is saved for a gradient, and must not see what tracing saves
             with saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
-                self._adjoints[wrt] = Adjoint(self, wrt)
+                made = Adjoint(self, wrt)
+            made.compiled  # noqa: B018  what cannot be compiled is refused now, not on the way back
+            self._adjoints[wrt] = made
         return self._adjoints[wrt]
 
-    def _compiled(self, adjoint: Adjoint | None) -> Compiled:
+    def _compiled(self, adjoint: Adjoint | None) -> Loop:
         """The loop from the first step to the last, with what an adjoint wants to be saved."""
         wrt = adjoint.wrt if adjoint else ()
         if wrt not in self._forward:
@@ -112,7 +117,7 @@ class Scan:
             if adjoint:
                 traced = with_saved(traced, adjoint.whole, adjoint.saved)
             parted = part_steady(traced, range(self.values), self.single)
-            self._forward[wrt] = Compiled(parted, [*roles, ROWS], into)
+            self._forward[wrt] = self.loop(parted, [*roles, ROWS], into)
         return self._forward[wrt]
 
     def _check(self) -> None:
@@ -126,8 +131,26 @@ class Scan:
                 )
 
 
+class Loop(Protocol):
+    """The loop over a sequence, ready to be called with tensors on a device."""
+
+    def __init__(
+        self,
+        parted: Parted,
+        roles: Sequence[Role],
+        into: Mapping[int, int],
+        *,
+        backward: bool = False,
+    ) -> None: ...
+
+    def __call__(
+        self, steps: int, inputs: Sequence[Tensor], results: Sequence[Tensor], shape: torch.Size
+    ) -> None:
+        """Run over inputs and results; inputs that are replaced are changed in place."""
+
+
 class Compiled:
-    """The loop over a sequence, ready to be called with tensors."""
+    """The loop over a sequence of tensors in the memory of a processor."""
 
     def __init__(
         self,
@@ -203,13 +226,13 @@ class Adjoint:
         return sorted(reads(self.traced) | always)
 
     @cached_property
-    def compiled(self) -> Compiled:
+    def compiled(self) -> Loop:
         """The loop from the last step to the first."""
         scan, used = self.scan, self.used
         traced = replace(self.traced, inputs=tuple(self.traced.inputs[p] for p in used))
         gradients = self.count + len(self.through)
         rows = {self.count - 1, *range(len(self.whole.inputs), len(self.traced.inputs))}
-        given = {gradients: Role("min(t, len(X) - 1)".replace("X", self._name(gradients)))}
+        given = {gradients: REPEATED}
         roles = [
             given.get(p, ROWS if p in rows else KEPT if p in self.keep else CELLS) for p in used
         ]
@@ -218,10 +241,7 @@ class Adjoint:
         through, learned = len(self.through), len(self.learned)
         into = {k: used.index(self.count + k) for k in range(through)}
         into |= {through + k: used.index(gradients + 1 + k) for k in range(learned)}
-        return Compiled(part_steady(traced, steady, single), roles, into, backward=True)
-
-    def _name(self, place: int) -> str:
-        return self.traced.inputs[place].name.upper()
+        return scan.loop(part_steady(traced, steady, single), roles, into, backward=True)
 
     def __call__(
         self,
@@ -237,7 +257,7 @@ class Adjoint:
         real numbers, where there are any.
         """
         shape = given.shape[1:]
-        moving = [given.new_zeros(shape) if own is None else own.detach().clone() for own in after]
+        moving = [given.new_zeros(shape) if own is None else _own(own) for own in after]
         sums = [given.new_zeros(shape) for _ in self.learned]
         same = given.stride(0) == 0  # one row for all steps, as a sum over them gives
         gradients = [*moving, given[:1] if same else given, *sums, *saved]
@@ -245,7 +265,7 @@ class Adjoint:
             inputs[place] if place < self.count else gradients[place - self.count]
             for place in self.used
         ]
-        result = torch.empty(given.shape, dtype=given.dtype) if self.current else None
+        result = given.new_empty(given.shape) if self.current else None
         self.compiled(len(given), arrays, [] if result is None else [result], shape)
         found = dict(zip(self.through, moving, strict=True))
         found |= dict(zip(self.learned, sums, strict=True))
@@ -282,7 +302,7 @@ class _Sequence(torch.autograd.Function):
             ctx.save_for_backward(*inputs[: scan.values], *held, *saved)
         ctx.mark_non_differentiable(*(leaf for leaf in after if not leaf.is_floating_point()))
         ctx.set_materialize_grads(False)
-        ctx.given = output.shape, output.dtype
+        ctx.given = output.shape, output.dtype, output.device
         return (output, *after)
 
     @staticmethod
@@ -295,8 +315,8 @@ class _Sequence(torch.autograd.Function):
             known[adjoint.count - 1] = saved.pop(0)
         known |= {place: saved.pop(0) for place in adjoint.keep}
         if given is None:
-            shape, dtype = ctx.given
-            given = torch.zeros((), dtype=dtype).expand(shape)
+            shape, dtype, device = ctx.given
+            given = torch.zeros((), dtype=dtype, device=device).expand(shape)
         real = [after[place - scan.values] for place in adjoint.through]
         found = adjoint(known, saved, given, real)
         result = [
@@ -315,6 +335,11 @@ def plain_scan(
         *now, given = step(*values, *now, present)  # type: ignore[assignment]
         outputs.append(given)
     return (torch.stack(outputs), *now)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy to be changed in place, one cell after another however the tensor was laid out."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _rows(tensor: Tensor) -> NDArray[Any]:

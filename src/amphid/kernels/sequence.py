@@ -31,6 +31,8 @@ CELLS = Role()
 ROWS = Role("t")
 KEPT = Role("t", "t + 1")
 """Before every step and after the last: T + 1 rows."""
+REPEATED = Role("min(t, len({array}) - 1)")
+"""One row for each step, or one for all."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def write_sequence(
         if ahead.outputs:
             texts.append(f"@inner\n{write_loop(ahead, name).text}")
     order = "range(T - 1, -1, -1)" if backward else "range(T)"
-    arguments = [*_arguments(parted, roles, into), *around.arguments]
+    arguments = [*arrays_of(parted, roles, into), *around.arguments]
     lines = [
         f"def run({', '.join(('T', 'M', *arguments))}):",
         *(f"    {line}" for line in (*_ahead(parted), *around.first)),
@@ -100,7 +102,7 @@ def reads(traced: Traced) -> set[int]:
     return {place for place, symbol in enumerate(traced.inputs) if symbol in read}
 
 
-def _arguments(parted: Parted, roles: Sequence[Role], into: Mapping[int, int]) -> list[str]:
+def arrays_of(parted: Parted, roles: Sequence[Role], into: Mapping[int, int]) -> list[str]:
     """Arrays that the step takes from outside."""
     names = [symbol.name.upper() for symbol in parted.every.inputs[: len(roles)]]
     names += [symbol.name.upper() for symbol in constants(parted)]
@@ -139,4 +141,4 @@ def _placed(
 
 
 def _part(name: str, row: str | None) -> str:
-    return f"{name}[low:high]" if row is None else f"{name}[{row}, low:high]"
+    return f"{name}[low:high]" if row is None else f"{name}[{row.format(array=name)}, low:high]"

@@ -35,24 +35,25 @@ def refuse_twice() -> None:
         )
 
 
-def is_watched(tensor: Tensor) -> bool:
+def is_watched(tensor: Tensor, *devices: str) -> bool:
     """Whether it is not plain numbers in the memory of a processor, or something looks on.
 
     Compilers, exporters, vmap, forward gradients and counters of operations must see each of them.
+    devices: types of those whose memory will do as well, such as "cuda".
     """
     return (
         torch.compiler.is_compiling()  # first: a compiler cannot read a context
         or torch._C._functorch.peek_interpreter_stack() is not None
-        or looked_on(tensor)
+        or looked_on(tensor, *devices)
     )
 
 
-def looked_on(tensor: Tensor) -> bool:
+def looked_on(tensor: Tensor, *devices: str) -> bool:
     """The same, whatever transforms of functions there are."""
     return (
         _plain.get()
         or type(tensor) not in (Tensor, nn.Parameter)
-        or tensor.device.type != "cpu"
+        or tensor.device.type not in ("cpu", *devices)
         or tensor.dtype not in (torch.float32, torch.float64)
         or _get_current_dispatch_mode() is not None
         or torch.autograd.forward_ad._current_level >= 0
