@@ -12,6 +12,8 @@ import amphid.learning as room
 from amphid.dynamics import LIF, LeakyIntegrator
 from amphid.learning import (
     L2,
+    OSTL,
+    OTTT,
     RTRL,
     SPSA,
     Alternating,
@@ -44,6 +46,9 @@ ESTIMATORS = [
     Backprop(truncate=11, checkpoint=3),
     EProp(),
     EProp(RandomFeedback(torch.Generator())),
+    OSTL(),
+    OSTL(RandomFeedback(torch.Generator())),
+    OTTT(),
     RTRL(),
     Grouped({"0.*": EProp(), "2.*": Backprop()}),
     Grouped({"0.*": Frozen(), "2.*": RTRL()}),

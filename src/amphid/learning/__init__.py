@@ -15,6 +15,8 @@ from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.feedback import AdaptiveFeedback, RandomFeedback, SymmetricFeedback
 from amphid.learning.gradients.grouped import Frozen, Grouped
 from amphid.learning.gradients.objective import Activity, Mean, Objective, Penalty
+from amphid.learning.gradients.ostl import OSTL
+from amphid.learning.gradients.ottt import OTTT
 from amphid.learning.gradients.population import losses_of
 from amphid.learning.gradients.rtrl import RTRL
 from amphid.learning.gradients.then import Then
@@ -69,6 +71,8 @@ __all__ = [
     "GP",
     "L1",
     "L2",
+    "OSTL",
+    "OTTT",
     "RTRL",
     "SPSA",
     "STDP",

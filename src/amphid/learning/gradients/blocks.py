@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
-from amphid.learning.gradients.eligibility import Slopes, Stepper, Trace
+from amphid.learning.gradients.eligibility import Carried, Slopes, Stepper, Trace
 from amphid.learning.gradients.sections import stack
 from amphid.learning.watching import fires
 from amphid.models import Connections, Gain
@@ -75,17 +75,17 @@ class Block:
         signal: Tensor,
         params: Mapping[str, Tensor],
         dt: float,
+        trace: Callable[[], Carried] = Trace,
     ) -> dict[str, Tensor]:
         """Gradients by eligibility of what is learned, of input, output and signal [T, *B, .]."""
         heard = self.heard(given)
         currents = self.current(arriving) + self.own(given, dt)
-        sequences = [held.flatten(1, -2) if held.dim() > 2 else held.unsqueeze(1)
-                     for held in (arriving, heard, currents, signal)]  # fmt: skip
+        sequences = [rows(held) for held in (arriving, heard, currents, signal)]
         learned = self.learned(params)
         values = {own: params[name] for name, (kind, own) in learned.items() if kind == "neuron"}
-        stepper, traces = Stepper(self.neuron[1], values, dt), {name: Trace() for name in learned}
+        stepper, traces = Stepper(self.neuron[1], values, dt), {name: trace() for name in learned}
         state = stepper.start(sequences[2][0])
-        wires = _Edges.of(self.back[1], sequences[1], dt) if self.back else None
+        wires = self.wires(sequences[1], dt)
         for t, (into, fed, current, error) in enumerate(zip(*sequences, strict=True)):
             state, _, slopes = stepper.step(state, current)
             for name, (kind, own) in learned.items():
@@ -98,8 +98,24 @@ class Block:
                     by = self._by_current(kind, slopes)[..., None]
                     if own != "bias":
                         by = by * (into if kind == "linear" else fed)[:, None]
-                traces[name].step(slopes.state, by, error)
+                traces[name].step(slopes, by, error)
         return {name: _shaped(trace, params[name]) for name, trace in traces.items()}
+
+    def slope(self, arriving: Tensor, given: Tensor, dt: float) -> Tensor:
+        """Derivatives of what the cells give out by the current of the same step [T, *B, N]."""
+        currents = self.current(arriving) + self.own(given, dt)
+        stepper, found = Stepper(self.neuron[1], {}, dt), []
+        state = stepper.start(currents[0])
+        for current in currents:
+            state, slope = stepper.present(state, current)
+            found.append(slope)
+        return torch.stack(found)
+
+    def wires(self, heard: Tensor, dt: float) -> Edges | None:
+        """Connections that carry the cells' own output [T, R, N] back; None where a matrix does."""
+        if self.back is None or not isinstance(self.back[1], Connections):
+            return None
+        return Edges.of(self.back[1], heard, dt)
 
     def _by_current(self, kind: str, slopes: Slopes) -> Tensor:
         """Derivatives by what a linear map gives [S + 1, R, N]."""
@@ -109,7 +125,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class _Edges:
+class Edges:
     """Connections that carry the output of cells back to them, in eligibilities of their own."""
 
     heard: Tensor  # [T, R, N], of one step before
@@ -118,23 +134,30 @@ class _Edges:
     delay: Tensor  # [E] steps
 
     @staticmethod
-    def of(back: nn.Module, heard: Tensor, dt: float) -> _Edges | None:
-        """Those of a projection; None where it is a matrix."""
-        if not isinstance(back, Connections):
-            return None
+    def of(back: Connections, heard: Tensor, dt: float) -> Edges:
+        """Those of a projection."""
         wires = back.connectome.connections
         pre, post = (torch.tensor(end, dtype=torch.int64) for end in (wires.pre, wires.post))
-        return _Edges(heard, pre, post, torch.tensor(back.lag(dt) - 1))
+        return Edges(heard, pre, post, torch.tensor(back.lag(dt) - 1))
 
-    def step(self, trace: Trace, slopes: Slopes, signal: Tensor, t: int) -> None:
+    def step(self, trace: Carried, slopes: Slopes, signal: Tensor, t: int) -> None:
         """Go step t: each connection has the slopes and the signal of the cell that it ends at."""
+        fed = self.arriving(t)
+        own = Slopes(slopes.state[..., self.post], slopes.current[..., self.post], {})
+        trace.step(own, (own.current * fed)[..., None], signal[..., self.post])
+
+    def arriving(self, t: int) -> Tensor:
+        """What comes over each connection in step t [R, E]."""
         row = t - self.delay
-        fed = self.heard[row.clamp(min=0), :, self.pre].T * (row >= 0)  # [R, E]
-        by = slopes.current[..., self.post] * fed
-        trace.step(slopes.state[..., self.post], by[..., None], signal[..., self.post])
+        return self.heard[row.clamp(min=0), :, self.pre].T * (row >= 0)
 
 
-def _shaped(trace: Trace, param: Tensor) -> Tensor:
+def rows(sequence: Tensor) -> Tensor:
+    """A sequence [T, *B, N] with its batch in one axis [T, R, N]."""
+    return sequence.flatten(1, -2) if sequence.dim() > 2 else sequence.unsqueeze(1)
+
+
+def _shaped(trace: Carried, param: Tensor) -> Tensor:
     gathered = trace.gradient
     assert gathered is not None  # there is at least one step
     return gathered if gathered.shape == param.shape else gathered[:, 0].sum_to_size(param.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +24,20 @@ class Slopes(NamedTuple):
     values: dict[str, Tensor]  # by values of the cells [S + 1, R, N]
 
 
+def variables(neuron: Neuron[Any], like: Tensor) -> tuple[list[Tensor], Any]:
+    """The variables of a cell's state at rest, and the tree that they make.
+
+    Raises TypeError where one is no real number.
+    """
+    leaves, tree = pytree.tree_flatten(neuron.init(like))
+    if not all(isinstance(held, Tensor) and held.is_floating_point() for held in leaves):
+        raise TypeError(
+            f"eligibility needs a state of real numbers, but {type(neuron).__name__} also keeps "
+            "something else, such as a place in a sequence of random numbers."
+        )
+    return leaves, tree
+
+
 class Stepper:
     """Steps cells and tells the derivatives of each step.
 
@@ -36,12 +50,7 @@ class Stepper:
 
     def start(self, like: Tensor) -> list[Tensor]:
         """The variables [R, N] of cells at rest that are shaped as `like`; remembers the tree."""
-        leaves, self.tree = pytree.tree_flatten(self.neuron.init(like))
-        if not all(isinstance(held, Tensor) for held in leaves):
-            raise TypeError(
-                f"eligibility needs a state of tensors, but {type(self.neuron).__name__} also "
-                "keeps something else."
-            )
+        leaves, self.tree = variables(self.neuron, like)
         return [held.detach().expand(like.shape) for held in leaves]
 
     def step(self, state: list[Tensor], current: Tensor) -> tuple[list[Tensor], Tensor, Slopes]:
@@ -62,6 +71,14 @@ class Stepper:
         slopes = Slopes(table[:, :size], table[:, size], values)
         return [held.detach() for held in after], given.detach(), slopes
 
+    def present(self, state: list[Tensor], current: Tensor) -> tuple[list[Tensor], Tensor]:
+        """State after a step, and the derivative of the output by the current of that step."""
+        with torch.enable_grad():
+            into = current.detach().requires_grad_()
+            after, given = self._stepped(state, into, {})
+            (slope,) = _row(given, [into])
+        return [held.detach() for held in after], slope
+
     def _stepped(
         self, state: list[Tensor], current: Tensor, values: Mapping[str, Tensor]
     ) -> tuple[list[Tensor], Tensor]:
@@ -80,6 +97,15 @@ def _row(result: Tensor, sources: list[Tensor]) -> tuple[Tensor, ...]:
     )  # fmt: skip
 
 
+class Carried(Protocol):
+    """What is carried forward in time of one kind of parameter, and the gradient gathered by it."""
+
+    gradient: Tensor | None  # [N, M]
+
+    def step(self, slopes: Slopes, by: Tensor, signal: Tensor) -> None:
+        """Go one step: slopes by the parameter [S + 1, R, N, M], L [R, N]."""
+
+
 class Trace:
     r"""The eligibility of one kind of parameter, and the gradient gathered by it.
 
@@ -93,10 +119,10 @@ class Trace:
         self.carried: Tensor | None = None  # [S, R, N, M]
         self.gradient: Tensor | None = None  # [N, M]
 
-    def step(self, slopes: Tensor, by: Tensor, signal: Tensor) -> None:
-        """Go one step: slopes [S + 1, S, R, N], by the parameter [S + 1, R, N, M], L [R, N]."""
+    def step(self, slopes: Slopes, by: Tensor, signal: Tensor) -> None:
+        """Go one step: slopes by the parameter [S + 1, R, N, M], L [R, N]."""
         if self.carried is not None:
-            by = by + torch.einsum("osrn,srnm->ornm", slopes, self.carried)
+            by = by + torch.einsum("osrn,srnm->ornm", slopes.state, self.carried)
         self.carried = by[:-1]
         more = self.gathered(signal, by[-1])
         self.gradient = more if self.gradient is None else self.gradient + more
