@@ -5,6 +5,7 @@ from amphid.learning.fitting.guard import DirectionGuard
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import EachUpdate
 from amphid.learning.fitting.stopping import EarlyStopping
+from amphid.learning.fitting.stretches import Stretches
 from amphid.learning.gradient_report import GradientReport, gradient_report
 from amphid.learning.gradients.averaged import Averaged
 from amphid.learning.gradients.backprop import Backprop
@@ -137,6 +138,7 @@ __all__ = [
     "Ridge",
     "Rule",
     "Sobol",
+    "Stretches",
     "SymmetricFeedback",
     "Then",
     "TotalSpikes",

@@ -17,6 +17,7 @@ from amphid.learning.fitting.guard import DirectionGuard, Watch
 from amphid.learning.fitting.history import Callback, History
 from amphid.learning.fitting.plan import Batches, EachUpdate, Plan, Validate, several
 from amphid.learning.fitting.stopping import EarlyStopping
+from amphid.learning.fitting.stretches import Stretches
 from amphid.learning.fitting.training import Training
 from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.estimator import Estimator
@@ -37,6 +38,7 @@ def fit(
     schedule: LRScheduler | EachUpdate | None = None,
     callbacks: Sequence[Callback] = (),
     accumulate: int = 1,
+    stretches: Stretches | None = None,
     penalties: Sequence[Penalty] = (),
     early_stopping: EarlyStopping | None = None,
     guard: DirectionGuard | None = DirectionGuard(),  # noqa: B008  frozen
@@ -63,6 +65,8 @@ def fit(
     callbacks: functions of a `Progress`, called after each update and at the end of each epoch;
         True or "stop" ends the fit.
     accumulate: batches whose mean loss makes one update; as one batch of them all would.
+    stretches: of long sequences, each of which makes an update from the state that the one before
+        left; the whole batch makes one when None.
     penalties: such as `L2(1e-4)` or `RateBounds(...)`, added to the loss.
     early_stopping: when to end for want of progress; the best parameters are put back at the end.
     guard: looks whether the first updates go down, as a `DirectionGuard` says; None does not.
@@ -88,6 +92,7 @@ def fit(
         callbacks=several("callbacks", callbacks), accumulate=accumulate,
         penalties=several("penalties", penalties), early_stopping=early_stopping,
         checkpoint_every=checkpoint_every, dt=dt,
+        stretches=stretches,
     )  # fmt: skip
     plan.check()
     if guard is not None and not isinstance(guard, DirectionGuard):

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from amphid.learning.fitting.history import Callback
 from amphid.learning.fitting.stopping import EarlyStopping, watched
+from amphid.learning.fitting.stretches import Stretches
 from amphid.learning.gradients.estimator import Estimator
 from amphid.learning.gradients.objective import Criterion, Objective, Params, Penalty
 
@@ -48,6 +49,7 @@ class Plan:
     early_stopping: EarlyStopping | None
     checkpoint_every: int | None
     dt: float | None
+    stretches: Stretches | None
 
     def check(self) -> None:
         """Raise ValueError or TypeError for what cannot be."""
@@ -92,6 +94,7 @@ class Plan:
         stopping = self.early_stopping
         if stopping is not None and not isinstance(stopping, EarlyStopping):
             raise TypeError(f"early_stopping must be EarlyStopping(...), got {stopping!r}.")
+        self._check_stretches()
         schedule = self.schedule
         schedule = schedule.schedule if isinstance(schedule, EachUpdate) else schedule
         if schedule is not None and not isinstance(schedule, LRScheduler):
@@ -101,6 +104,13 @@ class Plan:
             )
         if getattr(schedule, "optimizer", self.optimizer) is not self.optimizer:
             raise ValueError("schedule is of another optimizer: make it for the one given here.")
+
+    def _check_stretches(self) -> None:
+        if self.stretches is None:
+            return
+        if not isinstance(self.stretches, Stretches):
+            raise TypeError(f"stretches must be Stretches(steps), got {self.stretches!r}.")
+        self.stretches.check(self.model)
 
     def params(self) -> Params:
         """The parameters that the optimizer trains, by their names in the model."""
@@ -194,6 +204,7 @@ class Plan:
             "schedule": type(self.schedule).__name__,
             "accumulate": self.accumulate,
             "parameters": parameters,
+            "stretches": None if self.stretches is None else repr(self.stretches),
         }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from amphid.learning.fitting.checkpoints import Folder
 from amphid.learning.fitting.diagnosis import diagnosis, finite
@@ -17,6 +18,7 @@ from amphid.learning.fitting.guard import Watch
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import Batch, Plan
 from amphid.learning.fitting.stopping import patient, watched
+from amphid.learning.fitting.stretches import Passing, Stretch
 from amphid.learning.gradients.objective import Mean, Objective
 
 Told = Callable[[int, int], None]
@@ -29,7 +31,9 @@ class Position:
     epoch: int = 0
     batch: int = 0  # batches of this epoch that were used
     update: int = 0
-    total: float = 0.0  # sum of the losses of this epoch's batches
+    stretch: int = 0  # stretches of the present batches that were used
+    total: float = 0.0  # sum of the losses of this epoch
+    losses: int = 0  # how many they are
     seconds: float = 0.0  # spent in this epoch
 
 
@@ -59,6 +63,8 @@ class Training:
         self.mark = draws.now()  # draws at the position
         self.whole = True  # whether what is here is the state at the position
         self.kept: Position | None = None
+        self.passing: Passing | None = None  # batches between two of their stretches
+        self.leaves: list[list[Any]] | None = None  # of their states, in a checkpoint
         self.pressed: Callable[[], bool] = lambda: False
 
     def doing(self) -> str:
@@ -84,10 +90,9 @@ class Training:
         """Go back to a checkpoint. Raises ValueError for one of another fit."""
         own = self.plan.described()
         for name, value in own.items():
-            if state["plan"][name] != value:
+            if (before := state["plan"].get(name)) != value:
                 raise ValueError(
-                    f"the checkpoint is of another fit: its {name} is {state['plan'][name]}, here "
-                    f"it is {value}."
+                    f"the checkpoint is of another fit: its {name} is {before}, here it is {value}."
                 )
         self.plan.model.load_state_dict(state["model"])
         for name, part in self.plan.stateful().items():
@@ -96,7 +101,7 @@ class Training:
         self.rows = list(state["rows"])
         if "guard" in state:
             self.watch.load_state_dict(state["guard"])
-        self.begun, self.mark = state["begun"], state["now"]
+        self.begun, self.mark, self.leaves = state["begun"], state["now"], state.get("states")
         self.draws.used = state["drawn"]
         self.draws.put(self.mark)
 
@@ -104,11 +109,12 @@ class Training:
         clock = time.perf_counter() - self.at.seconds
         source = self._source()
         while group := list(islice(source, self.plan.accumulate)):
-            self._update(group)
-            self.at.seconds = time.perf_counter() - clock
-            self._after_update()
-            if self.why is not None:
-                return
+            for parts in self._parts(group):
+                self._update(parts, len(group))
+                self.at.seconds = time.perf_counter() - clock
+                self._after_update()
+                if self.why is not None:
+                    return
         if not self.at.batch:
             raise ValueError(
                 f"batches gave nothing in epoch {self.at.epoch}: there is nothing to learn from."
@@ -124,29 +130,60 @@ class Training:
         source = self.plan.walk(self.at.epoch)
         for _ in range(self.at.batch):
             next(source, None)
+        present = list(islice(source, self.plan.accumulate)) if self.at.stretch else []
         self.draws.put(self.mark)
-        return source
+        return chain(present, source)
 
-    def _update(self, group: list[Batch]) -> None:
-        parts = tuple(self.plan.objective(batch, self.device) for batch in group)
+    def _parts(self, group: list[Batch]) -> Iterator[tuple[Any, ...]]:
+        """The losses of a group of batches, update after update."""
+        whole = tuple(self.plan.objective(batch, self.device) for batch in group)
+        if (stretches := self.plan.stretches) is None:
+            yield whole
+            return
+        cut = [stretches.cut(one) for one in whole]
+        self.passing = Passing(cut, self.at.stretch, self._states(cut))
+        while self.passing.place < len(self.passing):
+            yield self.passing.parts()
+
+    def _states(self, cut: list[list[Objective]]) -> list[Any]:
+        """Where the present stretches start: those of a checkpoint, or rest."""
+        if not self.at.stretch or self.leaves is None:
+            return [None] * len(cut)
+        first = [Stretch(stretches[0], None) for stretches in cut]
+        held = zip(first, self.leaves, strict=True)
+        states = [one.filled(leaves, self.params).state for one, leaves in held]
+        self.draws.put(self.mark)
+        return states
+
+    def _update(self, parts: tuple[Any, ...], batches: int) -> None:
         loss = parts[0] if len(parts) == 1 else Mean(parts)
         before = self.watch.before(self.at.update)
         value, gradients = self._estimated(loss)
         self.whole = False
+        if self.passing is not None:
+            self.passing.passed(parts, self.params)
         for name, held in self.params.items():
             held.grad = gradients[name]
         self.plan.optimizer.step()
         self.plan.optimizer.zero_grad()
         self.plan.scheduled(None)
         self.loss = float(value)
-        self.at.batch += len(group)
-        self.at.update += 1
-        self.at.total += self.loss * len(group)
+        self._move(batches)
+        self.at.total += self.loss * len(parts)
+        self.at.losses += len(parts)
         self.mark, self.whole = self.draws.now(), True
         if before:
             self.watch.check(before, loss, gradients, self.at.update - 1)
 
-    def _estimated(self, loss: Objective | Mean) -> tuple[Tensor, dict[str, Tensor]]:
+    def _move(self, batches: int) -> None:
+        """Go to the next update."""
+        self.at.update += 1
+        if self.passing is not None and self.passing.place < len(self.passing):
+            self.at.stretch = self.passing.place
+        else:
+            self.at.batch, self.at.stretch = self.at.batch + batches, 0
+
+    def _estimated(self, loss: Objective | Stretch | Mean) -> tuple[Tensor, dict[str, Tensor]]:
         """Value and gradients of a loss. Raises FloatingPointError where they are not finite."""
         before = self._versions()
         try:
@@ -183,11 +220,12 @@ class Training:
         """About how many updates there will be."""
         batches = self.plan.batches
         each = len(batches) if isinstance(batches, Sized) else self.at.batch
-        return max(self.plan.epochs * -(-each // self.plan.accumulate), self.at.update)
+        groups = self.plan.epochs * -(-each // self.plan.accumulate)
+        return max(groups * (len(self.passing) if self.passing else 1), self.at.update)
 
     def _end_epoch(self, clock: float) -> None:
         row: dict[str, float] = {"epoch": self.at.epoch, "update": self.at.update}
-        row |= {"loss": self.at.total / self.at.batch, **self.plan.validated(self.device)}
+        row |= {"loss": self.at.total / self.at.losses, **self.plan.validated(self.device)}
         row["learning_rate"] = float(self.plan.optimizer.param_groups[0]["lr"])
         row["seconds"] = time.perf_counter() - clock
         self.whole = False
@@ -240,6 +278,8 @@ class Training:
         state |= {"at": asdict(self.at), "best": vars(self.best), "rows": self.rows}
         state |= {"begun": self.begun, "now": self.mark, "drawn": self.draws.drawn()}
         state |= {"guard": self.watch.state_dict()}
+        if self.at.stretch and self.passing is not None:
+            state["states"] = [pytree.tree_leaves(held) for held in self.passing.states]
         state |= {"plan": self.plan.described(), "model": dict(self.plan.model.state_dict())}
         self.folder.keep(self.at.epoch, self.at.update, state)
         self.kept = replace(self.at)

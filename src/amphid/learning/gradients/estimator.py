@@ -52,7 +52,7 @@ def check_objective(loss: object, estimator: str) -> Objective:
     if not isinstance(loss, Objective):
         raise TypeError(
             f"{estimator} looks into the model, so it needs an Objective(model, inputs, targets, "
-            f"loss), as fit makes it; got {type(loss).__name__}."
+            f"loss), such as fit makes without stretches; got {type(loss).__name__}."
         )
     return loss
 
