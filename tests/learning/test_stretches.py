@@ -13,7 +13,7 @@ from torch import nn
 
 from amphid import models
 from amphid.dynamics import ALIF, LeakyIntegrator, step_by_step
-from amphid.learning import Backprop, EProp, Stretches, TotalSpikes, fit
+from amphid.learning import Backprop, EProp, Mollified, Stretches, TotalSpikes, fit
 
 T, B, K, N, C, S = 17, 3, 5, 4, 2, 7
 
@@ -153,6 +153,18 @@ def close(one: nn.Module, two: nn.Module) -> None:
         torch.testing.assert_close(p, two.get_parameter(name), msg=name)
 
 
+def test_weak_gradients_of_stretches_are_asked_for_all_members_at_once() -> None:
+    """Members are mapped over from the same state; one by one they give the same."""
+    (one, two), (x, y) = (Noisy(0.0), Noisy(0.0)), data(T)[0]
+    for net, wrapped in ((one, False), (two, True)):
+        weak = Mollified(torch.Generator().manual_seed(1), samples=8)
+        asked = (
+            (lambda loss, params, weak=weak: weak(lambda p: loss(p), params)) if wrapped else weak
+        )
+        fit(net, [(x, y)], error, optimizer=momentum(net), stretches=Stretches(S), estimator=asked)
+    close(two, one)
+
+
 def elsewhere(loss, params):
     """A gradient found at copies of the parameters, after a look somewhere else."""
     copies = {name: p.detach().clone() for name, p in params.items()}
@@ -231,7 +243,7 @@ def test_no_number_of_steps_is_refused(steps: object, says: str) -> None:
         (Noisy(), {"batches": [(torch.rand(T, B, K), torch.rand(B, C))]}, ValueError,
          r"17 steps and targets shape \[3, 2\].*whole_targets=True"),
         (Noisy(), {"batches": [([1.0], torch.rand(B, C))]}, TypeError, "got list"),
-        (Noisy(), {"estimator": EProp()}, TypeError, "without stretches; got Stretch"),
+        (Noisy(), {"estimator": EProp()}, ValueError, "EProp starts each sequence from rest"),
     ],
 )  # fmt: skip
 def test_what_cannot_go_in_stretches_is_said(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from amphid.learning.gradients.objective import Objective, Params, within
-from amphid.learning.gradients.walking import detached
+from amphid.learning.gradients.objective import Objective
+from amphid.learning.gradients.start import Start, detached
 from amphid.models.sequential import makes_time
 
 
@@ -77,80 +77,33 @@ class Stretches:
         return pytree.tree_map_only(Tensor, part, whole.targets)
 
 
-@dataclass(frozen=True, eq=False)
-class Stretch:
-    """The loss of a model on a stretch, from a state, as a function of parameters by name.
+def filled(first: Objective, leaves: Sequence[Any]) -> Any:
+    """A state of which only the leaves are known, as a tree of a model that starts like this."""
+    step = replace(first, inputs=first.inputs[:1])
+    held, tree = pytree.tree_flatten(ended(step))
+    if len(held) != len(leaves):
+        raise ValueError(
+            f"the checkpoint holds a state of {len(leaves)} parts, this model has one of "
+            f"{len(held)}: it belongs to another fit."
+        )
+    moved = [  # copies, since the bits of a product can depend on how memory is aligned
+        leaf.to(like.device, copy=True) if isinstance(like, Tensor) else leaf
+        for leaf, like in zip(leaves, held, strict=True)
+    ]
+    return pytree.tree_unflatten(moved, tree)
 
-    objective: with inputs and targets of the stretch. state: where it starts; at rest when None.
+
+def ended(stretch: Objective) -> Any:
+    """The state after a stretch.
+
+    It is remembered from the loss at the model's own parameters; where an estimator asked for
+    others only, the stretch is run once more, and leaves no trace in the buffers of the model.
     """
-
-    objective: Objective
-    state: Any
-    _after: list[Any] = field(default_factory=list)
-
-    def __call__(self, params: Mapping[str, Tensor]) -> Tensor:
-        """The loss at these parameters."""
-        named = dict(self.model.named_parameters())
-        own = all(held is named.get(name) for name, held in params.items())
-        with self.objective.listening() as ear:
-            outputs, after = within(self.model, params, self._run)
-        if own:
-            self._after[:] = [detached(after)]
-        return self.objective.judged(outputs, params, ear)
-
-    @property
-    def model(self) -> nn.Module:
-        """That of the objective."""
-        return self.objective.model
-
-    @property
-    def inputs(self) -> Any:
-        """Those of the stretch."""
-        return self.objective.inputs
-
-    @property
-    def parts(self) -> tuple[Stretch, ...]:
-        """Losses whose mean it is."""
-        return (self,)
-
-    def after(self, params: Params) -> Any:
-        """The state in which the stretch ends at the model's own parameters.
-
-        It is remembered from the loss at these; where an estimator asked for others only, the
-        stretch is run once more.
-        """
-        return self._after[0] if self._after else _apart(self.model, params, self._run)
-
-    def filled(self, leaves: Sequence[Any], params: Params) -> Stretch:
-        """The same from a state of which only the leaves are known."""
-
-        def first() -> tuple[Any, Any]:
-            begun: tuple[Any, Any] = self.model.run(self.inputs[:1], None, **self.objective.timing)  # type: ignore[operator]
-            return begun
-
-        held, tree = pytree.tree_flatten(_apart(self.model, params, first))
-        if len(held) != len(leaves):
-            raise ValueError(
-                f"the checkpoint holds a state of {len(leaves)} parts, this model has one of "
-                f"{len(held)}: it belongs to another fit."
-            )
-        moved = [  # copies, since the bits of a product can depend on how memory is aligned
-            leaf.to(like.device, copy=True) if isinstance(like, Tensor) else leaf
-            for leaf, like in zip(leaves, held, strict=True)
-        ]
-        return replace(self, state=pytree.tree_unflatten(moved, tree))
-
-    def _run(self) -> tuple[Any, Any]:
-        timing = self.objective.timing
-        ended: tuple[Any, Any] = self.model.run(self.inputs, self.state, **timing)  # type: ignore[operator]
-        return ended
-
-
-def _apart(model: nn.Module, params: Params, run: Any) -> Any:
-    """The state after a run that leaves no trace in the buffers of the model."""
-    buffers = {name: held.clone() for name, held in model.named_buffers()}
+    if stretch.start and stretch.start.ended:
+        return stretch.start.ended[0]
+    buffers = {name: held.clone() for name, held in stretch.model.named_buffers()}
     with torch.no_grad():
-        return detached(within(model, {**buffers, **params}, run)[1])
+        return detached(stretch.within(buffers, stretch.run)[1])
 
 
 class Passing:
@@ -163,14 +116,16 @@ class Passing:
         """How many stretches the longest has."""
         return max(len(stretches) for stretches in self.cut)
 
-    def parts(self) -> tuple[Stretch, ...]:
+    def parts(self) -> tuple[Objective, ...]:
         """The present stretches of those that are not through yet."""
-        return tuple(Stretch(self.cut[k][self.place], self.states[k]) for k in self._going())
+        return tuple(
+            replace(self.cut[k][self.place], start=Start(self.states[k])) for k in self._going()
+        )
 
-    def passed(self, parts: Sequence[Stretch], params: Params) -> None:
+    def passed(self, parts: Sequence[Objective]) -> None:
         """Go on to the next stretches, from the states that these end in."""
         for k, part in zip(list(self._going()), parts, strict=True):
-            self.states[k] = pytree.tree_map_only(Tensor, Tensor.contiguous, part.after(params))
+            self.states[k] = pytree.tree_map_only(Tensor, Tensor.contiguous, ended(part))
         self.place += 1
 
     def _going(self) -> Iterator[int]:

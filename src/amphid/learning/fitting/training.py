@@ -18,7 +18,7 @@ from amphid.learning.fitting.guard import Watch
 from amphid.learning.fitting.history import History, Progress
 from amphid.learning.fitting.plan import Batch, Plan
 from amphid.learning.fitting.stopping import patient, watched
-from amphid.learning.fitting.stretches import Passing, Stretch
+from amphid.learning.fitting.stretches import Passing, filled
 from amphid.learning.gradients.objective import Mean, Objective
 
 Told = Callable[[int, int], None]
@@ -134,7 +134,7 @@ class Training:
         self.draws.put(self.mark)
         return chain(present, source)
 
-    def _parts(self, group: list[Batch]) -> Iterator[tuple[Any, ...]]:
+    def _parts(self, group: list[Batch]) -> Iterator[tuple[Objective, ...]]:
         """The losses of a group of batches, update after update."""
         whole = tuple(self.plan.objective(batch, self.device) for batch in group)
         if (stretches := self.plan.stretches) is None:
@@ -149,19 +149,18 @@ class Training:
         """Where the present stretches start: those of a checkpoint, or rest."""
         if not self.at.stretch or self.leaves is None:
             return [None] * len(cut)
-        first = [Stretch(stretches[0], None) for stretches in cut]
-        held = zip(first, self.leaves, strict=True)
-        states = [one.filled(leaves, self.params).state for one, leaves in held]
+        held = zip(cut, self.leaves, strict=True)
+        states = [filled(stretches[0], leaves) for stretches, leaves in held]
         self.draws.put(self.mark)
         return states
 
-    def _update(self, parts: tuple[Any, ...], batches: int) -> None:
+    def _update(self, parts: tuple[Objective, ...], batches: int) -> None:
         loss = parts[0] if len(parts) == 1 else Mean(parts)
         before = self.watch.before(self.at.update)
         value, gradients = self._estimated(loss)
         self.whole = False
         if self.passing is not None:
-            self.passing.passed(parts, self.params)
+            self.passing.passed(parts)
         for name, held in self.params.items():
             held.grad = gradients[name]
         self.plan.optimizer.step()
@@ -183,7 +182,7 @@ class Training:
         else:
             self.at.batch, self.at.stretch = self.at.batch + batches, 0
 
-    def _estimated(self, loss: Objective | Stretch | Mean) -> tuple[Tensor, dict[str, Tensor]]:
+    def _estimated(self, loss: Objective | Mean) -> tuple[Tensor, dict[str, Tensor]]:
         """Value and gradients of a loss. Raises FloatingPointError where they are not finite."""
         before = self._versions()
         try:

@@ -52,7 +52,12 @@ def check_objective(loss: object, estimator: str) -> Objective:
     if not isinstance(loss, Objective):
         raise TypeError(
             f"{estimator} looks into the model, so it needs an Objective(model, inputs, targets, "
-            f"loss), such as fit makes without stretches; got {type(loss).__name__}."
+            f"loss), as fit makes it; got {type(loss).__name__}."
+        )
+    if loss.start is not None:
+        raise ValueError(
+            f"{estimator} starts each sequence from rest, so it cannot go on in stretches: fit "
+            "without `stretches`, or take one that only asks for the loss, such as Backprop()."
         )
     return loss
 

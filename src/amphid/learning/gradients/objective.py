@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from amphid.learning.gradients.factored import Factored
+from amphid.learning.gradients.start import Start
 from amphid.learning.watching import cells_of, overheard
 
 Params = dict[str, Tensor]
@@ -70,6 +71,7 @@ class Objective:
         owner: an output, an example, a stretch of time.
     penalties: added to the loss, to each owner alike. dt: ms per step.
     fixed: parameters that stand for those of the model wherever they are not given.
+    start: where the model starts, of a stretch of a sequence; then `model.run` is called.
 
     It is pure: parameters that are not given are those of the model, which is not changed. Buffers
     that a layer moves in its forward, such as the averages of batch norm, do move.
@@ -82,6 +84,7 @@ class Objective:
     penalties: Sequence[Penalty] = ()
     dt: float | None = None
     fixed: Mapping[str, Tensor] = field(default_factory=dict)
+    start: Start | None = None
 
     def __call__(self, params: Mapping[str, Tensor]) -> Tensor:
         """The loss at these parameters."""
@@ -91,8 +94,24 @@ class Objective:
     def outputs(self, params: Mapping[str, Tensor]) -> tuple[Any, Ear]:
         """What the model gives out at these parameters, and what was heard of its cells."""
         with self.listening() as ear:
+            if self.start is not None:
+                return self._onward(self.start, params), ear
             held = {**self.fixed, **params}
             return functional_call(self.model, held, (self.inputs,), self.timing), ear
+
+    def _onward(self, start: Start, params: Mapping[str, Tensor]) -> Any:
+        named = dict(self.model.named_parameters())
+        own = not self.fixed and all(held is named.get(name) for name, held in params.items())
+        outputs, after = self.within(params, self.run)
+        if own:
+            start.reached(after)
+        return outputs
+
+    def run(self) -> tuple[Any, Any]:
+        """What the model makes of the inputs, from where it starts, and the state after them."""
+        state = None if self.start is None else self.start.state
+        result: tuple[Any, Any] = self.model.run(self.inputs, state, **self.timing)  # type: ignore[operator]
+        return result
 
     def within(self, held: Mapping[str, Tensor], work: Callable[..., Any], *given: Any) -> Any:
         """What `work(*given)` gives while the model has these parameters and buffers."""

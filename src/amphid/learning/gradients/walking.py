@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from amphid.learning.gradients.objective import Activity, Ear, Objective
 from amphid.learning.gradients.sections import Sections, sections
+from amphid.learning.gradients.start import detached
 
 Stretch = tuple[Any, Any, dict[str, Activity]]
 
@@ -85,11 +86,6 @@ def check_runs(objective: Objective) -> Sections:
             f"{type(objective.inputs).__name__}."
         )
     return found
-
-
-def detached(state: Any) -> Any:
-    """The same state, through which no gradient passes."""
-    return pytree.tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, state)
 
 
 class _Going:
