@@ -32,7 +32,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 HEAVY = {
-    "aiohttp", "anywidget", "fsspec", "h5py", "IPython", "matplotlib", "networkx", "neuroml",
+    "aiohttp", "anywidget", "cma", "fsspec", "h5py", "IPython", "matplotlib", "networkx", "neuroml",
     "nir", "numba", "onnx", "optuna", "pandas", "PIL", "pyarrow", "pydantic", "pynwb", "rich",
     "scipy", "sqlalchemy", "starlette", "tqdm", "uvicorn",
 }  # fmt: skip

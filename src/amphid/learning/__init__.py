@@ -1,5 +1,15 @@
 """Change parameters so that a number improves: within a run, and from run to run."""
 
+from amphid.learning.evolution.covariance import CMAES
+from amphid.learning.evolution.evolve import evolve
+from amphid.learning.evolution.evolving import Evolved, Evolving
+from amphid.learning.evolution.individuals import Aging, Cloning, Recombination
+from amphid.learning.evolution.islands import Islands
+from amphid.learning.evolution.meters import Inbreeding, InbreedingWarning, InbreedingWatch
+from amphid.learning.evolution.natural import SNES, OpenAIES
+from amphid.learning.evolution.niches import MapElites, Novelty
+from amphid.learning.evolution.population import Population
+from amphid.learning.evolution.scheme import Scheme
 from amphid.learning.fitting.fit import fit
 from amphid.learning.fitting.guard import DirectionGuard
 from amphid.learning.fitting.history import History, Progress
@@ -69,17 +79,20 @@ from amphid.learning.triplet import TripletSTDP
 from amphid.learning.weight_scales import scale_weights
 
 __all__ = [
+    "CMAES",
     "GP",
     "L1",
     "L2",
     "OSTL",
     "OTTT",
     "RTRL",
+    "SNES",
     "SPSA",
     "STDP",
     "TPE",
     "Activity",
     "AdaptiveFeedback",
+    "Aging",
     "Alternating",
     "Annealed",
     "Antithetic",
@@ -87,6 +100,7 @@ __all__ = [
     "Backprop",
     "BumpKernel",
     "Choice",
+    "Cloning",
     "Correlation",
     "CountCrossEntropy",
     "Credited",
@@ -96,6 +110,8 @@ __all__ = [
     "EarlyStopping",
     "Estimator",
     "Everything",
+    "Evolved",
+    "Evolving",
     "Factored",
     "FirstSpikeCrossEntropy",
     "FirstSpikeError",
@@ -109,21 +125,29 @@ __all__ = [
     "Guided",
     "Hadamard",
     "History",
+    "Inbreeding",
+    "InbreedingWarning",
+    "InbreedingWatch",
     "InhibitorySTDP",
     "Integers",
+    "Islands",
     "LeastSquares",
     "LogUniform",
     "LowRank",
+    "MapElites",
     "Mean",
     "Memory",
     "MinimumNorm",
     "Modulated",
     "Mollified",
+    "Novelty",
     "Objective",
     "OneSided",
+    "OpenAIES",
     "Orthogonal",
     "Penalty",
     "PoissonLikelihood",
+    "Population",
     "PostTriggered",
     "Progress",
     "Pruned",
@@ -133,10 +157,12 @@ __all__ = [
     "RateBounds",
     "RateError",
     "Raw",
+    "Recombination",
     "Regression",
     "Reward",
     "Ridge",
     "Rule",
+    "Scheme",
     "Sobol",
     "Stretches",
     "SymmetricFeedback",
@@ -152,6 +178,7 @@ __all__ = [
     "all_spikes",
     "between",
     "centered_ranks",
+    "evolve",
     "first_spike",
     "fit",
     "found",

@@ -32,10 +32,11 @@ class Folder:
     file and a safetensors file named after the epoch and the number of updates: the JSON file is
     put in place last, so a checkpoint that has one is whole. `model.safetensors` are the weights at
     the end.
+    counts: what is counted in every line and every state, and orders them.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, counts: str = "update") -> None:
+        self.path, self.counts = path, counts
         self.checkpoints, self.metrics = path / "checkpoints", path / "metrics.jsonl"
 
     def begin(self, *, resume: bool) -> dict[str, Any] | None:
@@ -54,7 +55,7 @@ class Folder:
             )
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         state = self._read(found) if found else None
-        self._rewind(0 if state is None else int(state["at"]["update"]))
+        self._rewind(0 if state is None else int(state["at"][self.counts]))
         return state
 
     def keep(self, epoch: int, update: int, state: Mapping[str, Any]) -> None:
@@ -122,7 +123,7 @@ class Folder:
         for line in self.metrics.read_bytes().splitlines():
             try:
                 row = json.loads(line)
-                past = row["update"] > update
+                past = row[self.counts] > update
             except (ValueError, KeyError, TypeError):
                 continue
             if not past:
