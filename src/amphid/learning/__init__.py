@@ -19,6 +19,9 @@ from amphid.learning.fitting.stretches import Stretches
 from amphid.learning.gradient_report import GradientReport, gradient_report
 from amphid.learning.gradients.averaged import Averaged
 from amphid.learning.gradients.backprop import Backprop
+from amphid.learning.gradients.cells.activity import ActivityPerturbation
+from amphid.learning.gradients.cells.responses import CellPerturbation
+from amphid.learning.gradients.cells.weak_grad import WeakGrad, least_squares, smoothed
 from amphid.learning.gradients.credit import Credited
 from amphid.learning.gradients.eprop import EProp
 from amphid.learning.gradients.estimator import Estimator
@@ -91,6 +94,7 @@ __all__ = [
     "STDP",
     "TPE",
     "Activity",
+    "ActivityPerturbation",
     "AdaptiveFeedback",
     "Aging",
     "Alternating",
@@ -99,6 +103,7 @@ __all__ = [
     "Averaged",
     "Backprop",
     "BumpKernel",
+    "CellPerturbation",
     "Choice",
     "Cloning",
     "Correlation",
@@ -174,6 +179,7 @@ __all__ = [
     "Uniform",
     "VanRossum",
     "VictorPurpura",
+    "WeakGrad",
     "WeakReport",
     "all_spikes",
     "between",
@@ -183,9 +189,11 @@ __all__ = [
     "fit",
     "found",
     "gradient_report",
+    "least_squares",
     "losses_of",
     "nearest_spike",
     "scale_surrogates",
     "scale_weights",
     "search",
+    "smoothed",
 ]
