@@ -33,6 +33,7 @@ from amphid.learning import (
     Rademacher,
     RandomFeedback,
     Regression,
+    Spread,
     Then,
     fit,
 )
@@ -66,10 +67,17 @@ ESTIMATORS = [
     Regression(torch.Generator(), samples=16, intercept=False, memory=Memory(2)),
     Guided(torch.Generator(), samples=16),
     SPSA(torch.Generator(), samples=16),
+    Spread(Mollified(torch.Generator(), samples=16), portions=3),
 ]
 NEVER_TRAINS = [Frozen()]
 WITHOUT_A_MODEL = [Backprop(), Backprop(clip_norm=1.0), Grouped({"*": Backprop()})]
-SMOOTHING = (Guided, Mollified, Regression, SPSA)  # their value is that of the smoothed loss
+SMOOTHING = (
+    Guided,
+    Mollified,
+    Regression,
+    SPSA,
+    Spread,
+)  # their value is that of the smoothed loss
 
 
 class Net(nn.Sequential):

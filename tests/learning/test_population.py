@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from amphid.learning import Factored, Mean, Objective, losses_of
+from amphid.learning import L2, Factored, Mean, Objective, losses_of
 
 S, T, B, K, N = 7, 5, 3, 4, 2
 
@@ -146,3 +148,10 @@ def test_a_population_of_the_wrong_size_is_refused() -> None:
 
     with pytest.raises(ValueError, match="one entry for each of 2 members"):
         losses_of(Wrong(), {"x": torch.ones(2)})
+
+
+def test_penalties_see_parameters_that_are_the_same_for_all_members() -> None:
+    model = nn.Linear(K, N).double()
+    loss = replace(objective(model), penalties=(L2(0.7),))
+    many = members(model) | {"bias": model.bias.detach().expand(S, N)}
+    torch.testing.assert_close(losses_of(loss, many), torch.stack(one_by_one(loss, many)).detach())

@@ -33,6 +33,7 @@ from amphid.learning.gradients.ostl import OSTL
 from amphid.learning.gradients.ottt import OTTT
 from amphid.learning.gradients.population import losses_of
 from amphid.learning.gradients.rtrl import RTRL
+from amphid.learning.gradients.spread import Spread
 from amphid.learning.gradients.then import Then
 from amphid.learning.gradients.weak.balanced import Hadamard, Orthogonal, Sobol
 from amphid.learning.gradients.weak.designs import Gaussian, LowRank, Rademacher
@@ -169,6 +170,7 @@ __all__ = [
     "Rule",
     "Scheme",
     "Sobol",
+    "Spread",
     "Stretches",
     "SymmetricFeedback",
     "Then",

@@ -32,11 +32,13 @@ class Folder:
     file and a safetensors file named after the epoch and the number of updates: the JSON file is
     put in place last, so a checkpoint that has one is whole. `model.safetensors` are the weights at
     the end.
-    counts: what is counted in every line and every state, and orders them.
+
+    counts: what is counted in every line and every state, and orders them. writes: False in a
+    process that only reads, since another one keeps the same fit.
     """
 
-    def __init__(self, path: Path, *, counts: str = "update") -> None:
-        self.path, self.counts = path, counts
+    def __init__(self, path: Path, *, counts: str = "update", writes: bool = True) -> None:
+        self.path, self.counts, self.writes = path, counts, writes
         self.checkpoints, self.metrics = path / "checkpoints", path / "metrics.jsonl"
 
     def begin(self, *, resume: bool) -> dict[str, Any] | None:
@@ -48,6 +50,8 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(f"the folder of a fit cannot be {self.path}, which is a file.")
         found = self._last()
+        if not self.writes:
+            return self._read(found) if found and resume else None
         if not resume and (found or self.metrics.exists()):
             raise FileExistsError(
                 f"{self.path} already holds a fit: give resume=True to go on with it, or another "
@@ -59,7 +63,7 @@ class Folder:
         return state
 
     def keep(self, epoch: int, update: int, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint; the one before it goes once this one is whole."""
+        """Write a checkpoint, whoever else does; those before it go once this one is whole."""
         tensors: Tensors = {}
         tree = packed(dict(state), tensors)
         name = f"{epoch:05d}-{update:08d}"
@@ -73,25 +77,28 @@ class Folder:
         }
         text = json.dumps(content, ensure_ascii=False)
         write_whole(self.checkpoints / f"{name}.json", text.encode())
-        for old in self.checkpoints.iterdir():
-            if old.stem != name and _NAME.fullmatch(old.stem):
-                old.unlink()
+        for other in self.checkpoints.iterdir():
+            if _NAME.fullmatch(other.stem) and _order(other) < _order(Path(name)):
+                other.unlink(missing_ok=True)
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Add a line to the metrics, whole and at once."""
+        if not self.writes:
+            return
         with self.metrics.open("ab") as file:
             file.write(_line(row))
             file.flush()
 
     def weights(self, held: Mapping[str, Tensor]) -> None:
         """Write the weights at the end of the fit."""
-        write_whole(self.path / "model.safetensors", as_safetensors(held))
+        if self.writes:
+            write_whole(self.path / "model.safetensors", as_safetensors(held))
 
     def _last(self) -> Path | None:
         if not self.checkpoints.is_dir():
             return None
         named = [path for path in self.checkpoints.glob("*.json") if _NAME.fullmatch(path.stem)]
-        return max(named, key=lambda path: [int(n) for n in path.stem.split("-")], default=None)
+        return max(named, key=_order, default=None)
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
@@ -129,6 +136,11 @@ class Folder:
             if not past:
                 kept.append(line + b"\n")
         write_whole(self.metrics, b"".join(kept))
+
+
+def _order(checkpoint: Path) -> list[int]:
+    """Epoch and update of a checkpoint."""
+    return [int(number) for number in checkpoint.stem.split("-")]
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

@@ -81,10 +81,11 @@ def fit(
     progress: True draws a bar on a terminal; a function is called with updates done and in all.
 
     Ctrl-C ends after the update under way, writes a checkpoint and returns what there is; pressed
-    again it ends at once. Raises ValueError, within the first steps, where a sign is flipped, see
-    `DirectionGuard`; FloatingPointError, naming the first layer whose output is not
-    finite, before an update by a loss or gradient that is not; ValueError or TypeError for
-    arguments that cannot be; FileExistsError for a folder that holds a fit already.
+    again it ends at once. SIGTERM writes a checkpoint, too, before the process ends. Raises
+    ValueError, within the first steps, where a sign is flipped, see `DirectionGuard`;
+    FloatingPointError, naming the first layer whose output is not finite, before an update by a
+    loss or gradient that is not; ValueError or TypeError for arguments that cannot be;
+    FileExistsError for a folder that holds a fit already.
     """
     plan = Plan(
         model=model, batches=batches, loss=loss, optimizer=optimizer, estimator=estimator,
@@ -101,9 +102,10 @@ def fit(
         raise ValueError("resume=True needs the folder of the fit that is to go on.")
     given = [generator] if isinstance(generator, torch.Generator) else generator
     draws = Draws(given, (model, batches, estimator, loss, *penalties, guard))
-    kept = None if folder is None else Folder(Path(folder))
+    leads = getattr(estimator, "leads", True)
+    kept = None if folder is None else Folder(Path(folder), writes=leads)
     training = Training(plan, draws, kept, Watch(guard, plan, draws))
     if kept and (state := kept.begin(resume=resume)):
         training.restore(state)
-    with heard(progress, training.doing) as told:
+    with heard(progress if leads else False, training.doing) as told:
         return training.go(told)

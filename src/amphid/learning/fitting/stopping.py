@@ -1,9 +1,10 @@
-"""When to stop: no progress for a while, or somebody presses Ctrl-C."""
+"""When to stop: no progress for a while, or somebody asks for it."""
 
 from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -57,24 +58,34 @@ def watched(row: Mapping[str, float], name: str | None) -> float:
 
 @contextmanager
 def patient() -> Iterator[Callable[[], bool]]:
-    """Within the block Ctrl-C is only noted; yields what tells whether it was pressed.
+    """Within the block Ctrl-C and SIGTERM are only noted; yields what tells whether one came.
 
-    Pressed again it interrupts at once. Elsewhere than in the main thread, and where the program
-    has an own way with Ctrl-C, nothing is changed.
+    Ctrl-C pressed again interrupts at once. After SIGTERM, by which a cluster or `torchrun` ends a
+    process, the process ends at the end of the block. Elsewhere than in the main thread, and where
+    the program has an own way with a signal, nothing is changed.
     """
-    own = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    if own or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    pressed = threading.Event()
+    came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if pressed.is_set():
+        if number == signal.SIGINT and number in came:
             raise KeyboardInterrupt
-        pressed.set()
+        came.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    taken = {number: own for number, own in usual.items() if signal.getsignal(number) is own}
+    for number in taken:
+        signal.signal(number, note)
     try:
-        yield pressed.is_set
+        yield lambda: bool(came)
+    except Exception as error:
+        if signal.SIGTERM in came:  # nobody else will tell
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, before in taken.items():
+            signal.signal(number, before)
+        if signal.SIGTERM in came:
+            signal.raise_signal(signal.SIGTERM)

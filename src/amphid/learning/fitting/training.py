@@ -20,6 +20,7 @@ from amphid.learning.fitting.plan import Batch, Plan
 from amphid.learning.fitting.stopping import patient, watched
 from amphid.learning.fitting.stretches import Passing, filled
 from amphid.learning.gradients.objective import Mean, Objective
+from amphid.simulation.distributed.ranks import LostRank
 
 Told = Callable[[int, int], None]
 
@@ -84,7 +85,19 @@ class Training:
                     self._epoch()
             except KeyboardInterrupt:
                 self.why = "interrupted"
+            except LostRank as lost:
+                self._keep(for_all=True)
+                raise LostRank(f"{lost}{self._way_back()}") from None
             return self._ended()
+
+    def _way_back(self) -> str:
+        """How a fit goes on that lost another process."""
+        if self.folder is None:
+            return " A fit that has a folder can be resumed."
+        return (
+            f" The fit stands at update {self.at.update}, in a checkpoint in {self.folder.path}: "
+            "start all processes again with resume=True."
+        )
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a checkpoint. Raises ValueError for one of another fit."""
@@ -269,9 +282,14 @@ class Training:
             self.why = self.why or "interrupted"
         self.mark = self.draws.now()
 
-    def _keep(self) -> None:
-        """Write a checkpoint of the position, unless that is done already."""
+    def _keep(self, *, for_all: bool = False) -> None:
+        """Write a checkpoint of the position, unless that is done already, or by another process.
+
+        for_all: whoever else writes one, since it may be gone.
+        """
         if self.folder is None or not self.whole or self.kept == self.at:
+            return
+        if not (self.folder.writes or for_all):
             return
         state = {name: part.state_dict() for name, part in self.plan.stateful().items()}
         state |= {"at": asdict(self.at), "best": vars(self.best), "rows": self.rows}

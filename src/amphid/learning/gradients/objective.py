@@ -72,6 +72,7 @@ class Objective:
     penalties: added to the loss, to each owner alike. dt: ms per step.
     fixed: parameters that stand for those of the model wherever they are not given.
     start: where the model starts, of a stretch of a sequence; then `model.run` is called.
+    sharing: who computes the losses of a population together with others.
 
     It is pure: parameters that are not given are those of the model, which is not changed. Buffers
     that a layer moves in its forward, such as the averages of batch norm, do move.
@@ -85,6 +86,7 @@ class Objective:
     dt: float | None = None
     fixed: Mapping[str, Tensor] = field(default_factory=dict)
     start: Start | None = None
+    sharing: Any = None
 
     def __call__(self, params: Mapping[str, Tensor]) -> Tensor:
         """The loss at these parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -46,9 +47,14 @@ def dense(members: Members) -> dict[str, Tensor]:
 
 
 def _values(loss: Any, members: Members, size: int) -> Tensor:
+    if (sharing := getattr(loss, "sharing", None)) is not None:
+        shared: Tensor = sharing.losses(loss, members)
+        return shared
     if not hasattr(loss, "population"):
         return _one_by_one(loss, members, size)
-    values: Tensor = loss.population(_differing(loss, members) or members)
+    if isinstance(loss, Objective):
+        loss, members = _parted(loss, members)
+    values: Tensor = loss.population(members)
     if values.shape[:1] != (size,):
         raise ValueError(
             f"population(members) must give one entry for each of {size} members first, got shape "
@@ -78,18 +84,21 @@ def _number(value: Any) -> Tensor:
     return number if number.is_floating_point() else number.to(torch.get_default_dtype())
 
 
-def _differing(loss: Any, members: Members) -> Members:
-    """Members without parameters that are the model's own for all, where nobody asks for them."""
-    if not isinstance(loss, Objective):
-        return members
-    if loss.penalties:  # which look at all parameters that are given
-        return dense(members)
-    own = {name: held.data_ptr() for name, held in loss.model.named_parameters()}
-    return {name: held for name, held in members.items() if not _shares(held, own.get(name))}
+def _parted(loss: Objective, members: Members) -> tuple[Objective, Members]:
+    """The objective with what is the same for all members fixed, and what differs.
 
-
-def _shares(held: Tensor | Factored, address: int | None) -> bool:
-    return isinstance(held, Tensor) and held.stride(0) == 0 and held.data_ptr() == address
+    Penalties look at matrices, so that factors are multiplied for them.
+    """
+    same = {
+        name: held[0]
+        for name, held in members.items()
+        if isinstance(held, Tensor) and held.stride(0) == 0
+    }
+    if len(same) == len(members):
+        same.popitem()
+    differing = {name: held for name, held in members.items() if name not in same}
+    fixed = replace(loss, fixed={**loss.fixed, **same})
+    return fixed, dense(differing) if loss.penalties else differing
 
 
 def _mean(values: list[Tensor]) -> Tensor:

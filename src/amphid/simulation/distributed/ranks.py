@@ -42,17 +42,25 @@ def _joined() -> bool:
 class Ranks:
     """All processes of a run.
 
-    timeout: seconds for which one waits for the others before it gives up.
+    timeout: seconds for which one waits for the others before it gives up. user: who needs them.
+    alone: what a single process does instead.
     Raises RuntimeError, telling how to start, where this process is alone.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(
+        self,
+        timeout: float,
+        *,
+        user: str = "Distributed",
+        alone: str = "runs by Compiled()",
+    ) -> None:
         if not _joined():
             raise RuntimeError(
-                f"Distributed() needs processes that know of each other: {HOW_TO_START}. A single "
-                "process runs by Compiled()."
+                f"{user}() needs processes that know of each other: {HOW_TO_START}. A single "
+                f"process {alone}."
             )
         self.number, self.count, self.timeout = dist.get_rank(), dist.get_world_size(), timeout
+        self.user = user
         with self.heard():
             self.group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
 
@@ -108,7 +116,7 @@ class Ranks:
             raise LostRank(
                 f"rank {self.number} of {self.count} lost another one, which has ended, or said "
                 f"nothing for {self.timeout:g} s: its own message tells why. A step that takes "
-                f"longer needs Distributed(timeout=...). ({str(error).splitlines()[0]})"
+                f"longer needs {self.user}(timeout=...). ({str(error).splitlines()[0]})"
             ) from None
 
 
