@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import vmap
 
 import amphid as am
 from amphid import models, wiring
@@ -148,6 +149,12 @@ def one_by_one(objective: Objective, members: dict[str, Tensor], sources: Source
             sources.rewind()
             losses.append(objective({name: own[k] for name, own in members.items()}))
     return torch.stack(losses)
+
+
+@pytest.mark.parametrize("model", MODELS[:6])
+def test_models_of_layers_run_all_members_at_once(model: Callable[[], nn.Module]) -> None:
+    objective = task(model())
+    assert vmap(objective, randomness="same")(spread(objective.model)).shape == (S,)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -6,6 +6,7 @@ numba is imported when the first kernel is made, not before.
 """
 
 from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affine_near
+from amphid.kernels.chain import Chain, Given, Stage
 from amphid.kernels.coupled import Coupled
 from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
@@ -24,14 +25,17 @@ from amphid.kernels.watched import is_watched, step_by_step
 __all__ = [
     "Affine",
     "AffineStep",
+    "Chain",
     "Compiled",
     "Condition",
     "Coupled",
+    "Given",
     "Kernel",
     "Lanes",
     "LoopSource",
     "NotAffine",
     "Scan",
+    "Stage",
     "Symbol",
     "Traced",
     "Traffic",

@@ -31,7 +31,7 @@ def over_copies(
     """What `work(*tensors)` gives within vmap, once every tensor has a first axis for the copies.
 
     That axis has one entry where all copies are the same, in what `work` takes and in what it
-    gives.
+    gives; it may give nothing.
     """
     from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 

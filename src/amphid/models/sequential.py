@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from amphid.dynamics import Neuron
 from amphid.dynamics.neuron import tensor
 from amphid.dynamics.values import check_dt
+from amphid.models.chain import run_chain
 from amphid.models.folding import Leading, check_cells, check_ordinary, folded, has_time
 from amphid.models.layer import Encoder, Layer, Readout, Stepping, nothing
 
@@ -40,8 +41,14 @@ class Sequential(nn.Sequential):
     def forward(self, x: Tensor, dt: float = 1.0) -> Tensor:
         """Output [T, *B, K] of an input [T, *B, N], from rest; dt in ms."""
         _check_input(self, x, dt)
-        leading = self._leading()
-        for name, layer in self._layers():
+        leading, layers = self._leading(), list(self._layers())
+        while layers:
+            chain = [layer for _, layer in layers] if leading.timed else []
+            if (taken := run_chain(self, chain, x, dt)) is not None:
+                x, count = taken
+                layers = layers[count:]
+                continue
+            name, layer = layers.pop(0)
             if has_time(layer):
                 _check_turn(name, layer, x, leading)
                 x = layer(x)[0] if isinstance(layer, nn.RNNBase) else layer(x, dt=dt)
