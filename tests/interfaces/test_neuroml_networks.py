@@ -21,6 +21,14 @@ CELLS = {
     "Izhikevich": dynamics.Izhikevich.chattering,
     "AdEx": dynamics.AdEx,
     "Refractory AdEx": lambda: dynamics.Refractory(dynamics.AdEx(), period=2.0),
+    "HodgkinHuxley": dynamics.HodgkinHuxley,
+    "squid, each its own": lambda: dynamics.HodgkinHuxley.squid(
+        capacitance=torch.tensor([70.0, 80.0, 90.0, 100.0, 110.0]),
+        terminal=dynamics.Crossing(threshold=-20.0),
+    ),
+    "Mixed channels": lambda: dynamics.Mixed(
+        {"A": dynamics.HodgkinHuxley(), "*": dynamics.HodgkinHuxley.cortical()}
+    ),
     "Mixed": lambda: dynamics.Mixed(
         {"A": dynamics.Izhikevich(), "C": dynamics.Refractory(dynamics.LIF()), "*": dynamics.LIF()}
     ),
@@ -145,6 +153,79 @@ def test_documents_of_others_are_read_with_their_units(tmp_path):
     assert net.connectome.connections.sign.tolist() == [1, 1, -1, 0]
 
 
+AXON = """<neuroml xmlns="http://www.neuroml.org/schema/neuroml2" id="n">
+  <ionChannelHH id="passive" conductance="10pS"/>
+  <ionChannel id="na" conductance="20pS" species="na">
+    <gate id="a" type="gateHHrates" instances="3">
+      <forwardRate type="HHExpLinearRate" rate="1000per_s" midpoint="-0.04V" scale="10mV"/>
+      <reverseRate type="HHExpRate" rate="4per_ms" midpoint="-65mV" scale="-18mV"/>
+    </gate>
+    <gate id="b" type="gateHHrates" instances="1">
+      <forwardRate type="HHExpRate" rate="0.07per_ms" midpoint="-65mV" scale="-20mV"/>
+      <reverseRate type="HHSigmoidRate" rate="1per_ms" midpoint="-35mV" scale="10mV"/>
+    </gate>
+  </ionChannel>
+  <ionChannelHH id="k" conductance="10pS" species="k">
+    <gateHHrates id="n" instances="4">
+      <forwardRate type="HHExpLinearRate" rate="0.1per_ms" midpoint="-55mV" scale="10mV"/>
+      <reverseRate type="HHExpRate" rate="0.125per_ms" midpoint="-65mV" scale="-80mV"/>
+    </gateHHrates>
+  </ionChannelHH>
+  <cell id="axon">
+    <morphology id="m">
+      <segment id="0"><proximal x="0" y="0" z="0" diameter="20"/>
+        <distal x="0" y="30" z="40" diameter="20"/></segment>
+    </morphology>
+    <biophysicalProperties id="b">
+      <membraneProperties>
+        <channelPopulation id="many" ionChannel="na" number="150000" erev="50mV" ion="na"/>
+        <channelDensity id="leak" ionChannel="passive" condDensity="3.0 S_per_m2" erev="-54.387mV"
+          ion="non_specific"/>
+        <channelDensity id="ks" ionChannel="k" condDensity="36 mS_per_cm2" erev="-77mV" ion="k"/>
+        <spikeThresh value="-20mV"/>
+        <specificCapacitance value="0.01F_per_m2"/>
+        <initMembPotential value="-65mV"/>
+      </membraneProperties>
+    </biophysicalProperties>
+  </cell>
+  <network id="net"><population id="p" component="axon" size="2"/></network>
+</neuroml>
+"""
+
+
+def test_cells_with_channels_of_others_are_read_with_their_areas(tmp_path):
+    """The side of a cylinder of 20 um by 50 um; 150,000 channels of 20 pS."""
+    (tmp_path / "net.nml").write_text(AXON)
+    neuron = import_neuroml(tmp_path / "net.nml").neuron
+    told, area = dict(neuron.values()), torch.pi * 20 * 50 / 100
+    squid = dict(dynamics.HodgkinHuxley.squid().values())
+    assert all(told[gate] == squid[gate] for gate in "mhn")
+    assert told["capacitance"] == pytest.approx(area)
+    assert (told["g_leak"], told["g_potassium"]) == pytest.approx((0.3 * area, 36 * area))
+    assert (told["g_sodium"], told["v_sodium"], told["v_leak"]) == (3000.0, 50.0, -54.387)
+    assert neuron.terminal.threshold == -20.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('instances="4"', 'instances="2"', r"Cell 'axon': its channel 'ks' is not one of m3h"),
+        ('ionChannel="k"', 'ionChannel="kv"', "ion channel 'kv' is not defined"),
+        ("HHSigmoidRate", "Own", "gate 'b' has a rate of type 'Own'; known are HHExpLinearRate"),
+        ('type="gateHHrates" instances="1"', 'type="gateHHtauInf" instances="1"',
+         "gate 'b' of 'na' is no plain gateHHrates"),
+        ('<spikeThresh value="-20mV"/>', "", "it has 0 of spikeThresh"),
+        ('condDensity="36 mS_per_cm2"', 'condDensity="36 mS"', "'36 mS' is no quantity in mS_per"),
+        ('<segment id="0">', '<segment id="1"><distal x="0" y="0" z="9" diameter="2"/></segment>'
+         '<segment id="0">', "it has 2 segments"),
+    ],
+)  # fmt: skip
+def test_cells_with_other_channels_get_a_sentence(old, new, sentence, tmp_path):
+    (tmp_path / "net.nml").write_text(AXON.replace(old, new))
+    with pytest.raises(ValueError, match=sentence):
+        import_neuroml(tmp_path / "net.nml")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
@@ -170,9 +251,18 @@ def test_what_has_no_component_gets_a_sentence(tmp_path):
     for cell, sentence in (
         (dynamics.ALIF(), "ALIF cells have no component"),
         (dynamics.Refractory(dynamics.Izhikevich()), "Izhikevich cells with a refractory period"),
+        (dynamics.HodgkinHuxley(n=dynamics.Gate(torch.exp, torch.sigmoid)), "gate n has the rate"),
     ):
         with pytest.raises(ValueError, match=sentence):
             export_neuroml(simulation.Network(ring, neuron=cell, synapse=groups), path)
+    graded = dynamics.HodgkinHuxley(terminal=dynamics.SigmoidRelease())
+    gaps = {
+        "excitatory": dynamics.GradedSynapse(conductance=1.0, reversal=0.0),
+        "inhibitory": dynamics.GradedSynapse(conductance=1.0, reversal=-80.0),
+        "electrical": dynamics.GapJunction(conductance=0.3),
+    }
+    with pytest.raises(ValueError, match="terminal SigmoidRelease has no component"):
+        export_neuroml(simulation.Network(ring, neuron=graded, synapse=gaps), path)
     delta = {**groups, "excitatory": dynamics.Delta(charge=3.0)}
     with pytest.raises(ValueError, match=r"Delta synapses \(excitatory\) have no component"):
         export_neuroml(simulation.Network(ring, neuron=dynamics.LIF(), synapse=delta), path)

@@ -98,7 +98,7 @@ def read(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Raises ValueError naming what a `HodgkinHuxley` does not have.
     """
-    known = {one.id: one for one in (*document.ion_channels, *document.ion_channel_hhs)}
+    known = {one.id: one for one in (*document.ion_channel, *document.ion_channel_hhs)}
     for cell in document.cells:
         try:
             yield cell.id, _values(cell, known)
@@ -162,10 +162,9 @@ def _values(cell: Any, known: dict[str, Any]) -> dict[str, Any]:
 
 def _sorted_channels(membrane: Any, known: dict[str, Any]) -> dict[str, Any]:
     """The three of sodium, potassium and leak, known by their gates."""
-    lists = {name: held for name, held in vars(membrane).items() if name.startswith("channel_")}
-    plain = [*lists.pop("channel_populations"), *lists.pop("channel_densities")]
-    if others := [name for name, held in lists.items() if held]:
-        raise ValueError(f"it has {others[0]}, which HodgkinHuxley has not.")
+    plain = [*membrane.channel_populations, *membrane.channel_densities]
+    if others := [held.id for held in _listed(membrane, "channel") if held not in plain]:
+        raise ValueError(f"its channel {others[0]!r} is of a kind that HodgkinHuxley has not.")
     kinds = {tuple(sorted(n for _, n in gates)): name for name, gates in CHANNELS.items()}
     found = {}
     for held in plain:
@@ -187,8 +186,7 @@ def _sorted_channels(membrane: Any, known: dict[str, Any]) -> dict[str, Any]:
 
 def _gates(channel: Any) -> list[Any]:
     """The gates of a channel. Raises ValueError for those that do not just open and close."""
-    lists = {name: held for name, held in vars(channel).items() if name.startswith("gate") and held}
-    gates = [gate for held in lists.values() for gate in held]
+    gates = _listed(channel, "gate")
     for gate in gates:
         kind = getattr(gate, "type", None) or type(gate).__name__
         if kind.lower() != "gatehhrates" or gate.q10_settings:
@@ -197,6 +195,12 @@ def _gates(channel: Any) -> list[Any]:
                 "HodgkinHuxley are."
             )
     return gates
+
+
+def _listed(held: Any, start: str) -> list[Any]:
+    """All in those lists of a component whose names start like that."""
+    lists = [own for name, own in vars(held).items() if name.startswith(start)]
+    return [one for own in lists if isinstance(own, list) for one in own]
 
 
 def _gate_of(gate: Any) -> Gate:

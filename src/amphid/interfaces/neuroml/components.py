@@ -33,6 +33,17 @@ class Component:
     scale: str = ""
     """Of synapses, the value that a weight multiplies."""
 
+    def add(self, nml: Any, document: Any, identity: str, ours: Values, period: float) -> None:
+        """Add one to a document, under that id."""
+        values = attributes(self, ours)
+        if "refract" in self.units:
+            values["refract"] = f"{period!r}ms"
+        getattr(document, self.home).append(getattr(nml, self.name)(id=identity, **values))
+
+    def made(self, values: Mapping[str, Any]) -> Any:
+        """The cell or synapse with these values."""
+        return self.kind(**values)
+
 
 def _renamed(names: Mapping[str, str]) -> dict[str, Any]:
     """Values that have another name there, and are the same otherwise."""

@@ -8,10 +8,11 @@ from decimal import Decimal
 _POWERS = {
     "V": 3, "mV": 0, "s": 3, "ms": 0, "F": 12, "uF": 6, "nF": 3, "pF": 0, "S": 9, "mS": 6,
     "uS": 3, "nS": 0, "pS": -3, "A": 12, "uA": 6, "nA": 3, "pA": 0, "per_s": -3, "Hz": -3,
-    "per_ms": 0, "S_per_V": 6, "nS_per_mV": 0, "M": 3, "mM": 0, "": 0,
+    "per_ms": 0, "S_per_V": 6, "nS_per_mV": 0, "uF_per_cm2": 0, "F_per_m2": 2, "mS_per_cm2": 0,
+    "S_per_cm2": 3, "S_per_m2": -1, "M": 3, "mM": 0, "": 0,
 }  # fmt: skip
-"""Powers of ten that lead to mV, ms, pF, nS, pA, per ms, nS/mV, mM."""
-_QUANTITY = re.compile(r"\s*(-?[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z_]*)\s*")
+"""Powers of ten that lead to mV, ms, pF, nS, pA, per ms, nS/mV, uF/cm2, mS/cm2, mM."""
+_QUANTITY = re.compile(r"\s*(-?[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z_]*[0-9]?)\s*")
 
 
 def written(value: float, unit: str) -> str:
@@ -36,6 +37,8 @@ def _kind(unit: str) -> str:
     """What a unit measures, by its base."""
     if unit in ("Hz", "per_s", "per_ms"):
         return "rate"
+    if unit.endswith("m2"):
+        return "capacitance per area" if "F_" in unit else "conductance per area"
     if "_per_" in unit:
         return "conductance per voltage"
     return unit[-1:]

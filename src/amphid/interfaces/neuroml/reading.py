@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from amphid.dynamics import ConductanceSynapse, GapJunction, Mixed, Neuron, Refractory, Synapse
+from amphid.dynamics import (
+    ConductanceSynapse,
+    GapJunction,
+    Gate,
+    Mixed,
+    Neuron,
+    Refractory,
+    Synapse,
+)
+from amphid.interfaces.neuroml import channels
+from amphid.interfaces.neuroml.channels import ChannelCell
 from amphid.interfaces.neuroml.components import CELLS, SYNAPSES, Component, Values, values_of
 from amphid.simulation import Network
 from amphid.wiring import Connectome
@@ -19,7 +30,11 @@ from amphid.wiring.files.rows import connections
 
 _FIRES = -40.0  # mV, of cells that do not say where
 
+_CHANNELS = ChannelCell()
+
 Parts = dict[str, tuple[Component, Values, float]]
+Known = tuple[Component | ChannelCell, dict[str, Any], float]
+K = TypeVar("K")
 
 
 def import_neuroml(path: str | Path) -> Network:
@@ -47,7 +62,9 @@ def _network(nml: Any, document: Any, path: Path) -> Network:
     if not isinstance(document, nml.NeuroMLDocument) or len(document.networks) != 1:
         raise ValueError("it is no NeuroML document with one network.")
     network = document.networks[0]
-    cells, synapses = _parts(document, CELLS), _parts(document, SYNAPSES)
+    synapses = _parts(document, SYNAPSES)
+    cells: dict[str, Known] = {**_parts(document, CELLS)}
+    cells |= {name: (_CHANNELS, values, 0.0) for name, values in channels.read(document)}
     places: Any = {}
     named = neuroml_reader._cells(network.populations, places)
     used = [""] * len(places)
@@ -80,7 +97,7 @@ def _parts(document: Any, table: tuple[Component, ...]) -> Parts:
     }
 
 
-def _known(parts: Parts, name: str, what: str) -> tuple[Component, Values, float]:
+def _known(parts: Mapping[str, K], name: str, what: str) -> K:
     if name not in parts:
         raise ValueError(
             f"the {what} component {name!r} is not defined in the document, or of a kind that is "
@@ -142,28 +159,30 @@ def _without(values: Values, scale: str) -> Values:
     return {name: value for name, value in values.items() if name != scale}
 
 
-def _neuron(told: list[tuple[Component, Values, float]]) -> Neuron[Any]:
+def _neuron(told: list[Known]) -> Neuron[Any]:
     """One neuron for all cells, `Mixed` where they are of several kinds."""
-    kinds: dict[tuple[type, bool], list[int]] = {}
-    for place, (component, _, period) in enumerate(told):
-        kinds.setdefault((component.kind, period > 0), []).append(place)
+    kinds: dict[Any, list[int]] = {}
+    for place, (component, values, period) in enumerate(told):
+        gates = tuple(held for held in values.values() if isinstance(held, Gate))
+        kinds.setdefault((component.kind, period > 0, gates), []).append(place)
     made = {
-        f"{kind.__name__} {number}": _one_kind(kind, [told[place] for place in where])
-        for number, ((kind, _), where) in enumerate(kinds.items())
+        f"{kind.__name__} {number}": _one_kind([told[place] for place in where])
+        for number, ((kind, *_), where) in enumerate(kinds.items())
     }
     if len(made) == 1:
         return next(iter(made.values()))
     return Mixed(made, where=dict(zip(made, kinds.values(), strict=True)))
 
 
-def _one_kind(kind: type, told: list[tuple[Component, Values, float]]) -> Neuron[Any]:
-    columns = {name: [values[name] for _, values, _ in told] for name in told[0][1]}
-    neuron: Neuron[Any] = kind(**{name: _value(held) for name, held in columns.items()})
+def _one_kind(told: list[Known]) -> Neuron[Any]:
+    component, first, _ = told[0]
+    columns = {name: [values[name] for _, values, _ in told] for name in first}
+    neuron: Neuron[Any] = component.made({name: _value(held) for name, held in columns.items()})
     periods = [period for *_, period in told]
     return Refractory(neuron, period=_value(periods)) if periods[0] > 0 else neuron
 
 
-def _value(held: list[float]) -> Any:
-    """A float where all are the same, else one for each cell."""
+def _value(held: list[Any]) -> Any:
+    """What all have where they are the same, else a number for each cell."""
     same = len(set(held)) == 1
     return held[0] if same else torch.from_numpy(np.array(held)).to(torch.get_default_dtype())

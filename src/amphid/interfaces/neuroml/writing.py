@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amphid.dynamics import AdEx, Exponential, Mixed, Neuron, Refractory
+from amphid.dynamics import AdEx, Exponential, HodgkinHuxley, Mixed, Neuron, Refractory
+from amphid.interfaces.neuroml import channels
+from amphid.interfaces.neuroml.channels import ChannelCell
 from amphid.interfaces.neuroml.components import CELLS, SYNAPSES, Component, attributes
 from amphid.simulation import Network
 from amphid.wiring import Connections, Connectome
@@ -22,7 +25,7 @@ from amphid.wiring.files.neuroml_schema import schema
 def export_neuroml(network: Network, path: str | Path) -> Path:
     """Write a network of point neurons, its equations and its weights, as one NeuroML document.
 
-    Cells: LIF, Izhikevich, AdEx, and the first and last in `Refractory`, or several in `Mixed`.
+    Cells: LIF and AdEx, also in `Refractory`, Izhikevich, HodgkinHuxley, or several in `Mixed`.
     Synapses: exponential, double exponential and alpha conductances, exponential and alpha
     currents, gap junctions. Cells whose values differ are components of their own; the connections
     carry the network's weights and delays. Every digit is kept.
@@ -47,8 +50,8 @@ def export_neuroml(network: Network, path: str | Path) -> Path:
 class _Told:
     """One cell: its component and the values that make it."""
 
-    component: Component
-    ours: tuple[tuple[str, float], ...]
+    component: Component | ChannelCell
+    ours: tuple[tuple[str, Any], ...]  # numbers, and the gates of channels
     period: float
 
 
@@ -58,11 +61,7 @@ def _document(nml: Any, network: Network) -> Any:
     told = _cells(network.neuron, len(connectome))
     names = {one: f"cell_{number}" for number, one in enumerate(dict.fromkeys(told))}
     for one, name in names.items():
-        values = attributes(one.component, dict(one.ours))
-        if "refract" in one.component.units:
-            values["refract"] = f"{one.period!r}ms"
-        made = getattr(nml, one.component.name)(id=name, **values)
-        getattr(document, one.component.home).append(made)
+        one.component.add(nml, document, name, dict(one.ours), one.period)
     weight, sign = _strengths(network)
     for group, synapse in network.groups():
         _add_synapse(nml, document, group, synapse)
@@ -100,6 +99,8 @@ def _cells(neuron: Neuron[Any], cells: int, period: Any = 0.0) -> list[_Told]:
         return [told[place] for place in range(cells)]
     if isinstance(neuron, Refractory):
         return _cells(neuron.neuron, cells, neuron.period)
+    if isinstance(neuron, HodgkinHuxley):
+        return _told(ChannelCell(), channels.values(neuron), np.zeros(cells))
     periods = _each(period, cells)
     name = "IafRefCell" if periods.any() else None
     fitting = [one for one in CELLS if type(neuron) is one.kind and name in (None, one.name)]
@@ -107,22 +108,25 @@ def _cells(neuron: Neuron[Any], cells: int, period: Any = 0.0) -> list[_Told]:
     if not fitting:
         raise ValueError(
             f"{type(neuron).__name__} cells {'with a refractory period ' if name else ''}have no "
-            "component of NeuroML here: LIF, Izhikevich and AdEx have, the first and last also in "
-            "Refractory."
+            "component of NeuroML here: LIF, AdEx, Izhikevich and HodgkinHuxley have, the first "
+            "two also in Refractory."
         )
+    ours = {key: held for key, held in neuron.values() if isinstance(held, (float, Tensor))}
+    return _told(fitting[0], ours, periods)
+
+
+def _told(component: Component | ChannelCell, ours: dict[str, Any], periods: Any) -> list[_Told]:
+    """Each cell by itself; what is no number is the same for all."""
     columns = {
-        key: _each(held, cells)
-        for key, held in neuron.values()
-        if isinstance(held, (float, Tensor))
+        key: _each(held, len(periods)).tolist() if isinstance(held, (float, Tensor)) else held
+        for key, held in ours.items()
     }
-    return [
-        _Told(
-            fitting[0],
-            tuple((key, float(column[cell])) for key, column in columns.items()),
-            float(periods[cell]),
-        )
-        for cell in range(cells)
-    ]
+
+    def own(cell: int) -> Iterator[tuple[str, Any]]:
+        for key, column in columns.items():
+            yield key, column[cell] if isinstance(column, list) else column
+
+    return [_Told(component, tuple(own(k)), float(period)) for k, period in enumerate(periods)]
 
 
 def _strengths(network: Network) -> tuple[Any, Any]:
