@@ -84,6 +84,12 @@ def test_a_step_file_does_what_the_module_does(name, suffix, tmp_path):
 
 def test_nonsense_gets_a_sentence(tmp_path):
     cell = dynamics.LIF()
+    with pytest.raises(TypeError, match=r"module must be an nn.Module such as LIF\(\), got <class"):
+        export_step(dynamics.LIF, tmp_path / "step.pt2", inputs=3)
+    with pytest.raises(ValueError, match=r"Sequential takes no step on inputs of shape \[3\]"):
+        export_step(
+            models.Sequential(nn.Linear(7, 5), dynamics.LIF()), tmp_path / "step.pt2", inputs=3
+        )
     with pytest.raises(ValueError, match="must end in"):
         export_step(cell, tmp_path / "step.bin", inputs=5)
     with pytest.raises(ValueError, match="dt must be"):

@@ -197,6 +197,8 @@ def test_inputs_that_say_nothing_are_refused():
         learning.gradient_report(model, (x * torch.nan, y), cross_entropy)
     with pytest.raises(TypeError, match=r"pair \(inputs, targets\), got Tensor"):
         learning.gradient_report(model, x, cross_entropy)
+    with pytest.raises(TypeError, match="got the class CrossEntropyLoss"):
+        learning.gradient_report(net(), batch(), nn.CrossEntropyLoss)
 
 
 # widths of surrogates

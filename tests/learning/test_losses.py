@@ -86,10 +86,23 @@ def test_examples_do_not_mix(loss: object, targets: torch.Tensor) -> None:
 
 @pytest.mark.parametrize(("loss", "targets"), LOSSES, ids=name)
 def test_shapes_that_do_not_fit_are_a_sentence(loss: object, targets: torch.Tensor) -> None:
+    with pytest.raises(TypeError, match=r"targets must be a tensor, .*; got list"):
+        loss(spikes(), targets.tolist())
     with pytest.raises(ValueError, match=r"outputs must be \[T, \*B, N\]"):
         loss(spikes(), targets[:-1])
     with pytest.raises(ValueError, match=r"outputs must be \[T, \*B, N\]"):
         loss(torch.zeros(T), targets)
+
+
+@pytest.mark.parametrize(("loss", "targets"), LOSSES, ids=name)
+def test_settings_that_cannot_be_are_a_sentence(loss: object, targets: torch.Tensor) -> None:
+    kind = type(loss).__name__
+    for setting in {"tau", "dt", "floor", "least"} & set(vars(loss)):
+        for value in (0.0, -1.0, float("nan"), "1"):
+            with pytest.raises(ValueError, match=f"{kind}: {setting} must be a positive number"):
+                dataclasses.replace(loss, **{setting: value})
+    with pytest.raises(TypeError, match=f"{kind}: reduction must be a function.*got 'mean'"):
+        dataclasses.replace(loss, reduction="mean")
 
 
 @pytest.mark.parametrize(("loss", "targets"), GRADED, ids=name)

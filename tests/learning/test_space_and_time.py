@@ -178,6 +178,14 @@ def test_random_feedback_changes_what_comes_down_only(rule: type) -> None:
         assert torch.allclose(plain[name], random[name]) == name.startswith("4."), name
 
 
+def test_feedback_that_is_none_is_refused() -> None:
+    for given in ("random", RandomFeedback):
+        with pytest.raises(TypeError, match="feedback must be one such as RandomFeedback"):
+            OSTL(given)
+    with pytest.raises(TypeError, match=r"generator must be a torch.Generator, got 3"):
+        RandomFeedback(3)
+
+
 @pytest.mark.parametrize(
     ("cells", "rule", "error_", "says"),
     [

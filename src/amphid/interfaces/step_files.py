@@ -92,6 +92,8 @@ def export_step(
     naming the operation, for what the format cannot say.
     """
     path = Path(path)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be an nn.Module such as LIF(), got {module!r}.")
     shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
     if not (is_number(dt) and dt > 0):
         raise ValueError(f"dt must be a positive number of ms, got {dt!r}.")
@@ -147,7 +149,12 @@ class _Flat(nn.Module):
         like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
         self.like = like.detach()
         self._step = stepping(module, dt)
-        self.one, self.two = (rest(module, self.like.new_zeros(n, *shape), dt) for n in (1, 2))
+        try:
+            self.one, self.two = (rest(module, self.like.new_zeros(n, *shape), dt) for n in (1, 2))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{type(module).__name__} takes no step on inputs of shape {list(shape)}: {error}."
+            ) from None
         paths, self.form = pytree.tree_flatten_with_path(self.two)
         self.held = [isinstance(leaf, Tensor) for _, leaf in paths]  # None is a leaf too
         self.names = [_named(keys) for keys, leaf in paths if isinstance(leaf, Tensor)]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
 from amphid.learning.advice import Found, advice
+from amphid.learning.fitting.plan import check_called
 from amphid.learning.watching import Call, cells_of, surrounded, tensors_in
 from amphid.models import Recurrent
 from amphid.simulation import Network
@@ -86,6 +87,7 @@ def gradient_report(
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise TypeError(f"batch must be a pair (inputs, targets), got {type(batch).__name__}.")
+    check_called("loss", loss, "nn.functional.cross_entropy")
     inputs, targets = batch
     for one in tensors_in(inputs):
         if not one.isfinite().all():

@@ -43,6 +43,11 @@ def heard(
     doing: str | Callable[[], str] = "simulating",
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Who hears of the progress: a function, a bar for True, or nobody."""
+    if not (callable(progress) or isinstance(progress, bool | None)):
+        raise TypeError(
+            f"progress must be True for a bar, False, or a function of what is done and how much "
+            f"there is, got {progress!r}."
+        )
     if callable(progress) or not progress:
         yield progress or None
         return

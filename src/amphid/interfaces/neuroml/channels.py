@@ -150,7 +150,7 @@ def _values(cell: Any, known: dict[str, Any]) -> dict[str, Any]:
     area = _area(cell.morphology)
     density = quantities.read(_only(membrane.specific_capacitances, "specificCapacitance"),
                               "uF_per_cm2")  # fmt: skip
-    found = {"capacitance": _rounded(density * area)}
+    found: dict[str, Any] = {"capacitance": _rounded(density * area)}
     found["threshold"] = quantities.read(_only(membrane.spike_threshes, "spikeThresh"), "mV")
     for channel, held in _sorted_channels(membrane, known).items():
         found[f"g_{channel}"] = _conductance(held, area, known)

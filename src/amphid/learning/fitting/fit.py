@@ -98,6 +98,8 @@ def fit(
     plan.check()
     if guard is not None and not isinstance(guard, DirectionGuard):
         raise TypeError(f"guard must be DirectionGuard(...), or None for none, got {guard!r}.")
+    if not isinstance(folder, str | os.PathLike | None):
+        raise TypeError(f"folder must be a path, or None for none, got {folder!r}.")
     if resume and folder is None:
         raise ValueError("resume=True needs the folder of the fit that is to go on.")
     given = [generator] if isinstance(generator, torch.Generator) else generator

@@ -79,15 +79,15 @@ class Plan:
             )
         for name in ("epochs", "accumulate", "checkpoint_every"):
             value, least = getattr(self, name), 0 if name == "epochs" else 1
-            if value is not None and (not isinstance(value, int) or value < least):
+            if value is not None and (type(value) is not int or value < least):
                 raise ValueError(f"{name} must be a number, at least {least}, got {value!r}.")
 
     def _check_parts(self) -> None:
         """Raise TypeError or ValueError for classes, names and lone things in the wrong place."""
-        _check_called("loss", self.loss, "nn.functional.cross_entropy")
-        _check_called("estimator", self.estimator, "Backprop()")
+        check_called("loss", self.loss, "nn.functional.cross_entropy")
+        check_called("estimator", self.estimator, "Backprop()")
         for callback in self.callbacks:
-            _check_called("each of callbacks", callback, "a function of a Progress")
+            check_called("each of callbacks", callback, "a function of a Progress")
         for penalty in self.penalties:
             if isinstance(penalty, type) or not hasattr(penalty, "watches"):
                 raise TypeError(f"penalties must be ones such as L2(1e-4), got {penalty!r}.")
@@ -208,7 +208,7 @@ class Plan:
         }
 
 
-def _check_called(name: str, given: object, such: str) -> None:
+def check_called(name: str, given: object, such: str) -> None:
     """Raise TypeError for what cannot be called, or is a class that nothing was made of."""
     if isinstance(given, type) or not callable(given):
         got = f"the class {given.__name__}" if isinstance(given, type) else repr(given)

@@ -208,6 +208,13 @@ class Training:
                 "estimator must give a gradient for each parameter: "
                 f"{', '.join(sorted(set(gradients) ^ set(self.params)))} do not match."
             )
+        for name, held in self.params.items():
+            if gradients[name].shape != held.shape:
+                raise ValueError(
+                    f"estimator must give gradients of the shape of the parameters, but that of "
+                    f"{name!r} is {list(gradients[name].shape)}, and the parameter "
+                    f"{list(held.shape)}."
+                )
         if not finite(value, gradients):
             self.draws.put(self.mark)
             where = diagnosis(loss.parts, value, self.params, gradients)

@@ -55,6 +55,8 @@ class RandomFeedback:
     """
 
     def __init__(self, generator: torch.Generator, *, scale: float = 1.0) -> None:
+        if not isinstance(generator, torch.Generator):
+            raise TypeError(f"generator must be a torch.Generator, got {generator!r}.")
         self.generator, self.scale = generator, scale
         self.held: dict[str, Tensor] = {}
 

@@ -46,6 +46,10 @@ class Layerwise(ABC):
 
     def __init__(self, feedback: Feedback | None = None) -> None:
         self.feedback = SymmetricFeedback() if feedback is None else feedback
+        if isinstance(feedback, type) or not hasattr(self.feedback, "weights"):
+            raise TypeError(
+                f"feedback must be one such as RandomFeedback(generator), got {feedback!r}."
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self.feedback).__name__})"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from amphid.learning.losses.rate import classified
-from amphid.learning.losses.reduction import Reduction, check_sequence, reduced
+from amphid.learning.losses.reduction import Reduction, check_sequence, check_settings, reduced
 
 
 def first_spike(spikes: Tensor, dt: float = 1.0) -> Tensor:
@@ -34,6 +34,9 @@ class FirstSpikeError:
     dt: float = 1.0
     reduction: Reduction = torch.mean
 
+    def __post_init__(self) -> None:
+        check_settings(self, "dt")
+
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss in ms squared."""
         check_sequence(outputs, targets, outputs.shape[1:], "times [*B, N] in ms")
@@ -53,6 +56,9 @@ class FirstSpikeCrossEntropy:
     tau: float = 5.0
     dt: float = 1.0
     reduction: Reduction = torch.mean
+
+    def __post_init__(self) -> None:
+        check_settings(self, "tau", "dt")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss in nats."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from amphid.learning.losses.reduction import Reduction, check_sequence, reduced
+from amphid.learning.losses.reduction import Reduction, check_sequence, check_settings, reduced
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class RateError:
 
     dt: float = 1.0
     reduction: Reduction = torch.mean
+
+    def __post_init__(self) -> None:
+        check_settings(self, "dt")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss in Hz squared."""
@@ -42,6 +45,9 @@ class CountCrossEntropy:
     scale: float = 1.0
     smoothing: float = 0.0
     reduction: Reduction = torch.mean
+
+    def __post_init__(self) -> None:
+        check_settings(self, "scale")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss in nats."""
@@ -65,6 +71,9 @@ class PoissonLikelihood:
     log: bool = False
     least: float = 1e-8
     reduction: Reduction = torch.mean
+
+    def __post_init__(self) -> None:
+        check_settings(self, "dt", "least")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss in nats."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from amphid import measures
-from amphid.learning.losses.reduction import Reduction, check_sequence, reduced
+from amphid.learning.losses.reduction import Reduction, check_sequence, check_settings, reduced
 from amphid.measures.spike_trains import filtered
 
 
@@ -26,6 +26,9 @@ class VanRossum:
     tau: float = 10.0
     dt: float = 1.0
     reduction: Reduction = torch.mean
+
+    def __post_init__(self) -> None:
+        check_settings(self, "tau", "dt")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss, in spikes."""
@@ -54,6 +57,9 @@ class Correlation:
     floor: float = 1e-3
     reduction: Reduction = torch.mean
 
+    def __post_init__(self) -> None:
+        check_settings(self, "tau", "dt", "floor")
+
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss, from 0 to 2."""
         check_sequence(outputs, targets, outputs.shape, "spikes [T, *B, N]")
@@ -75,6 +81,9 @@ class VictorPurpura:
     cost: float = 0.1
     dt: float = 1.0
     reduction: Reduction = torch.mean
+
+    def __post_init__(self) -> None:
+        check_settings(self, "dt")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss, in spikes."""
