@@ -20,6 +20,7 @@ from amphid.learning import (
     Alternating,
     Backprop,
     CellPerturbation,
+    Corrected,
     EProp,
     Frozen,
     Grouped,
@@ -68,6 +69,7 @@ ESTIMATORS = [
     Guided(torch.Generator(), samples=16),
     SPSA(torch.Generator(), samples=16),
     Spread(Mollified(torch.Generator(), samples=16), portions=3),
+    Corrected(Backprop(), Mollified(torch.Generator(), samples=4)),
 ]
 NEVER_TRAINS = [Frozen()]
 WITHOUT_A_MODEL = [Backprop(), Backprop(clip_norm=1.0), Grouped({"*": Backprop()})]

@@ -152,7 +152,8 @@ def test_a_black_box_is_held_too_and_asked_once_for_a_population() -> None:
     held = held_at(Box(), {"b": b})
     assert held({"a": a}) == 36
     torch.testing.assert_close(held.population({"a": torch.stack([a, 2 * a])}), 12 * a * 3)
-    assert not hasattr(held_at(lambda p: p["a"], {"b": b}), "population")
+    plain = held_at(lambda p: p["a"].sum() * p["b"].sum(), {"b": b})
+    torch.testing.assert_close(plain.population({"a": torch.stack([a, 2 * a])}), 12 * a * 3)
 
 
 def test_first_one_then_the_other() -> None:

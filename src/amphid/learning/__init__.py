@@ -22,6 +22,7 @@ from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.cells.activity import ActivityPerturbation
 from amphid.learning.gradients.cells.responses import CellPerturbation
 from amphid.learning.gradients.cells.weak_grad import WeakGrad, least_squares, smoothed
+from amphid.learning.gradients.corrected import Corrected
 from amphid.learning.gradients.credit import Credited
 from amphid.learning.gradients.eprop import EProp
 from amphid.learning.gradients.estimator import Estimator
@@ -52,6 +53,13 @@ from amphid.learning.gradients.weak.schedules import Annealed
 from amphid.learning.gradients.weak.scopes import Alternating, Everything
 from amphid.learning.gradients.weak.solvers import LeastSquares, MinimumNorm, Ridge
 from amphid.learning.gradients.weak.spsa import SPSA
+from amphid.learning.landscape import (
+    LossLine,
+    LossPlane,
+    loss_line,
+    loss_plane,
+    random_direction,
+)
 from amphid.learning.losses.latency import FirstSpikeCrossEntropy, FirstSpikeError, first_spike
 from amphid.learning.losses.rate import CountCrossEntropy, PoissonLikelihood, RateError
 from amphid.learning.losses.trains import Correlation, VanRossum, VictorPurpura
@@ -77,6 +85,7 @@ from amphid.learning.searching import (
     found,
     search,
 )
+from amphid.learning.surrogate_audit import Agreement, SurrogateAudit, surrogate_audit
 from amphid.learning.surrogate_widths import scale_surrogates
 from amphid.learning.symmetric import InhibitorySTDP
 from amphid.learning.triplet import TripletSTDP
@@ -98,6 +107,7 @@ __all__ = [
     "ActivityPerturbation",
     "AdaptiveFeedback",
     "Aging",
+    "Agreement",
     "Alternating",
     "Annealed",
     "Antithetic",
@@ -107,6 +117,7 @@ __all__ = [
     "CellPerturbation",
     "Choice",
     "Cloning",
+    "Corrected",
     "Correlation",
     "CountCrossEntropy",
     "Credited",
@@ -139,6 +150,8 @@ __all__ = [
     "Islands",
     "LeastSquares",
     "LogUniform",
+    "LossLine",
+    "LossPlane",
     "LowRank",
     "MapElites",
     "Mean",
@@ -172,6 +185,7 @@ __all__ = [
     "Sobol",
     "Spread",
     "Stretches",
+    "SurrogateAudit",
     "SymmetricFeedback",
     "Then",
     "TotalSpikes",
@@ -192,10 +206,14 @@ __all__ = [
     "found",
     "gradient_report",
     "least_squares",
+    "loss_line",
+    "loss_plane",
     "losses_of",
     "nearest_spike",
+    "random_direction",
     "scale_surrogates",
     "scale_weights",
     "search",
     "smoothed",
+    "surrogate_audit",
 ]

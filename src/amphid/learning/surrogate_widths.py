@@ -31,7 +31,7 @@ def scale_surrogates(
     """
     if not 0 < share < math.inf:
         raise ValueError(f"share must be a positive number, got {share!r}.")
-    found = dict(_surrogates(model))
+    found = dict(surrogates_of(model))
     watched = {name: _Watched(own) for name, (_, own) in found.items()}
     training = model.training
     try:
@@ -47,7 +47,7 @@ def scale_surrogates(
     widths = {name: share * one.spread for name, one in watched.items() if one.spread > 0}
     for name, width in widths.items():
         module, own = found[name]
-        module.surrogate = _of_width(name, own, width)
+        module.surrogate = of_width(name, own, width)
     return widths
 
 
@@ -82,14 +82,16 @@ class _Watched:
         return math.sqrt(max(self.squares / self.count - (self.total / self.count) ** 2, 0.0))
 
 
-def _surrogates(model: nn.Module) -> Iterator[tuple[str, tuple[Any, Surrogate]]]:
+def surrogates_of(model: nn.Module) -> Iterator[tuple[str, tuple[Any, Surrogate]]]:
+    """Modules that have a surrogate, by name, each with its surrogate."""
     for name, module in model.named_modules():
         own = vars(module).get("surrogate")
         if own is not None:
             yield name, (module, own)
 
 
-def _of_width(name: str, surrogate: Surrogate, width: float) -> Surrogate:
+def of_width(name: str, surrogate: Surrogate, width: float) -> Surrogate:
+    """The same surrogate with a width in mV; TypeError, naming its module, where it has none."""
     if isinstance(surrogate, Relative):
         return surrogate.shape(width)
     if isinstance(surrogate, Shape):

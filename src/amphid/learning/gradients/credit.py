@@ -109,12 +109,13 @@ def _apart(criterion: Criterion, outputs: Tensor, targets: Tensor, axis: int, ot
 
 
 def credit_of(loss: Any, params: Params, given: Credit | None = None) -> dict[str, int]:
-    """The credit that was given, else what the model of an `Objective` tells.
+    """The credit that was given, else what the model of an `Objective` tells, or a loss itself.
 
     Raises ValueError for a parameter or an axis that is not there.
     """
     if given is None:
-        return dict(_told(getattr(loss, "parts", (loss,))[0], params))
+        first = getattr(loss, "parts", (loss,))[0]
+        return dict(first.credit(params) if hasattr(first, "credit") else _told(first, params))
     for name, axis in given.items():
         if name not in params or not -params[name].dim() <= axis < params[name].dim():
             shapes = {name: list(held.shape) for name, held in params.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from amphid.learning.gradients.estimator import Estimator
 from amphid.learning.gradients.objective import Loss, Mean, Objective, Params
+from amphid.learning.gradients.population import Members, losses_of
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,11 @@ class HeldAt:
         """The loss at these parameters."""
         return self.loss({**self.fixed, **params})
 
-    def __getattr__(self, name: str) -> Callable[[Params], Tensor]:
-        if name != "population":
-            raise AttributeError(name)
-        ask: Callable[[Params], Tensor] = self.loss.population  # type: ignore[attr-defined]
-        return lambda members: ask({**self._expanded(members), **members})
+    def population(self, members: Members) -> Tensor:
+        """The losses of members of those parameters."""
+        return losses_of(self.loss, {**self._expanded(members), **members})
 
-    def _expanded(self, members: Params) -> Params:
+    def _expanded(self, members: Members) -> Params:
         count = len(next(iter(members.values())))
         return {name: held.expand(count, *held.shape) for name, held in self.fixed.items()}
 
