@@ -97,6 +97,7 @@ class Guided:
         self._calls = Calls()
         self._gradients: dict[str, Tensor] = {}  # [k, *shape], the last one last
 
+    @torch.no_grad()
     def __call__(self, loss: Loss, params: Params) -> tuple[Tensor, Params]:
         """The mean of the losses, and the gradients."""
         if self.guide is not None:

@@ -53,7 +53,7 @@ class BumpKernel:
 
     def __call__(self, sampling: Sampling) -> tuple[Tensor, Tensor]:
         """Reach and score [K] of the directions."""
-        norms, size = sampling.norms().double(), sampling.size
+        norms, size = sampling.norms().double().cpu(), sampling.size
         levels, shares, square = _radial(size)
         uniform = drawn(
             sampling.key ^ LEVELS, range(sampling.count), 1, Tensor.uniform_, torch.float64

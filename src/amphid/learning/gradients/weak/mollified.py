@@ -128,6 +128,7 @@ class Mollified:
             )
         self._calls = Calls()
 
+    @torch.no_grad()
     def __call__(self, loss: Loss, params: Params) -> tuple[Tensor, Params]:
         """The value and the gradients of the smoothed loss."""
         signs = self.sides.signs

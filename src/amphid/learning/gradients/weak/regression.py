@@ -104,6 +104,7 @@ class Regression:
             credit={}, scope=Alternating(),
         )  # fmt: skip
 
+    @torch.no_grad()
     def __call__(self, loss: Loss, params: Params) -> tuple[Tensor, Params]:
         """The loss at the parameters, or around them with an intercept, and the slope."""
         sampling = self._calls.sampling(self, params, self.samples - (not self.intercept))

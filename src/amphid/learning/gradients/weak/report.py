@@ -12,6 +12,7 @@ from torch.nn.functional import cosine_similarity
 
 from amphid.learning.gradients.objective import Params
 from amphid.learning.gradients.weak.calls import Asked, Calls
+from amphid.learning.gradients.weak.sampling import per_owner
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,10 @@ def _standard_error(last: Asked) -> float | None:
 
 def _per_entry(weights: Tensor, rows: Tensor, axis: int | None) -> Tensor:
     """The weight of each direction for each entry, so shaped that it multiplies directions."""
-    if axis is None:
-        own = weights.flatten(1).mean(1) if weights.dim() > 1 else weights
-        return own.view(-1, *(1,) * (rows.dim() - 1))
-    own = weights.flatten(1, -2).mean(1) if weights.dim() > 2 else weights
-    shape = [len(own), *(1,) * (rows.dim() - 1)]
-    shape[axis + 1] = own.shape[1]
-    return own.view(shape) / own.shape[1]
+    if axis is not None:
+        return per_owner(weights, rows.shape, axis)
+    own = weights.flatten(1).mean(1) if weights.dim() > 1 else weights
+    return own.view(-1, *(1,) * (rows.dim() - 1))
 
 
 def _explained(last: Asked) -> float | None:

@@ -91,15 +91,20 @@ class Sampling:
 
         An entry with credit sees the weight of its own owner, any other the mean of all owners.
         """
-        total = {name: torch.zeros_like(held) for name, held in self.params.items()}
+        mean = weights.flatten(1).mean(1) if weights.dim() > 1 else weights
+        total: Params = {}
         for first, stop, directions in self.chunks():
             for name, each in directions.items():
-                total[name] += weighted(
-                    weights[first:stop], each, self.shapes[name], credit.get(name)
-                )
+                axis = credit.get(name)
+                own = (mean if axis is None else weights)[first:stop]
+                found = weighted(own, each, self.shapes[name], axis)
+                total[name] = total[name] + found if name in total else found
         for name in self.moving:
             total[name] /= self.count * self.radius * self.units[name]
-        return total
+        return {
+            name: total[name] if name in total else torch.zeros_like(held)
+            for name, held in self.params.items()
+        }
 
     def _bytes(self, name: str) -> int:
         held = self.params[name]
@@ -127,8 +132,10 @@ def units_of(
     """
     if absolute:
         return dict.fromkeys(names, 1.0)
-    squares = {name: float(params[name].detach().double().square().mean()) for name in names}
-    sizes = {name: params[name].numel() for name in names if squares[name] > 0}
+    norms = torch.stack([torch.linalg.vector_norm(params[name]).double() for name in names])
+    sizes = {name: params[name].numel() for name in names}
+    squares = {n: norm**2 / sizes[n] for n, norm in zip(names, norms.tolist(), strict=True)}
+    sizes = {name: size for name, size in sizes.items() if squares[name] > 0}
     whole = sum(squares[name] * size for name, size in sizes.items()) / max(sum(sizes.values()), 1)
     return {name: math.sqrt(square or whole or 1.0) for name, square in squares.items()}
 
@@ -136,25 +143,34 @@ def units_of(
 def weighted(
     weights: Tensor, direction: Tensor | Factors, shape: torch.Size, axis: int | None
 ) -> Tensor:
-    """The sum over directions of weights [K, *owners] times them, of the shape of a parameter."""
+    """The sum over directions of weights times them, of the shape of a parameter.
+
+    weights: [K], or [K, *owners] where the entries along an axis see an owner each.
+    """
     if axis is None:
-        own = weights.flatten(1).mean(1) if weights.dim() > 1 else weights
+        own = weights.to(direction.left if isinstance(direction, Factors) else direction)
         if isinstance(direction, Factors):
-            left = (direction.left * own.to(direction.left)[:, None, None]).transpose(0, 1)
-            right = direction.right.transpose(0, 1)
-            return (left.flatten(1) @ right.flatten(1).T).view(shape)
-        return (own.to(direction) @ direction.reshape(len(direction), -1)).view(shape)
-    own = weights.flatten(1, -2).mean(1) if weights.dim() > 2 else weights  # [K, owners]
-    if weights.dim() < 2 or own.shape[1] != shape[axis]:
-        raise ValueError(
-            f"credit along axis {axis} of a parameter of shape {list(shape)} needs a loss with as "
-            f"many owners last, got owners {list(weights.shape[1:])}."
-        )
+            left = (direction.left * own[:, None, None]).transpose(0, 1)
+            return (left.flatten(1) @ direction.right.transpose(0, 1).flatten(1).T).view(shape)
+        return (own @ direction.reshape(len(direction), -1)).view(shape)
     whole = direction.dense(shape) if isinstance(direction, Factors) else direction
-    rows = whole.movedim(axis + 1, 1).flatten(2)  # [K, owners, others]
-    found = torch.einsum("kj,kjn->jn", own.to(rows) / own.shape[1], rows)
-    others = [size for place, size in enumerate(shape) if place != axis]
-    return found.view(shape[axis], *others).movedim(0, axis)
+    return (per_owner(weights.to(whole), whole.shape, axis) * whole).sum(0)
+
+
+def per_owner(weights: Tensor, shape: torch.Size, axis: int) -> Tensor:
+    """Weights [K, *owners] so shaped that they multiply directions [K, *shape] along an axis.
+
+    Divided by the number of owners, of whose mean a gradient is. Raises ValueError unless there is
+    one for each entry along the axis.
+    """
+    if weights.dim() < 2 or weights.shape[-1] != shape[axis + 1]:
+        raise ValueError(
+            f"credit along axis {axis} of a parameter of shape {list(shape[1:])} needs a loss with "
+            f"as many owners last, got owners {list(weights.shape[1:])}."
+        )
+    own = weights.flatten(1, -2).mean(1) if weights.dim() > 2 else weights
+    others = len(shape) - axis - 2
+    return own.view(len(own), *(1,) * axis, -1, *(1,) * others) / own.shape[1]
 
 
 def _square(direction: Tensor | Factors, shape: torch.Size) -> Tensor:
