@@ -62,9 +62,7 @@ class MinimumNorm:
     def __call__(self, rows: Tensor, answers: Tensor, taken: float = 0.0) -> Slope:
         """The slope."""
         warn_at_peak(*rows.shape)
-        driver = "gelsd" if rows.device.type == "cpu" else None
-        found = torch.linalg.lstsq(rows, answers[:, None], driver=driver)
-        return Slope(found.solution[:, 0])
+        return Slope(torch.linalg.lstsq(rows, answers[:, None]).solution[:, 0])
 
 
 @dataclass(frozen=True)
