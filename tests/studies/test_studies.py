@@ -15,6 +15,7 @@ from amphid.studies import (
     DigitsBiophysicalBptt,
     DigitsRegularized,
     DigitsSpiking,
+    Inbreeding,
     Report,
     SearchDigits,
     Settings,
@@ -39,6 +40,7 @@ STUDIES = [
     SearchDigits(),
     CnnHierarchy(),
     Transfer(),
+    Inbreeding(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

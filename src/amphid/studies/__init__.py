@@ -5,6 +5,7 @@ from amphid.studies.cortical_column import CorticalColumn
 from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
 from amphid.studies.digits_regularized import DigitsRegularized
 from amphid.studies.digits_spiking import DigitsSpiking
+from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.search_digits import SearchDigits
 from amphid.studies.study import Report, Settings, Study
 from amphid.studies.transfer import Transfer
@@ -18,6 +19,7 @@ __all__ = [
     "DigitsBiophysicalBptt",
     "DigitsRegularized",
     "DigitsSpiking",
+    "Inbreeding",
     "Report",
     "SearchDigits",
     "Settings",

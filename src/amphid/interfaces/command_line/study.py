@@ -49,6 +49,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
     from amphid.studies.digits_regularized import DigitsRegularized
     from amphid.studies.digits_spiking import DigitsSpiking
+    from amphid.studies.inbreeding import Inbreeding
     from amphid.studies.search_digits import SearchDigits
     from amphid.studies.transfer import Transfer
     from amphid.studies.whole_fly_brain import WholeFlyBrain
@@ -68,6 +69,7 @@ def studies() -> dict[str, Study]:
             SearchDigits(),
             CnnHierarchy(),
             Transfer(),
+            Inbreeding(),
         )
     }
 

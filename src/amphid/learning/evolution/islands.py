@@ -15,10 +15,11 @@ from amphid.learning.evolution.scheme import Brood, Scheme, Told, check_counts
 
 
 class Archipelago(NamedTuple):
-    """Those who live on each island."""
+    """Those who live on each island; guests, who have just come, are the last of each."""
 
     pools: tuple[Pool, ...]
     generation: int
+    guests: int
 
 
 def four_islands() -> tuple[Pooled, ...]:
@@ -60,7 +61,7 @@ class Islands(Scheme):
 
     def begin(self, start: Tensor) -> Archipelago:
         """The start, on every island."""
-        return Archipelago(tuple(scheme.begin(start) for scheme in self.schemes), 0)
+        return Archipelago(tuple(scheme.begin(start) for scheme in self.schemes), 0, 0)
 
     def ask(self, state: Archipelago, generator: torch.Generator) -> Brood:
         """The candidates of one island after the other."""
@@ -91,24 +92,25 @@ class Islands(Scheme):
             pools.append(after)
             first, living = first + scheme.samples, living + len(pool.genes)
         generation = state.generation + 1
-        if generation % self.every == 0:
+        guests = self.migrants if generation % self.every == 0 else 0
+        if guests:
             pools, kept = self._traveled(pools, kept)
-        return Archipelago(tuple(pools), generation), torch.cat(kept)
+        return Archipelago(tuple(pools), generation, guests), torch.cat(kept)
 
     def answer(self, state: Archipelago) -> Tensor:
-        """That of the island whose living have the smallest loss on average."""
-        standing = torch.stack([pool.losses.mean() for pool in state.pools])
-        place = int(standing.argmin())
-        return self.schemes[place].answer(state.pools[place])
+        """That of the island whose own are best on average; guests have not mixed with them yet."""
+        own = [at(pool, torch.arange(len(pool.genes) - state.guests)) for pool in state.pools]
+        place = int(torch.stack([pool.losses.mean() for pool in own]).argmin())
+        return self.schemes[place].answer(own[place])
 
     def restored(self, saved: Any) -> Archipelago:
         """The state that was saved."""
-        pools, generation = saved
-        return Archipelago(tuple(Pool(*pool) for pool in pools), generation)
+        pools, generation, guests = saved
+        return Archipelago(tuple(Pool(*pool) for pool in pools), generation, guests)
 
     def _traveled(self, pools: list[Pool], kept: list[Tensor]) -> tuple[list[Pool], list[Tensor]]:
         """Those who live once the best of every island have also come to the next."""
-        chosen = [best(pool.losses, self.migrants) for pool in pools]
+        chosen = [_travelers(pool.losses, self.migrants) for pool in pools]
         arrived, places = [], []
         for place, pool in enumerate(pools):
             travelers = at(pools[place - 1], chosen[place - 1])
@@ -123,3 +125,9 @@ def _beside(broods: Sequence[Brood]) -> Brood:
         torch.cat([brood.genes for brood in broods]),
         torch.block_diag(*(brood.descent for brood in broods)),
     )
+
+
+def _travelers(losses: Tensor, count: int) -> Tensor:
+    """Places of the best, some of them twice where fewer live."""
+    places = best(losses, count)
+    return places.repeat(-(-count // len(places)))[:count]
