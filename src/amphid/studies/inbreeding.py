@@ -174,9 +174,12 @@ def evolved(landscape: Landscape, scheme: Scheme, seed: int) -> Run:
     """One population on one landscape."""
     loss, founders, noise = placed(landscape, seed)
     generator = torch.Generator().manual_seed(seed)
-    keeps = not isinstance(scheme, (SNES, OpenAIES, CMAES))
-    begin = {"founders": founders} if keeps else {}
-    own = Population(scheme, founders.mean(0), generator=generator, **begin)
+    own = Population(
+        scheme,
+        founders.mean(0),
+        generator=generator,
+        founders=None if isinstance(scheme, (SNES, OpenAIES, CMAES)) else founders,
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InbreedingWarning)
         for _ in range(GENERATIONS):
