@@ -7,7 +7,7 @@ from amphid import learning
 from amphid.interfaces import evolution_plots
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib")
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.figure import Figure
 
 
 def evolved():
