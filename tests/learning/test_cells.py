@@ -269,6 +269,37 @@ def test_generators_and_buffers_are_left_where_one_forward_leaves_them(estimator
         assert torch.equal(buffer, buffers[name]), name
 
 
+class Counting(nn.Module):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def forward(self, x):
+        self.asked += 1
+        return x
+
+
+def test_what_comes_before_the_first_cells_is_computed_once():
+    counting, after = Counting(), Counting()
+    net = drawn(Sequential(counting, nn.Linear(K, N), LIF(resistance=20.0), after, nn.Linear(N, C)))
+    x, y = torch.rand(T, B, K, generator=seeded()), torch.ones(T, B, C)
+    ActivityPerturbation(seeded(), samples=8)(Objective(net, x, y, of_sequences), named(net))
+    assert counting.asked == 1
+    assert after.asked == 2  # once as it is, once for all samples
+
+
+def test_a_cell_that_noise_cannot_reach_is_not_blamed():
+    """Far from threshold it gives out the same with all noise: its slope is exactly zero."""
+    net = drawn(nn.Sequential(nn.Linear(K, N), BinaryThreshold(v_threshold=0.0), nn.Linear(N, C)))
+    with torch.no_grad():
+        net[0].bias[1] = 1e6
+    x, y = torch.randn(B, K, generator=seeded()), torch.randn(B, C, generator=seeded(2))
+    noisy = ActivityPerturbation(seeded(), samples=8, radius=1.0, absolute=True)
+    found = noisy(Objective(net, x, y, each), named(net))[1]["0.bias"]
+    assert found[1] == 0
+    assert found[0] != 0
+
+
 def test_cells_in_the_batch_of_vmap_run_in_machine_code_from_any_state(monkeypatch):
     cells = LIF(resistance=20.0)
     x, state = 30 * torch.rand(T, B, N), cells.init(torch.zeros(B, N))

@@ -31,7 +31,9 @@ class ActivityPerturbation:
     noise :math:`\xi` of standard deviation :math:`\sigma`. It is the gradient of the loss smoothed
     by that noise. There are far fewer cells than weights, and each example has a loss of its own:
     give a loss with an entry for each example, such as `Credited(criterion, examples=True)` or one
-    with reduction="none". Nothing of the cells is differentiated. What leads to them, such as a
+    with reduction="none". A cell that spikes is blamed only where the pair of noise, by itself,
+    makes it spike differently: else its noise tells nothing of the loss, in the mean. Nothing of
+    the cells is differentiated. What leads to them, such as a
     `Linear`, a convolution, a `Gain`, or the projection of a `Recurrent`, is differentiated by
     itself, and so is what comes after the last of them, as far as torch can.
 
@@ -69,7 +71,8 @@ class ActivityPerturbation:
             passes = Passes(objective, leaves, self.cells, self.steps, "ActivityPerturbation")
             with torch.enable_grad():
                 value, entries = passes.heard()
-            slopes = self._slopes(passes, entries, value.detach(), key)
+            given = passes, entries, value.detach(), key
+            slopes = objective.within(leaves, self._slopes, *given)
             return value.mean(), chained(value.mean(), entries, slopes, leaves)
 
         value, gradients = over_parts(loss, params, one)
@@ -98,8 +101,16 @@ class ActivityPerturbation:
         found = []
         for place, entry in enumerate(entries):
             weights = blame(change, entry, alone=one_each(passes.objective, entry))
+            if entry.decides_alone:
+                weights = weights * self._mattered(noise, place, drawn[place])
             found.append(noise.slope(place, drawn[place], weights))
         return found
+
+    def _mattered(self, noise: Noise, place: int, drawn: Tensor) -> Tensor:
+        """One where the noise [K, ...] changed what its own cell gave out from then on, else 0."""
+        up, down = noise.responses(place, drawn)
+        changed = noise.caused(place, (up != down).to(drawn), self.window)
+        return (changed > 0.5).to(drawn)
 
 
 def chained(

@@ -33,7 +33,8 @@ class Entry(NamedTuple):
     """One call of cells: what arrived at them, and what they gave out."""
 
     call: Call
-    arriving: Tensor  # [T, *B, N] in pA, with the graph of what leads to it from the cells below
+    fed: Tensor  # [T, *B, N] in pA, what they were called with
+    arriving: Tensor  # the same, with what they sent themselves, and the graph from the cells below
     given: Tensor  # [T, *B, N], a leaf, at which the graph of what comes after starts
     args: tuple[Any, ...]  # with which they were called, besides what arrived
     kwargs: dict[str, Any]
@@ -49,9 +50,22 @@ class Entry(NamedTuple):
         return self.call.module
 
     @property
+    def neuron(self) -> nn.Module:
+        """The cells without what carries their output back."""
+        return self.cells.neuron if isinstance(self.cells, Recurrent) else self.cells
+
+    @property
     def timed(self) -> bool:
         """Whether the first axis is time."""
         return has_time(self.cells)
+
+    @property
+    def decides_alone(self) -> bool:
+        """Whether they are neurons that spike, the same again for the same input."""
+        held = [own for part in self.neuron.modules() for own in vars(part).values()]
+        drawing = any(isinstance(own, torch.Generator) for own in held)
+        spiking = isinstance(self.neuron, Neuron) and self.neuron.output == "spike"
+        return spiking and not drawing
 
     def alone(self, x: Tensor) -> Tensor:
         """What the cells give out [T, *B, N] of this input, where none hears another."""
@@ -67,21 +81,26 @@ class Entry(NamedTuple):
 class Heard:
     """Listens to a model that runs, and cuts its graph where cells are.
 
-    The cells themselves run without one: nothing of them is differentiated.
+    The cells themselves run without one: nothing of them is differentiated. first: called before
+    the first cells are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: Callable[[], None]) -> None:
+        self.first = first
         self.entries: list[Entry] = []
 
     def __call__(self, call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Let the call be made, and keep what went in and came out."""
+        if not self.entries:
+            self.first()
         with torch.no_grad():
             result = call.go(x.detach(), *args, **kwargs)
         given = call.output(result).detach().requires_grad_()
+        fed = x.detach()
         if isinstance(call.module, Recurrent):
             state, dt = timing(call, x, *args, **kwargs)
             x = x + own_current(call.module, given.detach(), state, dt)
-        self.entries.append(Entry(call, x, given, args, kwargs))
+        self.entries.append(Entry(call, fed, x, given, args, kwargs))
         return (given, *result[1:]) if call.method == "run" else given
 
 

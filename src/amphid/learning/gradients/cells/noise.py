@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import vmap
 
+from amphid.dynamics import BinaryThreshold
 from amphid.learning.gradients.cells.arriving import Entry
 from amphid.learning.gradients.weak.designs import mixed
 from amphid.learning.gradients.weak.schedules import Radius, check_radius
@@ -56,6 +58,37 @@ class Noise:
         """Mean over K of weights [K, ...] times what was drawn, per variance, at one entry."""
         slope = (weights * drawn).mean(0) / self.sizes[place] ** 2
         return self._over_time(self.entries[place], slope)
+
+    def responses(self, place: int, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """What the cells of an entry, each by itself, give out with noise added and taken off.
+
+        Both are [K, *shape], for what was drawn [K, ...].
+        """
+        entry = self.entries[place]
+        arriving, offsets = entry.arriving.detach(), torch.cat((drawn, -drawn))
+        if self.steps is not None and entry.timed:
+            offsets = offsets.repeat_interleave(self.steps, 1)[:, : len(arriving)]
+        with torch.no_grad():
+            given = vmap(lambda own: entry.alone(arriving + own), randomness="same")(offsets)
+        up, down = given.unflatten(0, (2, -1)).unbind(0)
+        return up, down
+
+    def caused(self, place: int, worth: Tensor, window: int | None) -> Tensor:
+        """Of a worth at each step [K, T, ...] the sum over what each stretch of noise may cause.
+
+        That is from where the stretch starts to `window` steps after it ends; to the end when None.
+        """
+        entry, steps = self.entries[place], self.steps or 1
+        if not entry.timed:
+            return worth
+        if isinstance(entry.neuron, BinaryThreshold):  # it remembers nothing
+            window = 0
+        length = worth.shape[1]
+        total = nn.functional.pad(worth.movedim(1, -1).cumsum(-1), (1, 0)).movedim(-1, 1)
+        first = torch.arange(0, length, steps, device=worth.device)
+        if window is None:
+            return total[:, -1:] - total[:, first]
+        return total[:, (first + steps + window).clamp(max=length)] - total[:, first]
 
     def _shape(self, entry: Entry) -> torch.Size:
         shape = entry.arriving.shape

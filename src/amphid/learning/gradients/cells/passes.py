@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from amphid.learning.fitting.draws import Draws
 from amphid.learning.gradients.cells.arriving import Chosen, Entry, Heard, Moved
 from amphid.learning.gradients.objective import Activity, Ear, Objective, Params
+from amphid.learning.gradients.sections import stack
 from amphid.learning.watching import cells_of, surrounded
 from amphid.models import Recurrent
 
@@ -20,8 +21,9 @@ from amphid.models import Recurrent
 class Passes:
     """A run of an objective as it is, and then others with something added, of the same numbers.
 
-    Generators and buffers are left where one run leaves them. cells: chooses the modules that are
-    cells. steps: time steps for which an offset stands. estimator: who asks, for errors.
+    Generators and buffers are left where one run leaves them. In a stack of layers what comes
+    before the first cells is computed once. cells: chooses the modules that are cells. steps: time
+    steps for which an offset stands. estimator: who asks, for errors.
     """
 
     def __init__(
@@ -32,13 +34,14 @@ class Passes:
         self.draws = Draws((), (objective.model, objective.loss))
         self.before = self.draws.now()
         self.buffers: Params = {}  # those that a run moves, as they were
+        self.tail: tuple[nn.Sequential, Tensor] | None = None  # from the first cells on, and theirs
         self.heard_for: dict[str, tuple[int, float]] = {}  # steps and ms per step, by cells
         self.estimator = estimator
         self._check_reached()
 
     def heard(self) -> tuple[Tensor, list[Entry]]:
         """The loss [*owners] of the objective, cut at its cells, and what happened at each."""
-        model, hear = self.objective.model, Heard()
+        model, hear = self.objective.model, Heard(self._mark)
         held = dict(model.named_buffers()) if model.training else {}
         before = {name: own.clone() for name, own in held.items()}
         with surrounded(self.named, hear):
@@ -50,7 +53,25 @@ class Passes:
                 f"{type(self.objective.model).__name__}: choose them, as in "
                 "cells=lambda module: isinstance(module, MyCells)."
             )
+        self.tail = self._tail(hear.entries[0])
+        if self.tail is not None:
+            self.before = self.mark
         return value, hear.entries
+
+    def _mark(self) -> None:
+        self.draws.drawn()
+        self.mark = self.draws.now()
+
+    def _tail(self, first: Entry) -> tuple[nn.Sequential, Tensor] | None:
+        """The layers from the first cells on and what these were given, where that is the model."""
+        model = self.objective.model
+        names = [name for name, _ in model.named_children()]
+        if not isinstance(model, nn.Sequential) or first.name not in names:
+            return None
+        # layers before tell how many axes the batch has; a layer that stands twice has one name
+        if first.fed.dim() > 3 or len(names) < len(model):
+            return None
+        return stack(model, names.index(first.name), len(names)), first.fed
 
     def losses(self, offsets: Sequence[Tensor]) -> Tensor:
         """The losses [S, *owners] with offsets, for each call of cells [S, *shape]."""
@@ -80,9 +101,17 @@ class Passes:
     def _outputs(self, offsets: list[Tensor], buffers: Params) -> tuple[Any, Params]:
         """What the model gives out, and how much its cells did in all."""
         with surrounded(self.named, Moved(offsets, self.steps)):
-            outputs, ear = self.objective.outputs({**buffers, **self.params})
+            outputs, ear = self._run({**buffers, **self.params})
         self.heard_for = {name: own[1:] for name, own in ear.heard.items()}
         return outputs, {name: own.total for name, own in ear.heard.items()}
+
+    def _run(self, held: Params) -> tuple[Any, Ear]:
+        objective = self.objective
+        if self.tail is None:
+            return objective.outputs(held)
+        layers, fed = self.tail
+        with objective.listening() as ear:
+            return objective.within(held, lambda: layers(fed, **objective.timing)), ear
 
     def _judged(self, outputs: Any, totals: Params) -> Tensor:
         """The losses of all runs: at once, or one by one where the criterion wants numbers."""

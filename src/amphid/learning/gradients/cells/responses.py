@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import vmap
+from torch import Tensor
 
 from amphid.dynamics import Neuron
 from amphid.learning.gradients.cells.arriving import Chosen, Entry, decides
@@ -101,32 +100,12 @@ class CellPerturbation:
         _add(signals, value, torch.ones_like(value), wanted)
         for place in range(len(entries) - 1, -1, -1):
             entry, signal = entries[place], signals[len(leaves) + place]
-            weights = self._weights(entry, drawn[place], signal)
+            up, down = noise.responses(place, drawn[place])
+            weights = noise.caused(place, signal * (up - down) / 2, self.window)
             slope = noise.slope(place, drawn[place], weights)
             if entry.arriving.requires_grad:
                 _add(signals, entry.arriving, slope, wanted)
         return signals[: len(leaves)]
-
-    def _weights(self, entry: Entry, drawn: Tensor, signal: Tensor) -> Tensor:
-        """What the noise at each entry did to what its own cell is asked for [K, *shape]."""
-        arriving = entry.arriving.detach()
-        with torch.no_grad():
-            offsets = torch.cat((drawn, -drawn))
-            if self.steps is not None and entry.timed:
-                offsets = offsets.repeat_interleave(self.steps, 1)[:, : len(arriving)]
-            given = vmap(lambda own: entry.alone(arriving + own), randomness="same")(offsets)
-            up, down = given.unflatten(0, (2, -1)).unbind(0)
-            worth = signal * (up - down) / 2
-        return self._caused(worth, drawn.shape[1]) if entry.timed else worth
-
-    def _caused(self, worth: Tensor, stretches: int) -> Tensor:
-        """Of a worth at each step [K, T, ...] the sum over what each stretch of noise caused."""
-        length, steps = worth.shape[1], self.steps or 1
-        total = nn.functional.pad(worth.movedim(1, -1).cumsum(-1), (1, 0)).movedim(-1, 1)
-        first = torch.arange(stretches, device=worth.device) * steps
-        if self.window is None:
-            return total[:, -1:] - total[:, first]
-        return total[:, (first + steps + self.window).clamp(max=length)] - total[:, first]
 
 
 def _add(signals: list[Tensor], end: Tensor, slope: Tensor, wanted: list[Tensor]) -> None:
