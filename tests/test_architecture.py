@@ -33,7 +33,8 @@ MAY_IMPORT = {
 
 HEAVY = {
     "aiohttp", "anywidget", "cma", "fsspec", "h5py", "IPython", "matplotlib", "networkx", "neuroml",
-    "nir", "numba", "onnx", "optuna", "pandas", "PIL", "pyarrow", "pydantic", "pynwb", "rich",
+    "llvmlite", "nir", "numba", "onnx", "optuna", "pandas", "PIL", "pyarrow", "pydantic", "pynwb",
+    "rich",
     "scipy", "sqlalchemy", "starlette", "tqdm", "uvicorn",
 }  # fmt: skip
 

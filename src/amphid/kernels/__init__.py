@@ -1,8 +1,9 @@
 """Turn a step written in tensors into machine code.
 
 A step is run once on examples while a tape records its operations on them. They are elementwise,
-so the same list, written with scalars, is the body of a loop over cells, which numba compiles.
-numba is imported when the first kernel is made, not before.
+so the same list, written with scalars, is the body of a loop over cells. Steps and sequences of
+them become LLVM's assembly, whole simulations are compiled by numba, and what runs on a device by
+Triton; each is imported when the first kernel of its kind is made, not before.
 """
 
 from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affine_near
@@ -13,6 +14,7 @@ from amphid.kernels.known import with_known
 from amphid.kernels.lanes import Lanes
 from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.mapped import is_mapped, over_copies
+from amphid.kernels.object_code import ObjectCode
 from amphid.kernels.program import LoopSource, write_function, write_loop
 from amphid.kernels.projection import project
 from amphid.kernels.scan import Compiled, Scan, plain_scan
@@ -34,6 +36,7 @@ __all__ = [
     "Lanes",
     "LoopSource",
     "NotAffine",
+    "ObjectCode",
     "Scan",
     "Stage",
     "Symbol",

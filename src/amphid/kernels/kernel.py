@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from amphid.kernels.machine_code import compile_source
+from amphid.kernels.object_code import ObjectCode
 from amphid.kernels.program import write_loop
 from amphid.kernels.shapes import common_shape
 from amphid.kernels.tape import Traced, trace
@@ -25,7 +25,7 @@ class Kernel:
         loop = write_loop(traced, "cells")
         exact = not any(symbol.dtype is torch.float32 for symbol in traced.inputs)
         self.source = "@outer\n" + loop.text
-        self._loop = compile_source(self.source, exact=exact).cells
+        self._code = ObjectCode(self.source, exact=exact)
 
     def __call__(self, *given: Any) -> Any:
         """What the step gives for trees of tensors like the examples, of any shape [*B, N].
@@ -38,7 +38,7 @@ class Kernel:
         pairs = [*zip(self.traced.inputs, leaves, strict=True), *self.traced.constants]
         arrays = [laid_out(tensor, shape, shared=symbol.shared) for symbol, tensor in pairs]
         results = [torch.empty(shape, dtype=symbol.dtype) for symbol in self.traced.outputs]
-        self._loop(shape.numel(), *arrays, *(result.view(-1).numpy() for result in results))
+        self._code.call("cells", shape.numel(), *arrays, *(result.view(-1) for result in results))
         return pytree.tree_unflatten(results, self.traced.structure)
 
     def _check(self, leaves: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Compile generated source to machine code, once for all processes."""
+"""Compile generated source to machine code by numba, once for all processes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 HEADER = '''"""Generated from the equations of a model; it may be deleted at any time."""
 
@@ -62,20 +59,6 @@ def compile_source(source: str, *, exact: bool = True) -> ModuleType:
     head = HEADER.format(elementary=elementary(), fastmath=rounding, fused=fused)
     versions = f"{sys.version_info[:2]} {numba.__version__}"
     return module_of(head + source, versions)
-
-
-@contextmanager
-def statements_joined() -> Iterator[None]:
-    """Compile what is called for the first time so that like statements in a row become one.
-
-    numba leaves that to loops, unless told: it costs other code more time than it gains.
-    """
-    config: Any = importlib.import_module("numba").config
-    before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
-    try:
-        yield
-    finally:
-        config.SLP_VECTORIZE = before
 
 
 @cache

@@ -6,15 +6,14 @@ A row of weights is added for every event instead of a product being taken with 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from amphid.kernels.machine_code import compile_source
+from amphid.kernels.object_code import ObjectCode
 from amphid.kernels.watched import is_watched, refuse_twice
 
 DENSE = 0.2  # share of entries that are not zero, above which a matrix product costs less
@@ -99,23 +98,25 @@ class Events:
     value: of each event, empty where all are one.
     """
 
-    start: NDArray[np.int64]
-    place: NDArray[np.uint32]
-    value: NDArray[Any]
+    start: Tensor
+    place: Tensor
+    value: Tensor
 
     @staticmethod
     def of(rows: Tensor) -> Events | None:
         """The events of a matrix, or None where it is not sparse."""
-        x = rows.detach().numpy()
-        room = int(DENSE * x.size) + x.shape[1]
-        place, start = np.empty(room, np.uint32), np.empty(len(x) + 1, np.int64)
-        count = _code().index(x, start, place)
+        x = rows.detach()
+        room = int(DENSE * x.numel()) + x.shape[1]
+        place = torch.empty(room, dtype=torch.int32)
+        start = torch.empty(len(x) + 1, dtype=torch.int64)
+        count = _code().call("index", x, start, place)
         if count < 0:
             return None
-        place = place[:count].copy()
-        if _code().unlike_spikes(x.reshape(-1)) == 0:
+        place = place[:count].clone()
+        if _code().call("unlike_spikes", x.view(-1)) == 0:
             return Events(start, place, x[:0, 0])
-        return Events(start, place, x[np.repeat(np.arange(len(x)), np.diff(start)), place])
+        row = torch.arange(len(x)).repeat_interleave(start.diff())
+        return Events(start, place, x[row, place])
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -147,7 +148,7 @@ class _Projection(torch.autograd.Function):
         ctx.events = events
         columns = weight.detach().t().contiguous()
         y = x.new_zeros(len(x), len(weight)) if bias is None else bias.expand(len(x), -1).clone()
-        _code().gather(events.start, events.place, events.value, columns.numpy(), y.numpy())
+        _code().call("gather", events.start, events.place, events.value, columns, y)
         return y
 
     @staticmethod
@@ -160,10 +161,11 @@ class _Projection(torch.autograd.Function):
         if not of_weight:
             return into, None, bias, None
         events, total = ctx.events, weight.new_zeros(weight.shape[::-1])
-        rows = given.contiguous().numpy()
-        _code().scatter(events.start, events.place, events.value, rows, total.numpy())
+        rows = given.contiguous()
+        _code().call("scatter", events.start, events.place, events.value, rows, total)
         return into, total.t(), bias, None
 
 
-def _code() -> Any:
-    return compile_source(SOURCE, exact=False)
+@cache
+def _code() -> ObjectCode:
+    return ObjectCode(SOURCE, exact=False)

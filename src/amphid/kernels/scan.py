@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from amphid.kernels.adjoint import trace_adjoint
-from amphid.kernels.machine_code import compile_source, statements_joined
+from amphid.kernels.object_code import ObjectCode
 from amphid.kernels.saving import from_saved, least_to_save, with_saved
 from amphid.kernels.sequence import (
     CELLS,
@@ -165,7 +163,7 @@ class Compiled:
         source = write_sequence(
             parted, roles, into, results=results, around=around, backward=backward
         )
-        self.loop = compile_source(source).run
+        self.code = ObjectCode(source)
         held = {s: t for p in (parted.single, parted.each, parted.every) for s, t in p.constants}
         self.rows = [role.row is not None for role in roles]
         self.constants = [(symbol, held[symbol]) for symbol in constants(parted)]
@@ -177,7 +175,7 @@ class Compiled:
         inputs: Sequence[Tensor],
         results: Sequence[Tensor],
         shape: torch.Size,
-        *around: NDArray[Any],
+        *around: Tensor | NDArray[Any],
     ) -> None:
         """Run over inputs and results; inputs that are replaced are changed in place."""
         arrays = [
@@ -185,9 +183,8 @@ class Compiled:
             for t, rows, shared in zip(inputs, self.rows, self.shared, strict=True)
         ]
         arrays += [_cells(held, shape, shared=s.shared) for s, held in self.constants]
-        arrays += [(t if t.dim() == 1 else t.view(len(t), -1)).numpy() for t in results]
-        with statements_joined() if around else nullcontext():
-            self.loop(steps, shape.numel(), *arrays, *around)
+        arrays += [t if t.dim() == 1 else t.view(len(t), -1) for t in results]
+        self.code.call("run", steps, shape.numel(), *arrays, *around)
 
 
 class Adjoint:
@@ -342,12 +339,11 @@ def _own(tensor: Tensor) -> Tensor:
     return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
-def _rows(tensor: Tensor) -> NDArray[Any]:
+def _rows(tensor: Tensor) -> Tensor:
     """Steps by cells."""
-    return tensor.detach().reshape(len(tensor), -1).contiguous().numpy()
+    return tensor.detach().reshape(len(tensor), -1).contiguous()
 
 
-def _cells(tensor: Tensor, shape: torch.Size, *, shared: bool) -> NDArray[Any]:
+def _cells(tensor: Tensor, shape: torch.Size, *, shared: bool) -> Tensor:
     tensor = tensor.detach()
-    flat = tensor.reshape(1) if shared else tensor.expand(shape).reshape(-1)
-    return np.ascontiguousarray(flat.numpy())
+    return tensor.reshape(1) if shared else tensor.expand(shape).reshape(-1).contiguous()
