@@ -22,6 +22,7 @@ from amphid.dynamics import (
     LeakyIntegrator,
     Refractory,
     Relative,
+    SigmoidRelease,
     Triangle,
 )
 from amphid.models import BatchNorm, Gain, Recurrent, Sequential, TimeMean
@@ -261,6 +262,18 @@ def test_weights_are_scaled_until_cells_fire_at_the_rate(gain: bool):
     names = ["1", "4", "7"] if gain else ["0", "2", "4"]
     assert list(factors) == names
     torch.testing.assert_close(layers[0].weight, before * (1.0 if gain else factors["0"]))
+
+
+def test_a_release_is_scaled_until_it_rises_at_the_rate_though_too_much_blocks_it():
+    """Hodgkin-Huxley cells under a steady current beyond 2.2 pA fire once and are blocked."""
+    cells = HodgkinHuxley.cortical(capacitance=1.0, terminal=SigmoidRelease())
+    model = Sequential(nn.Linear(1, 1, bias=False), cells)
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+    steady = torch.ones(3001, 1, 1)
+    learning.scale_weights(model, steady, rate=0.02, dt=0.1, answer=learning.rises_per_ms)
+    assert learning.rises_per_ms(model(steady, dt=0.1), 0.1) == pytest.approx(0.02, abs=0.004)
+    assert 0.5 < model[0].weight.item() < 2.2
 
 
 def test_a_fresh_net_of_torch_layers_gets_gradients_everywhere():

@@ -143,6 +143,15 @@ def test_silence_does_not_win_a_correlation() -> None:
     assert float(Correlation()(late, target)) < 1
 
 
+def test_a_pooled_correlation_sees_windows_as_one_train() -> None:
+    """Of windows that are whole trains each it is the correlation over all of them."""
+    own, other = spikes(1), spikes(2)
+    found = Correlation(floor=0.1, pooled=True, reduction=None)(own, other)
+    assert found.shape == (N,)
+    turned = Correlation(floor=0.1, pooled=True)(own.flip(1), other.flip(1))
+    torch.testing.assert_close(turned, found.mean())
+
+
 def test_the_gradient_at_silence_asks_for_spikes_where_the_target_has_them() -> None:
     target = torch.zeros(T, 1, dtype=torch.float64)
     target[5] = 1.0

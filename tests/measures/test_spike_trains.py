@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amphid.measures import van_rossum, victor_purpura
+from amphid.measures import train_correlation, van_rossum, victor_purpura
 from amphid.measures.spike_trains import filtered
 
 T = 131  # more than one block, and none of them whole
@@ -118,3 +118,23 @@ def test_distances_are_those_of_elephant() -> None:
     ]
     theirs = dissimilarity.victor_purpura_distance(trains, 0.2 / quantities.ms)[0, 1]
     assert float(victor_purpura(first, second, cost=0.2)) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_correlation_of_trains_is_that_of_their_traces(pooled: bool) -> None:
+    one, other = drawn(T, 5, 3, seed=1), drawn(T, 5, 3, seed=2)
+    other[:, 1] = one[:, 1]
+    found = train_correlation(one, other, tau=7.0, dt=0.5, floor=0.0, pooled=pooled)
+    assert found.shape == ((3,) if pooled else (5, 3))
+    u, w = (filtered(spikes, 7.0, 0.5) for spikes in (one, other))
+    pair = (u[..., 2].flatten(), w[..., 2].flatten()) if pooled else (u[:, 1, 2], w[:, 1, 2])
+    expected = torch.corrcoef(torch.stack(pair))[0, 1]
+    torch.testing.assert_close(found[2] if pooled else found[1, 2], expected)
+
+
+def test_a_silent_train_has_no_correlation_and_a_finite_slope() -> None:
+    silent = torch.zeros(T, 3, 2, dtype=torch.float64, requires_grad=True)
+    found = train_correlation(silent, drawn(T, 3, 2), floor=0.1, pooled=True)
+    assert found.tolist() == [0.0, 0.0]
+    (slope,) = torch.autograd.grad(found.sum(), silent)
+    assert 0 < slope.abs().max().item() < 1

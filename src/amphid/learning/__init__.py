@@ -89,7 +89,7 @@ from amphid.learning.surrogate_audit import Agreement, SurrogateAudit, surrogate
 from amphid.learning.surrogate_widths import scale_surrogates
 from amphid.learning.symmetric import InhibitorySTDP
 from amphid.learning.triplet import TripletSTDP
-from amphid.learning.weight_scales import scale_weights
+from amphid.learning.weight_scales import rises_per_ms, scale_weights
 
 __all__ = [
     "CMAES",
@@ -211,6 +211,7 @@ __all__ = [
     "losses_of",
     "nearest_spike",
     "random_direction",
+    "rises_per_ms",
     "scale_surrogates",
     "scale_weights",
     "search",

@@ -14,6 +14,10 @@ from amphid.models import Gain, Recurrent, Sequential
 
 LEAST, MOST = 1e-3, 1e7  # factors that are tried
 ROUNDS = 24  # of bisection: the factor is then known to a millionth of their range
+DOUBLE = math.log(2.0)
+
+Answer = Callable[[Tensor, float], float]
+"""From outputs [T, *B, N] of a layer and dt in ms to how strongly its cells answer."""
 
 
 def scale_weights(
@@ -23,6 +27,7 @@ def scale_weights(
     rate: float = 0.02,
     spread: float = 1.0,
     dt: float = 1.0,
+    answer: Answer | None = None,
 ) -> dict[str, float]:
     """Scale the weights of a model, first layer to last, until its cells fire; the factors by name.
 
@@ -34,7 +39,8 @@ def scale_weights(
     (doi 10.48550/arXiv.1511.06422), with a rate in the place of the variance.
 
     model: a Sequential, also of Sequentials. rate: spikes per ms and cell; 0.02 is 20 Hz. spread:
-    mV for membranes. dt: ms. A layer of cells without weights before it is left as it is.
+    mV for membranes. dt: ms. answer: what of the outputs of a layer shall come to `rate` instead,
+    such as `rises_per_ms`. A layer of cells without weights before it is left as it is.
     Raises TypeError for another kind of model, ValueError where no factor gives the rate.
     """
     if not isinstance(model, Sequential):
@@ -48,8 +54,9 @@ def scale_weights(
     with torch.no_grad():
         for name, source, cells in _pairs(model):
             current = _current_into(cells, model, inputs, dt)
-            target = rate if _neuron(cells).output == "spike" else spread
-            factor = _factor(name, _strength(cells, current, dt), target)
+            spiking = answer is not None or _neuron(cells).output == "spike"
+            strength = _strength(cells, current, dt, answer)
+            factor = _factor(name, strength, rate if spiking else spread)
             _multiply(source, factor)
             scaled[name] = factor
     return scaled
@@ -99,28 +106,53 @@ def _current_into(cells: nn.Module, model: Sequential, inputs: Tensor, dt: float
     return seen[0]
 
 
-def _strength(cells: nn.Module, current: Tensor, dt: float) -> Callable[[float], float]:
+def _strength(
+    cells: nn.Module, current: Tensor, dt: float, answer: Answer | None
+) -> Callable[[float], float]:
     """How strongly cells answer, by the factor of their current."""
+    if answer is None:
+        answer = _spikes_per_ms if _neuron(cells).output == "spike" else _deviation
+    return lambda factor: answer(cells(factor * current, dt=dt), dt)
 
-    def strength(factor: float) -> float:
-        output: Tensor = cells(factor * current, dt=dt)
-        spiking = _neuron(cells).output == "spike"
-        return float(output.mean()) / dt if spiking else float(output.std())
 
-    return strength
+def rises_per_ms(outputs: Tensor, dt: float) -> float:
+    """How often outputs [T, *B, N] rise above one half, in each ms of dt-ms steps and each cell.
+
+    It counts the spikes of cells that give out a release.
+    """
+    above = outputs > 0.5
+    return float((above[1:] & ~above[:-1]).sum()) / (above.numel() * dt)
+
+
+def _spikes_per_ms(outputs: Tensor, dt: float) -> float:
+    return float(outputs.mean()) / dt
+
+
+def _deviation(outputs: Tensor, dt: float) -> float:
+    return float(outputs.std())
 
 
 def _factor(name: str, strength: Callable[[float], float], target: float) -> float:
-    low, high = math.log(LEAST), math.log(MOST)
-    if strength(MOST) < target:
-        raise ValueError(
-            f"no factor of the weights of layer {name} makes its cells answer with {target:g}: its "
-            "input may be silent or all negative. Give other inputs or a lower rate."
-        )
+    low, high = _between(name, strength, target)
     for _ in range(ROUNDS):
         middle = (low + high) / 2
         low, high = (low, middle) if strength(math.exp(middle)) >= target else (middle, high)
     return math.exp(high)
+
+
+def _between(name: str, strength: Callable[[float], float], target: float) -> tuple[float, float]:
+    """Logarithms of a factor that is too small and of one that is enough."""
+    low, high = math.log(LEAST), math.log(MOST)
+    if strength(MOST) >= target:
+        return low, high
+    for _ in range(math.ceil((high - low) / DOUBLE)):  # cells that are blocked by too much
+        if strength(math.exp(low + DOUBLE)) >= target:
+            return low, low + DOUBLE
+        low += DOUBLE
+    raise ValueError(
+        f"no factor of the weights of layer {name} makes its cells answer with {target:g}: its "
+        "input may be silent or all negative. Give other inputs or a lower rate."
+    )
 
 
 def _neuron(cells: Any) -> Neuron[Any]:

@@ -49,6 +49,36 @@ def van_rossum(first: Tensor, second: Tensor, *, tau: float = 10.0, dt: float = 
     return 0.5 * (within * square[:-1].sum(0) + square[-1])
 
 
+def train_correlation(
+    first: Tensor,
+    second: Tensor,
+    *,
+    tau: float = 10.0,
+    dt: float = 1.0,
+    floor: float = 1e-3,
+    pooled: bool = False,
+) -> Tensor:
+    r"""Correlation of filtered spike trains [T, *B, N], one number for each [*B, N].
+
+    .. math:: r = \frac{\text{Cov}(u, w)}{
+              \sqrt{(\text{Var} u + \epsilon^2)(\text{Var} w + \epsilon^2)}}
+
+    with traces u, w that each spike raises by 1 and that decay with tau. It does not see how many
+    spikes there are, only when; a train without any has 0. Differentiable.
+
+    tau, dt: ms. floor: :math:`\epsilon`, in units of the trace of a spike. pooled: over time and
+    batch together, one number for each cell [N]; windows with hardly a spike each need that.
+    Raises ValueError for trains of different shapes.
+    Reference: Schreiber et al. 2003, doi 10.1016/S0925-2312(02)00838-X, with a Gaussian filter and
+    without the means taken off.
+    """
+    _check_pair(first, second)
+    over = tuple(range(first.dim() - 1)) if pooled else (0,)
+    u, w = (_centered(filtered(spikes, tau, dt), over) for spikes in (first, second))
+    spread = (u.square().mean(over) + floor**2) * (w.square().mean(over) + floor**2)
+    return (u * w).mean(over) / spread.sqrt()
+
+
 def victor_purpura(first: Tensor, second: Tensor, *, cost: float = 0.1, dt: float = 1.0) -> Tensor:
     """Victor-Purpura distance of spike trains [T, *B, N], one number for each [*B, N].
 
@@ -75,6 +105,10 @@ def victor_purpura(first: Tensor, second: Tensor, *, cost: float = 0.1, dt: floa
         best = (best - column).cummin(-1).values + column
         row = torch.where((number < counts)[:, None], best, row)
     return row.gather(1, others[:, None])[:, 0].view(first.shape[1:]).to(first)
+
+
+def _centered(trace: Tensor, over: tuple[int, ...]) -> Tensor:
+    return trace - trace.mean(over, keepdim=True)
 
 
 def _times(spikes: Tensor, dt: float) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Trainable architectures, and ready-made ones that others published."""
 
+from amphid.models.cell_layers import Weights, cell_layers, dense_weights, permuted_weights, relay_weights
 from amphid.models.classic_worm import ClassicWorm
 from amphid.models.classifiers import convolutional_classifier, dense_classifier, unit_lif
 from amphid.models.coding import (
@@ -54,13 +55,18 @@ __all__ = [
     "SpikeCount",
     "TimeMax",
     "TimeMean",
+    "Weights",
     "brunel",
+    "cell_layers",
     "convolutional_classifier",
     "dense_classifier",
+    "dense_weights",
     "fly_brain",
     "fly_drive",
     "generated_fly",
     "microcircuit",
+    "permuted_weights",
+    "relay_weights",
     "unit_lif",
     "vogels_abbott",
     "vogels_abbott_currents",

@@ -3,6 +3,20 @@
 from amphid.tasks.batches import Batches
 from amphid.tasks.digits import Digits
 from amphid.tasks.idx import read_idx
+from amphid.tasks.spike_replication import SpikeReplication
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy
+from amphid.tasks.trains import Replicas, Trains
 
-__all__ = ["Batches", "Digits", "Reference", "Score", "Split", "Task", "accuracy", "read_idx"]
+__all__ = [
+    "Batches",
+    "Digits",
+    "Reference",
+    "Replicas",
+    "Score",
+    "SpikeReplication",
+    "Split",
+    "Task",
+    "Trains",
+    "accuracy",
+    "read_idx",
+]

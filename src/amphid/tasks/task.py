@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from amphid.tasks.batches import Batches
-
 Split = Literal["train", "validation", "test"]
 
 NINETY_FIVE = 1.959963984540054  # standard normal quantile of 97.5 %
+
+
+class Walk(Protocol):
+    """Pairs (inputs, targets) that can be walked through again and again, and how many."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Score:
-    """A share of right answers with its 95 % interval, and of how many answers it is."""
+    """A score with its 95 % interval, such as a share of right answers, and of how many it is."""
 
     value: float
     low: float
@@ -78,7 +85,7 @@ class Task(ABC):
     @abstractmethod
     def batches(
         self, split: Split, *, size: int = 64, generator: torch.Generator | None = None
-    ) -> Batches:
+    ) -> Walk:
         """Pairs (inputs, targets) of a split; with a generator, in a new order every time."""
 
     @abstractmethod
@@ -98,20 +105,26 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Scor
     """
     own = next(model.parameters(), None)
     device = torch.device("cpu") if own is None else own.device
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
     right = samples = 0
-    try:
-        with torch.no_grad():
-            for inputs, targets in batches:
-                chosen = over_time(model(inputs.to(device)), targets).argmax(-1).cpu()
-                right, samples = right + int((chosen == targets).sum()), samples + len(targets)
-    finally:
-        for module, training in flags:
-            module.training = training
+    with evaluating(model), torch.no_grad():
+        for inputs, targets in batches:
+            chosen = over_time(model(inputs.to(device)), targets).argmax(-1).cpu()
+            right, samples = right + int((chosen == targets).sum()), samples + len(targets)
     if not samples:
         raise ValueError("batches must hold at least one example to be scored, got none.")
     return Score.of(right, samples)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within the block the model, and each part of it, is in eval mode."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
 
 
 def over_time(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from amphid import measures
 from amphid.learning.losses.reduction import Reduction, check_sequence, check_settings, reduced
-from amphid.measures.spike_trains import filtered
 
 
 @dataclass(frozen=True)
@@ -39,22 +38,20 @@ class VanRossum:
 
 @dataclass(frozen=True)
 class Correlation:
-    r"""One minus the correlation of filtered trains: silence does not win.
+    """One minus `measures.train_correlation`: silence does not win.
 
-    .. math:: 1 - r, \qquad r = \frac{\text{Cov}_t(u, w)}{
-              \sqrt{(\text{Var}_t u + \epsilon^2)(\text{Var}_t w + \epsilon^2)}}
+    It does not see how many spikes there are, only when. A train without any spike, on either side,
+    gives 1, as chance does; its gradient still leads towards spikes at the right times.
 
-    with traces u, w of outputs and targets that decay with tau. It does not see how many spikes
-    there are, only when. A train without any spike, on either side, gives 1, as chance does; its
-    gradient still leads towards spikes at the right times.
-
-    outputs, targets: spikes [T, *B, N]. tau, dt: ms. floor: :math:`\epsilon`, in units of the
-    trace of a spike. Without reduction [*B, N].
+    outputs, targets: spikes, or releases, [T, *B, N]. tau, dt: ms. floor: least standard deviation
+    that counts, in units of the trace of a spike; it bounds the gradient of a train that is nearly
+    silent. pooled: of time and batch together. Without reduction [*B, N], or [N] where pooled.
     """
 
     tau: float = 10.0
     dt: float = 1.0
     floor: float = 1e-3
+    pooled: bool = False
     reduction: Reduction = torch.mean
 
     def __post_init__(self) -> None:
@@ -63,10 +60,11 @@ class Correlation:
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss, from 0 to 2."""
         check_sequence(outputs, targets, outputs.shape, "spikes [T, *B, N]")
-        own = _centered(filtered(outputs, self.tau, self.dt))
-        other = _centered(filtered(targets.to(outputs), self.tau, self.dt))
-        spread = (own.square().mean(0) + self.floor**2) * (other.square().mean(0) + self.floor**2)
-        return reduced(1 - (own * other).mean(0) / spread.sqrt(), self.reduction)
+        alike = measures.train_correlation(
+            outputs, targets.to(outputs), tau=self.tau, dt=self.dt, floor=self.floor,
+            pooled=self.pooled,
+        )  # fmt: skip
+        return reduced(1 - alike, self.reduction)
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,3 @@ class VictorPurpura:
         check_sequence(outputs, targets, outputs.shape, "spikes [T, *B, N]")
         distance = measures.victor_purpura(outputs, targets, cost=self.cost, dt=self.dt)
         return reduced(distance, self.reduction)
-
-
-def _centered(trace: Tensor) -> Tensor:
-    return trace - trace.mean(0)
