@@ -125,6 +125,18 @@ def test_a_truncation_that_covers_all_is_none(checkpoint: int) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("checkpoint", [False, 3])
+def test_what_passes_through_the_state_is_clipped_between_all_and_nothing(checkpoint):
+    """A limit out of reach changes nothing; one next to nothing cuts, as truncation does."""
+    net = Recurrent()
+    loss, params = task(net), named(net)
+    whole, cut = Backprop()(loss, params)[1], Backprop(truncate=5)(loss, params)[1]
+    for limit, expected in ((1e9, whole), (1e-300, cut)):
+        found = Backprop(clip_state=limit, clip_every=5, checkpoint=checkpoint)(loss, params)[1]
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient)
+
+
 def test_truncation_cuts_where_it_says() -> None:
     """Against states detached by hand."""
     net = Recurrent()
@@ -250,6 +262,8 @@ def test_parts_with_other_owners_are_refused() -> None:
     [
         (lambda: Backprop(clip_norm=0.0), "clip_norm must be above zero"),
         (lambda: Backprop(clip_value=-1.0), "clip_value must be above zero"),
+        (lambda: Backprop(clip_state=0.0), "clip_state must be above zero"),
+        (lambda: Backprop(clip_state=1.0, clip_every=3, truncate=7), "that divides truncate=7"),
         (lambda: Backprop(truncate=0), "truncate must be a number of steps"),
         (lambda: Backprop(truncate=2.5), "truncate must be a number of steps"),
         (lambda: Backprop(checkpoint=-3), "checkpoint must be a number of steps"),

@@ -46,6 +46,7 @@ ESTIMATORS = [
     Backprop(clip_norm=0.1),
     Backprop(clip_value=0.01),
     Backprop(checkpoint=True),
+    Backprop(clip_state=0.1, clip_every=5),
     Backprop(truncate=5),
     Backprop(truncate=11, checkpoint=3),
     EProp(),

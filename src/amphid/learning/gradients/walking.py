@@ -25,21 +25,27 @@ def walked(
     *,
     checkpointed: bool | int,
     truncate: int | None,
+    clipping: tuple[float, int] | None = None,
 ) -> Tensor:
     """The loss of an objective whose model goes through time bit by bit.
 
     checkpointed: steps between the states that are kept; what lies between is computed again for
         the gradient. True takes the square root of all steps, False keeps everything.
     truncate: steps after which the gradient is cut.
+    clipping: how far from zero an entry of what passes back through the state may be, and steps
+        after which it is looked at.
     """
     parts = check_runs(objective)
     ear, sequence = objective.listening().ear, objective.inputs
     if parts.before is not None:
         sequence = _whole(objective, params, parts.before, sequence, ear)
     stretch = _stretch(len(sequence), checkpointed, truncate)
+    every = clipping[1] if clipping else truncate
     state, outputs = None, []
     moving: Collection[str] | None = None  # names of the buffers that a stretch changes, once known
-    for start, stop in _bounds(len(sequence), stretch, truncate):
+    for start, stop in _bounds(len(sequence), stretch, every):
+        if clipping and start % clipping[1] == 0:
+            state = clipped(state, clipping[0])
         if truncate and start % truncate == 0:
             state = detached(state)
         part = replace(objective, inputs=sequence[start:stop])
@@ -86,6 +92,29 @@ def check_runs(objective: Objective) -> Sections:
             f"{type(objective.inputs).__name__}."
         )
     return found
+
+
+def clipped(state: Any, limit: float) -> Any:
+    """The same state; no entry of the gradient that passes back through it is beyond the limit."""
+
+    def one(x: Any) -> Any:
+        learned = isinstance(x, Tensor) and x.requires_grad
+        return _Clipped.apply(x, limit) if learned else x  # type: ignore[no-untyped-call]
+
+    return pytree.tree_map(one, state)
+
+
+class _Clipped(torch.autograd.Function):
+    """The identity, whose gradient is clipped entry by entry."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, limit: float) -> Tensor:
+        ctx.limit = limit
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        return slopes[0].clamp(-ctx.limit, ctx.limit), None
 
 
 class _Going:
