@@ -1,6 +1,12 @@
 """Trainable architectures, and ready-made ones that others published."""
 
-from amphid.models.cell_layers import Weights, cell_layers, dense_weights, permuted_weights, relay_weights
+from amphid.models.cell_layers import (
+    Weights,
+    cell_layers,
+    dense_weights,
+    permuted_weights,
+    relay_weights,
+)
 from amphid.models.classic_worm import ClassicWorm
 from amphid.models.classifiers import convolutional_classifier, dense_classifier, unit_lif
 from amphid.models.coding import (

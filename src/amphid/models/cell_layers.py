@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ Weights = Callable[[int, int], Tensor]
 
 def cell_layers(
     sizes: Sequence[int],
-    cells: Sequence[Neuron[object]],
+    cells: Sequence[Neuron[Any]],
     weights: Sequence[Weights],
     *,
     gain: float,
@@ -31,8 +32,8 @@ def cell_layers(
     """
     if not len(sizes) - 1 == len(cells) == len(weights) > 0:
         raise ValueError(
-            f"cell_layers needs cells and weights for each of {len(sizes) - 1} layers, got {len(cells)} "
-            f"and {len(weights)}."
+            f"cell_layers needs cells and weights for each of {len(sizes) - 1} layers, got "
+            f"{len(cells)} and {len(weights)}."
         )
     layers: list[nn.Module] = []
     for before, behind, own, drawn in zip(sizes, sizes[1:], cells, weights, strict=False):
