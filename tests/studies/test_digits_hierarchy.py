@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
+from amphid.learning import Objective
 from amphid.studies import cnn_hierarchy as cnn
 from amphid.studies import digits_biophysical as bio
+from amphid.studies import digits_weak as weak
 from amphid.studies import search_digits as searches
 from amphid.studies import transfer
 from amphid.studies.gabor import Gabors, fits, random_filters
@@ -57,6 +59,30 @@ def test_published_courses_are_judged_each_by_its_own_figure() -> None:
     assert bio.holds(told(0.81, 0.88))
     assert not bio.holds(told(0.79, 0.95))
     assert not bio.holds(told(0.95, 0.87))
+
+
+@pytest.mark.parametrize(
+    ("reached", "holds"),
+    [
+        ({"10 ms": 0.61, "50 ms": 0.74, "100 ms": 0.58}, True),
+        ({"10 ms": 0.9, "50 ms": 0.73, "100 ms": 0.9}, False),
+        ({"10 ms": 0.9}, None),
+    ],
+)
+def test_every_window_has_its_own_figure_to_beat(
+    reached: dict[str, float], holds: bool | None
+) -> None:
+    assert weak.holds(reached) is holds
+
+
+@pytest.mark.parametrize("way", list(weak.WAYS))
+def test_noise_tells_slopes_of_both_layers_of_cells_that_read_digits(way: str) -> None:
+    net = bio.BiophysicalNet(seeded(), 10.0, 0.1)
+    images, digits = torch.rand(3, 28, 28, generator=seeded(1)), torch.tensor([1, 7, 3])
+    objective = Objective(net, images, digits, weak.squared_errors)
+    value, slopes = weak.WAYS[way](seeded(2), 0.1)(objective, dict(net.named_parameters()))
+    assert 0 < float(value) < 1
+    assert all(slope.isfinite().all() and slope.any() for slope in slopes.values())
 
 
 @pytest.mark.parametrize("theta", [0.3, 1.1, 2.7])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amphid.dynamics import HodgkinHuxley, SigmoidRelease
-from amphid.learning import fit
+from amphid.learning import Backprop, Estimator, fit
 from amphid.studies.study import Report, Settings, Study
 from amphid.tasks import Batches, Digits, Score, accuracy
 
@@ -49,9 +50,11 @@ ASSUMPTIONS = (
 )
 
 
-def spike_trains(images: Tensor, generator: torch.Generator) -> Tensor:
+def spike_trains(
+    images: Tensor, generator: torch.Generator, window: float = WINDOW, dt: float = DT
+) -> Tensor:
     """Images [B, ...] from 0 to 1 as spikes [T, B, pixels] of 0 and 1 that last SPIKE ms."""
-    pixels, steps, lasting = images.flatten(1), round(WINDOW / DT), round(SPIKE / DT)
+    pixels, steps, lasting = images.flatten(1), round(window / dt), round(SPIKE / dt)
     chance = FIRINGS / steps * pixels * (pixels >= SILENT)
     begins = torch.rand(steps, *pixels.shape, generator=generator) < chance
     begun = begins.to(torch.float32).cumsum(0)
@@ -61,21 +64,25 @@ def spike_trains(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class BiophysicalNet(nn.Module):
-    """784-100-10 cells of the mammalian cortex; images [B, 28, 28] to mean release [B, 10]."""
+    """784-100-10 cells of the mammalian cortex; images [B, 28, 28] to mean release [B, 10].
 
-    def __init__(self, generator: torch.Generator) -> None:
+    window, dt: ms.
+    """
+
+    def __init__(self, generator: torch.Generator, window: float = WINDOW, dt: float = DT) -> None:
         super().__init__()
+        self.window, self.dt = window, dt
         self.first, self.second = _layers(generator)
         self.cells = HodgkinHuxley.cortical(capacitance=1.0, terminal=SigmoidRelease())
         self.generator = generator
 
     def forward(self, images: Tensor) -> Tensor:
         """Release [B, 10], mean over the window."""
-        hidden = self.cells(GAIN * self.first(self._seen(images)) + APPLIED, dt=DT)
-        return self.cells(GAIN * self.second(hidden) + APPLIED, dt=DT).mean(0)
+        hidden = self.cells(GAIN * self.first(self._seen(images)) + APPLIED, dt=self.dt)
+        return self.cells(GAIN * self.second(hidden) + APPLIED, dt=self.dt).mean(0)
 
     def _seen(self, images: Tensor) -> Tensor:
-        return spike_trains(images, self.generator)
+        return spike_trains(images, self.generator, self.window, self.dt)
 
 
 def matched(generator: torch.Generator) -> nn.Module:
@@ -98,7 +105,15 @@ class Course:
     tested: int
     watched: int = 200
 
-    def train(self, model: nn.Module, task: Digits, seed: int) -> list[float]:
+    def train(
+        self,
+        model: nn.Module,
+        task: Digits,
+        seed: int,
+        *,
+        loss: Callable[[Tensor, Tensor], Tensor] = squared_error,
+        estimator: Estimator = Backprop(),  # noqa: B008  frozen
+    ) -> list[float]:
         """Train it; validation accuracy before, and after every epoch."""
         order = torch.Generator().manual_seed(seed)
         watched = self.first_of(task, "validation", self.watched)
@@ -106,7 +121,8 @@ class Course:
         history = fit(
             model,
             task.batches("train", size=BATCH, generator=order),
-            squared_error,
+            loss,
+            estimator=estimator,
             optimizer=torch.optim.Adam(model.parameters(), lr=RATE),
             epochs=self.epochs,
             validate=lambda trained: float(accuracy(trained, watched)),
