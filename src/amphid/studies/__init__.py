@@ -5,8 +5,10 @@ from amphid.studies.cortical_column import CorticalColumn
 from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
 from amphid.studies.digits_regularized import DigitsRegularized
 from amphid.studies.digits_spiking import DigitsSpiking
+from amphid.studies.digits_weak import DigitsBiophysical
 from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.search_digits import SearchDigits
+from amphid.studies.spike_replication import SpikeReplication
 from amphid.studies.study import Report, Settings, Study
 from amphid.studies.transfer import Transfer
 from amphid.studies.whole_fly_brain import WholeFlyBrain
@@ -16,6 +18,7 @@ from amphid.studies.worm_touch import WormTouch
 __all__ = [
     "CnnHierarchy",
     "CorticalColumn",
+    "DigitsBiophysical",
     "DigitsBiophysicalBptt",
     "DigitsRegularized",
     "DigitsSpiking",
@@ -23,6 +26,7 @@ __all__ = [
     "Report",
     "SearchDigits",
     "Settings",
+    "SpikeReplication",
     "Study",
     "Transfer",
     "WholeFlyBrain",

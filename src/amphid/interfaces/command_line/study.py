@@ -49,8 +49,10 @@ def studies() -> dict[str, Study]:
     from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
     from amphid.studies.digits_regularized import DigitsRegularized
     from amphid.studies.digits_spiking import DigitsSpiking
+    from amphid.studies.digits_weak import DigitsBiophysical
     from amphid.studies.inbreeding import Inbreeding
     from amphid.studies.search_digits import SearchDigits
+    from amphid.studies.spike_replication import SpikeReplication
     from amphid.studies.transfer import Transfer
     from amphid.studies.whole_fly_brain import WholeFlyBrain
     from amphid.studies.worm_classic import WormClassic
@@ -66,6 +68,8 @@ def studies() -> dict[str, Study]:
             DigitsSpiking(),
             DigitsRegularized(),
             DigitsBiophysicalBptt(),
+            DigitsBiophysical(),
+            SpikeReplication(),
             SearchDigits(),
             CnnHierarchy(),
             Transfer(),
