@@ -375,6 +375,8 @@ def test_a_missing_or_wrong_axis_is_a_sentence(case: Case) -> None:
         neuron(torch.zeros(0, CELLS))
     with pytest.raises(ValueError, match=r"state is for cells of shape \[3\]"):
         neuron.run(torch.zeros(7, 5, CELLS), neuron.init(torch.zeros(CELLS)))
+    with pytest.raises(TypeError, match=r"state must be one that init or run gave, .* got int"):
+        neuron.run(torch.zeros(7, CELLS), 3)
 
 
 @every_neuron

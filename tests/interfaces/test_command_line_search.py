@@ -98,6 +98,14 @@ def test_other_programs_serve_too_and_their_failures_are_failed_trials(bowl) -> 
     assert told["best"] == {"x": 1}
 
 
+def test_a_search_that_found_nothing_is_no_success(bowl) -> None:
+    words = ("--space", "x=0:1", "--trials", "2", "--sampler", "random", "--json")
+    answer = bowl("search", *words, "--", "false", "{x}")
+    assert answer.code == 1
+    assert json.loads(answer.out)["best"] is None
+    assert "none of 2 trials gave a number" in answer.err
+
+
 def test_what_raises_ends_the_search_but_keeps_what_was_found(bowl, tmp_path) -> None:
     words = ("search", "bowl.py:breaks", "--space", "x=-1:1", "--trials", "20", "--sampler")
     answer = bowl(*words, "random", "--out", "r", "--quiet", "--seed", "2")

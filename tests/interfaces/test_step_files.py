@@ -70,7 +70,7 @@ def test_a_step_file_does_what_the_module_does(name, suffix, tmp_path):
     step = load_step(path)
     assert (step.dt, step.inputs) == (0.5, (5,))
     state, outputs = step.rest(3), []
-    with torch.no_grad():
+    with torch.no_grad(), dynamics.step_by_step():
         for x in current:
             state, output = step(state, x)
             outputs.append(output)

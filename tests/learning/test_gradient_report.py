@@ -291,5 +291,7 @@ def test_what_cannot_be_made_to_fire_is_a_sentence():
     x, _ = batch()
     with pytest.raises(ValueError, match="no factor of the weights of layer 0 makes"):
         learning.scale_weights(Sequential(nn.Linear(N, 3, bias=False), LIF()), 0 * x)
+    with pytest.raises(TypeError, match="inputs must be a tensor, got list"):
+        learning.scale_weights(Sequential(nn.Linear(N, 3, bias=False), LIF()), [1.0])
     with pytest.raises(TypeError, match="layer by layer, got Linear"):
         learning.scale_weights(nn.Linear(N, 3), x)

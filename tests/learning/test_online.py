@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from amphid import models
-from amphid.dynamics import ALIF, LIF, AdEx, Izhikevich, LeakyIntegrator, Refractory
+from amphid.dynamics import ALIF, LIF, AdEx, Izhikevich, LeakyIntegrator, Refractory, step_by_step
 from amphid.learning import (
     L2,
     RTRL,
@@ -27,6 +28,13 @@ from amphid.learning import (
 from amphid.wiring import Connectome, from_matrix
 
 T, B, K, N, M, C = 19, 3, 5, 4, 7, 2
+
+
+@pytest.fixture(autouse=True)
+def plain() -> Iterator[None]:
+    """No machine code: what is compared here is the same in steps of torch, and cheaper."""
+    with step_by_step():
+        yield
 
 
 class Recurrent(nn.Module):

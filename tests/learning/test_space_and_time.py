@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,27 @@ import torch
 from torch import nn
 
 from amphid import models
-from amphid.dynamics import ALIF, LIF, BinaryThreshold, EscapeRate, HodgkinHuxley, LeakyIntegrator
+from amphid.dynamics import (
+    ALIF,
+    LIF,
+    BinaryThreshold,
+    EscapeRate,
+    HodgkinHuxley,
+    LeakyIntegrator,
+    step_by_step,
+)
 from amphid.learning import OSTL, OTTT, Backprop, EProp, Objective, RandomFeedback
 from amphid.wiring import from_matrix
 
 T, B, K, N, M, C = 17, 3, 5, 4, 7, 2
 TAU, RESISTANCE = 13.0, 3.0
+
+
+@pytest.fixture(autouse=True)
+def plain() -> Iterator[None]:
+    """No machine code: what is compared here is the same in steps of torch, and cheaper."""
+    with step_by_step():
+        yield
 
 
 def soft(**changes: object) -> LIF:

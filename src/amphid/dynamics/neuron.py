@@ -208,6 +208,11 @@ def _check_sequence(current: Tensor, state: Any) -> None:
             "current must be [T, *B, N]: time first, cells last, at least one step; got shape "
             f"{list(current.shape)}."
         )
+    if state is not None and not isinstance(getattr(state, "v", None), Tensor):
+        raise TypeError(
+            "state must be one that init or run gave, with tensors such as v, got "
+            f"{type(state).__name__}."
+        )
     if state is not None and state.v.shape != current.shape[1:]:
         raise ValueError(
             f"state is for cells of shape {list(state.v.shape)}, but current [T, *B, N] has shape "

@@ -47,6 +47,8 @@ def scale_weights(
         raise TypeError(
             f"scale_weights goes through a Sequential layer by layer, got {type(model).__name__}."
         )
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"scale_weights: inputs must be a tensor, got {type(inputs).__name__}.")
     if not inputs.numel() or not inputs.isfinite().all():
         what = "are empty" if not inputs.numel() else "are not finite everywhere"
         raise ValueError(f"scale_weights: the inputs, of shape {list(inputs.shape)}, {what}.")

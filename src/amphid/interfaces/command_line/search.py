@@ -133,7 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
     search_results.show(found, folder, settings, arguments)
     if isinstance(error, Exception):
         raise error
-    return search_results.verdict(found, folder, settings) if error else 0
+    if error:
+        return search_results.verdict(found, folder, settings)
+    return 0 if found.complete else search_results.nothing(found)
 
 
 def _searched(

@@ -67,6 +67,12 @@ def verdict(found: Found, folder: Path, settings: SearchSettings) -> int:
     return 130
 
 
+def nothing(found: Found) -> int:
+    """1, with a sentence on stderr, for a search of which no trial came to an end."""
+    print(f"amphid: none of {len(found.trials)} trials gave a number.", file=sys.stderr)
+    return 1
+
+
 def _facts(told: dict[str, Any], folder: Path) -> dict[str, Any]:
     best = told["best"] or {}
     shares = (told["importance"] or {}).items()
