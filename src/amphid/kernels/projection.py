@@ -37,11 +37,12 @@ def index(x, start, place):
 
 
 @outer
-def unlike_spikes(x):
-    """How many of x [R * F] are neither zero nor one."""
+def unlike_spikes(x, start, place):
+    """How many of the events of x [R, F] are not one."""
     count = 0
-    for i in range(len(x)):
-        count += (x[i] != 0) & (x[i] != 1)
+    for r in range(x.shape[0]):
+        for e in range(start[r], start[r + 1]):
+            count += x[r, place[e]] != 1
     return count
 
 
@@ -113,7 +114,7 @@ class Events:
         if count < 0:
             return None
         place = place[:count].clone()
-        if _code().call("unlike_spikes", x.view(-1)) == 0:
+        if _code().call("unlike_spikes", x, start, place) == 0:
             return Events(start, place, x[:0, 0])
         row = torch.arange(len(x)).repeat_interleave(start.diff())
         return Events(start, place, x[row, place])
