@@ -7,6 +7,7 @@ Triton; each is imported when the first kernel of its kind is made, not before.
 """
 
 from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affine_near
+from amphid.kernels.apart import APART
 from amphid.kernels.chain import Chain, Given, Stage
 from amphid.kernels.coupled import Coupled
 from amphid.kernels.kernel import Kernel, compile_step
@@ -25,6 +26,7 @@ from amphid.kernels.triton_loop import TritonLoop
 from amphid.kernels.watched import is_watched, step_by_step
 
 __all__ = [
+    "APART",
     "Affine",
     "AffineStep",
     "Chain",

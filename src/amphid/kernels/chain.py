@@ -15,6 +15,7 @@ from torch import Tensor
 from amphid.kernels.chain_source import Kind, write_chain
 from amphid.kernels.expressions import expression
 from amphid.kernels.machine_code import compile_source
+from amphid.kernels.pieces import LONG, cost
 from amphid.kernels.steady import part_steady
 from amphid.kernels.tape import Traced, UnknownOperation, trace, with_values
 
@@ -106,7 +107,9 @@ class Chain:
 def _traced(stage: Stage, dtype: torch.dtype) -> Traced:
     types = [*(dtype for _ in stage.values), *stage.state, dtype]
     examples = [torch.zeros((), dtype=own).expand(2) for own in types]
-    traced = with_values(trace(stage.step, *examples))
+    traced = trace(stage.step, *examples)
+    if cost(traced.operations) <= LONG:  # numbers in the code are faster, but code of their own
+        traced = with_values(traced)
     after = [symbol.dtype for symbol in traced.outputs]
     if after != [*stage.state, dtype] or any(not held.numel() == 1 for _, held in traced.constants):
         raise UnknownOperation(

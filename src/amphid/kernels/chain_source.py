@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from amphid.kernels.apart import APART
 from amphid.kernels.expressions import expression, written
+from amphid.kernels.pieces import Piece, in_pieces
 from amphid.kernels.program import write_loop
 from amphid.kernels.sequence import constants
 from amphid.kernels.steady import Parted
@@ -48,7 +51,7 @@ def write_chain(kinds: Sequence[Kind]) -> str:
     """
     places = sorted((place, k) for k, kind in enumerate(kinds) for place in kind.stages)
     of = [kinds[k] for _, k in places]
-    texts = [TOOLS, *(text for k, kind in enumerate(kinds) for text in _functions(k, kind))]
+    texts = [APART, TOOLS, *(text for k, kind in enumerate(kinds) for text in _functions(k, kind))]
     takes = ["S", "T", "B", "X", "SIZES", "START", "PLACE", "VALUE", "OUTPUT"]
     takes += [name for place, kind in enumerate(of) for name in _stage(place, kind)]
     takes += [f"C{k}_{symbol.name}" for k, kind in enumerate(kinds) for symbol, _ in kind.constants]
@@ -70,7 +73,7 @@ def _indented(lines: Sequence[str], depth: int) -> list[str]:
 
 
 def _type(symbol: Symbol) -> str:
-    return "np." + str(symbol.dtype).removeprefix("torch.")
+    return "b1" if symbol.dtype is torch.bool else "np." + str(symbol.dtype).removeprefix("torch.")
 
 
 def _rooms(kinds: Sequence[Kind], of: Sequence[Kind]) -> list[str]:
@@ -80,7 +83,7 @@ def _rooms(kinds: Sequence[Kind], of: Sequence[Kind]) -> list[str]:
     for k, kind in enumerate(kinds):
         lines.append(f"base_{k} = n")
         lines += [f"at_{p}, n = n, n + whole(SIZES[{p + 1}], 8)" for p in kind.stages]
-        lines.append(f"n_{k} = n - base_{k}")
+        lines += [f"n_{k} = whole(n - base_{k}, ROW)", f"n = base_{k} + n_{k}"]
     for place in range(len(of)):
         lines.append(f"width_{place} = whole(SIZES[{place + 1}], ROW)")
         lines.append(f"T_{place} = np.zeros(np.uintp(SIZES[{place}]) * width_{place}, {real})")
@@ -94,6 +97,8 @@ def _rooms(kinds: Sequence[Kind], of: Sequence[Kind]) -> list[str]:
             lines.append(f"S{k}_{v} = np.zeros(n_{k}, {_type(inputs[kind.values + v])})")
         for symbol in _made(kind):
             lines.append(f"M{k}_{symbol.name} = np.empty({_extent(symbol, k)}, {_type(symbol)})")
+        for symbol in in_pieces(kind.parted.every).passed:
+            lines.append(f"F{k}_{symbol.name} = np.empty(n_{k}, {_type(symbol)})")
     return lines
 
 
@@ -166,7 +171,8 @@ def _given(k: int, kind: Kind) -> list[str]:
     names += [f"S{k}_{v}" for v in range(kind.states)]
     names += [f"M{k}_{symbol.name}" for symbol in _made(kind)]
     names += [f"C{k}_{symbol.name}" for symbol, _ in kind.parted.every.constants]
-    return [f"n_{k}", f"base_{k}", *names, "DRIVE", "BIAS", "OUT", "FLAG"]
+    passed = [f"F{k}_{symbol.name}" for symbol in in_pieces(kind.parted.every).passed]
+    return [f"n_{k}", f"base_{k}", *names, "DRIVE", "BIAS", "OUT", "FLAG", *passed]
 
 
 def _functions(k: int, kind: Kind) -> Iterator[str]:
@@ -177,30 +183,41 @@ def _functions(k: int, kind: Kind) -> Iterator[str]:
     every, drive = kind.parted.every, kind.values + kind.states
     held = [s for p, s in enumerate(every.inputs) if p != drive]
     held += [symbol for symbol, _ in every.constants]
-    takes = ["n", "base", *(s.name.upper() for s in held), "DRIVE", "BIAS", "OUT", "FLAG"]
-    ahead = [f"{s.name} = {s.name.upper()}[0]" for s in held if s.shared]
-    lines = [f"{s.name} = {s.name.upper()}[i]" for s in held if not s.shared]
-    lines.append(f"{every.inputs[drive].name} = DRIVE[base + i]")
-    for operation in every.operations:
-        into = ahead if operation.result.shared else lines
-        into.append(f"{operation.result.name} = {expression(operation)}")
+    passed = [symbol.name.upper() for symbol in in_pieces(every).passed]
+    takes = ["n", "base", *(s.name.upper() for s in held), "DRIVE", "BIAS", "OUT", "FLAG", *passed]
+    lines = ["apart()", *(f"{s.name} = {s.name.upper()}[0]" for s in held if s.shared)]
+    lines += [f"{o.result.name} = {expression(o)}" for o in every.operations if o.result.shared]
+    for piece in in_pieces(every).loops:
+        lines += ["for i in range(n):", *_indented(_piece(kind, piece), 1)]
+    yield "\n".join([f"@inner\ndef step_{k}({', '.join(takes)}):", *_indented(lines, 1), ""])
+
+
+def _piece(kind: Kind, piece: Piece) -> list[str]:
+    """What one loop over the cells does."""
+    every, drive = kind.parted.every, kind.values + kind.states
+    lines = [
+        f"{s.name} = " + ("DRIVE[base + i]" if s == every.inputs[drive] else f"{s.name.upper()}[i]")
+        for s in piece.reads
+    ]
+    lines += [f"{o.result.name} = {expression(o)}" for o in piece.operations]
+    lines += [f"{s.name.upper()}[i] = {s.name}" for s in piece.keeps]
+    if not piece.last:
+        return lines
     for v, symbol in enumerate(every.outputs[:-1]):
         target = every.inputs[kind.values + v]
         if symbol != target:
             lines.append(f"{target.name.upper()}[i] = {written(symbol, symbol.dtype)}")
-    output = written(every.outputs[-1], every.outputs[-1].dtype)
-    lines += [
-        f"OUT[base + i] = {output}",
-        f"FLAG[base + i] = {output} != {written(0, every.outputs[-1].dtype)}",
+    output, real = every.outputs[-1], every.outputs[-1].dtype
+    return [
+        *lines,
+        f"OUT[base + i] = {written(output, real)}",
+        f"FLAG[base + i] = {written(output, real)} != {written(0, real)}",
         "DRIVE[base + i] = BIAS[base + i]",
     ]
-    head = f"@inner\ndef step_{k}({', '.join(takes)}):"
-    body = [*ahead, "for i in range(n):", *_indented(lines, 1)]
-    yield "\n".join([head, *_indented(body, 1), ""])
 
 
 TOOLS = """
-ROW = np.uintp(32)
+ROW = np.uintp(32)  # a whole number of registers, several at a time, so that none is left over
 
 
 @inner

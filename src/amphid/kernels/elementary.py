@@ -80,24 +80,21 @@ def sinh_f8(x: Any) -> Any:
 def exp_f4(x: Any) -> Any:
     """e to the x."""
     y = f4(88.8) if x > f4(88.8) else x
-    y = f4(-87.0) if y < f4(-87.0) else y
     shifted = y * f4(1.44269504) + f4(12582912.0)
     n = shifted - f4(12582912.0)
     r = (y - n * f4(0.693359375)) - n * f4(-2.12194440e-4)
-    p = f4(1.0) + r * (f4(1.0) + r * _exp_tail_f4(r))
+    s = r * r
+    p = (f4(2.0) + f4(2.0) * r) + s * (f4(2.0) * _exp_tail_f4(r, s))
     exponent = np.float32(shifted).view(np.int32) + i4(126)
     scale = np.int32(exponent << i4(23)).view(np.float32)
-    return f4(0.0) if x < f4(-87.0) else (p * scale) * f4(2.0)
+    return f4(0.0) if x < f4(-87.0) else p * scale
 
 
-def _exp_tail_f4(r: Any) -> Any:
-    """(e^r - 1 - r) / r^2 for |r| < 0.35."""
-    p = f4(1.0 / 5040.0)
-    p = p * r + f4(1.0 / 720.0)
-    p = p * r + f4(1.0 / 120.0)
-    p = p * r + f4(1.0 / 24.0)
-    p = p * r + f4(1.0 / 6.0)
-    return p * r + f4(0.5)
+def _exp_tail_f4(r: Any, s: Any) -> Any:
+    """(e^r - 1 - r) / r^2 for |r| < 0.35 and s = r^2, by a minimax polynomial."""
+    a = f4(0.49999994) + r * f4(0.1666652)
+    b = f4(0.0416684) + r * f4(0.008368856)
+    return a + s * (b + s * f4(0.0013814312))
 
 
 def expm1_f4(x: Any) -> Any:
@@ -107,7 +104,7 @@ def expm1_f4(x: Any) -> Any:
     shifted = y * f4(1.44269504) + f4(12582912.0)
     n = shifted - f4(12582912.0)
     r = (y - n * f4(0.693359375)) - n * f4(-2.12194440e-4)
-    p = r + r * r * _exp_tail_f4(r)
+    p = r + r * r * _exp_tail_f4(r, r * r)
     exponent = np.float32(shifted).view(np.int32) + i4(126)
     scale = np.int32(exponent << i4(23)).view(np.float32)
     return f4(2.0) * (p * scale + (scale - f4(0.5)))

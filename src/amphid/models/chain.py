@@ -25,6 +25,8 @@ Taken = tuple[Tensor, int]
 
 _chains: weakref.WeakKeyDictionary[nn.Module, dict[Any, Chain | None]] = weakref.WeakKeyDictionary()
 
+_rests: weakref.WeakKeyDictionary[nn.Module, dict[str, Any]] = weakref.WeakKeyDictionary()
+
 
 def run_chain(owner: nn.Module, layers: Sequence[nn.Module], x: Tensor, dt: float) -> Taken | None:
     """What the first layers give for a sequence x [T, *B, I] within vmap, and how many they are.
@@ -69,14 +71,16 @@ def _code(
 ) -> Chain | None:
     """The machine code of these parts as they are now, or None where there can be none."""
     known = _chains.setdefault(owner, {})
-    stages = [part.stage(own) for part, own in zip(parts, given, strict=True)]
-    settings = [[*settings_of(part.link.driven)] for part in parts]
-    kinds = [(part.dt, part.structure) for part in parts]
-    key = str((settings, kinds, [(own.values, own.state) for own in stages], dtype))
+    kinds = [
+        (part.dt, part.settings, part.structure, [own.shape[1] for own in numbers.values])
+        for part, numbers in zip(parts, given, strict=True)
+    ]
+    key = str((dtype, kinds))
     if key not in known:
         while len(known) >= REMEMBERED:
             known.pop(next(iter(known)))
         try:
+            stages = [part.stage(own) for part, own in zip(parts, given, strict=True)]
             known[key] = Chain(stages, dtype)
         except (UnknownOperation, ModuleNotFoundError):
             known[key] = None
@@ -124,12 +128,36 @@ def _links(layers: Sequence[nn.Module], size: int) -> list[_Link]:
     return found
 
 
+def _rest(neuron: Neuron[Any], cells: Tensor, made_of: Sequence[Any]) -> tuple[list[Tensor], Any]:
+    """The state at rest; remembered where it follows from what the cells are made of alone."""
+    known = _rests.setdefault(neuron, {})
+    own = [(id(one), one._version) if isinstance(one, Tensor) else one for one in made_of]
+    key = str((own, cells.shape, cells.dtype))
+    if key in known:
+        return known[key]
+    before = torch.get_rng_state()
+    found = pytree.tree_flatten(neuron.init(cells))
+    mapped = any(
+        map(_is_batched, [*found[0], *(one for one in made_of if isinstance(one, Tensor))])
+    )
+    drawn = "Generator object" in key or not torch.equal(before, torch.get_rng_state())
+    if not (mapped or drawn):
+        while len(known) >= REMEMBERED:
+            known.pop(next(iter(known)))
+        known[key] = found
+    return found
+
+
+_is_batched: Any = torch._C._functorch.is_batchedtensor
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     """The numbers of one link, as vmap sees them."""
 
     link: _Link
     dt: float
+    settings: tuple[Any, ...]  # what the cells are made of besides their numbers
     names: Sequence[str]  # of the values
     structure: Any  # of the state
     states: int
@@ -141,11 +169,12 @@ class _Part:
         """Those of a link whose cells start at rest, in copies [*B]."""
         linear, named = link.linear, dict(tensors_of(link.driven))
         named = {name: own for name, own in named.items() if own.is_floating_point()}
+        settings = tuple(settings_of(link.driven))
         cells = torch.zeros(*shape, linear.out_features, dtype=dtype)
-        leaves, structure = pytree.tree_flatten(link.driven.neuron.init(cells))
+        leaves, structure = _rest(link.driven.neuron, cells, [settings, *named.values()])
         bias = [] if linear.bias is None else [linear.bias]
         tensors = [linear.weight, *bias, *named.values(), *leaves]
-        return _Part(link, dt, [*named], structure, len(leaves), cells.shape, tensors)
+        return _Part(link, dt, settings, [*named], structure, len(leaves), cells.shape, tensors)
 
     def fits(self, dtype: torch.dtype) -> bool:
         """Whether all are real numbers of one type, one for each cell or one for all of a kind."""

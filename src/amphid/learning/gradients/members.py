@@ -22,6 +22,9 @@ Member = tuple[dict[str, Tensor], Factors]
 
 ROOM = 2**26  # bytes for what the layers give out for the members of one chunk
 
+REMEMBERED = 16  # losses
+
+_searched: dict[int, tuple[object, list[torch.Generator]]] = {}
 _ways: weakref.WeakKeyDictionary[nn.Module, dict[Any, int]] = weakref.WeakKeyDictionary()
 
 
@@ -38,7 +41,7 @@ def losses_together(
     count = _count(objective, members)
     size = _fitting(objective, members) if chunk is None else chunk
     base, plain, factors = parted(objective.model, members)
-    draws = Draws((), (objective.model, objective.loss))
+    draws = Draws(_sources(objective.loss), (objective.model,))
     before, found = draws.now(), []
     with torch.no_grad(), factored(objective.model, base) as setting:
         for low in range(0, count, size):
@@ -119,6 +122,15 @@ class _Chunk:
         own, factors = member
         self.setting(factors)
         return self.objective.outputs(own)[0]
+
+
+def _sources(loss: object) -> list[torch.Generator]:
+    """The generators that a loss draws from; remembered, since it may refer to anything."""
+    if id(loss) not in _searched:
+        while len(_searched) >= REMEMBERED:
+            _searched.pop(next(iter(_searched)))
+        _searched[id(loss)] = loss, Draws((), (loss,)).generators
+    return _searched[id(loss)][1]
 
 
 def _members(part: Any) -> Iterator[Any]:

@@ -5,28 +5,12 @@ fixed length, so the loops over cells are written as they are and vectorized; th
 connections, which keep a cell's sums in registers, are written in the compiler's own terms.
 """
 
-LANES_TOOLS = '''
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from amphid.kernels import APART
 
+LANES_TOOLS = (
+    APART
+    + '''
 INDEX = ir.IntType(64)
-
-
-@intrinsic
-def apart(typing):
-    """Promise that the arrays of this function do not overlap; ask for the widest registers."""
-
-    def generate(context, builder, signature, arguments):
-        function = builder.function
-        set.add(function.attributes, '"prefer-vector-width"="512"')
-        for given in function.args[2:]:
-            kind = given.type
-            if isinstance(kind, ir.PointerType) and kind.pointee != ir.IntType(8):
-                given.add_attribute("noalias")
-        return context.get_dummy_value()
-
-    return types.void(), generate
 
 
 def along(kind):
@@ -234,3 +218,4 @@ def note_spikes(t, count, fired, values, width, counters, steps, trials, cells):
                 cells[counters[1]] = fired[k]
                 counters[1] += 1
 '''
+)
