@@ -23,8 +23,7 @@ def filtered(spikes: Tensor, tau: float, dt: float) -> Tensor:
     """
     _check_time(spikes, tau=tau, dt=dt)
     if is_mapped(spikes) and not torch.is_grad_enabled():
-        traces: Tensor = _membrane(tau, dt)(spikes, dt=dt)
-        return traces
+        return _membrane(tau, dt).run(spikes, dt=dt)[0]
     ages = torch.arange(min(BLOCK, len(spikes)), device=spikes.device)
     apart = (ages[:, None] - ages).to(spikes)
     kernel = torch.exp(-apart.clamp(min=0) * (dt / tau)).tril()
