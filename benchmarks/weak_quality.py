@@ -5,7 +5,7 @@
 
 A network of leaky cells, 10-30-30-10, with exponential synapses and a hard reset, has 1,500 weights
 and runs for 200 ms at 1 ms. `teacher` asks for the spikes of another such network, `auto` for those
-that come in. The loss is the squared distance of trains filtered by 10 ms, over that of silence.
+that come in. The loss is the squared van Rossum distance at 10 ms, over that of silence.
 
 `pairs` are antithetic samples with a loss for each output; `surrogate first` spends half of the
 evaluations on the gradient through a surrogate, each counted as seven, then pairs; `surrogate`
@@ -37,7 +37,6 @@ from torch import Tensor, nn
 
 import amphid as am
 from amphid import dynamics, learning
-from amphid.measures.spike_trains import filtered
 
 SIZES, STEPS, RATE = (10, 30, 30, 10), 200, 40.0  # cells, ms, Hz
 GAIN, MEAN = 1.2, 0.3  # spread and mean of the weights of ten inputs
@@ -59,7 +58,7 @@ class Cell(dynamics.Neuron[CellState]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convention(dynamics.FastSigmoid(0.1), reset_gradient=False)
+        self.convention(dynamics.FastSigmoid(0.04), reset_gradient=False)
 
     def init(self, like: Tensor) -> CellState:
         """At rest."""
@@ -73,19 +72,6 @@ class Cell(dynamics.Neuron[CellState]):
         spike = self.surrogate(v - 1.0)
         held = torch.where(spike.detach() > 0, 2.0 / dt - 1, (state.held - 1).clamp(min=0))
         return CellState(current, v * (1 - spike.detach()), held), spike
-
-
-@dataclass(frozen=True)
-class Distance:
-    """Squared distance of filtered trains over that of silence, on average over cells."""
-
-    silence: float  # summed over all cells, of which there are `cells`
-    cells: int = SIZES[-1]
-
-    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean over the cells that are given."""
-        square = filtered(outputs - targets, 10.0, 1.0).square().sum() / self.silence
-        return square * (self.cells / outputs.shape[-1])
 
 
 def network(generator: torch.Generator, spread: float = 1.0) -> nn.Module:
@@ -118,10 +104,14 @@ class Problem:
         return Problem(inputs, targets)
 
     def objective(self, model: nn.Module) -> learning.Objective:
-        """The loss of a network, one for each output."""
-        distance = Distance(float(filtered(self.targets, 10.0, 1.0).square().sum()))
-        loss = learning.Credited(distance, outputs=True)
+        """The distance of the spikes of a network, one for each output."""
+        loss = learning.Credited(learning.VanRossum(tau=10.0), outputs=True)
         return learning.Objective(model, self.inputs, self.targets, loss)
+
+    def loss(self, distance: Tensor) -> float:
+        """Distances of outputs over that of silence."""
+        silence = learning.VanRossum(tau=10.0)(torch.zeros_like(self.targets), self.targets)
+        return float(distance.mean() / silence)
 
 
 class Phase(NamedTuple):
@@ -171,7 +161,7 @@ def trained(problem: Problem, phases: tuple[Phase, ...], evaluations: int, seed:
                 held.grad = gradients[name]
             optimizer.step()
     with torch.no_grad():
-        return float(objective(params).mean())
+        return problem.loss(objective(params))
 
 
 def searched(problem: Problem, peer: str, python: str, evaluations: int, seed: int) -> float:
@@ -196,7 +186,7 @@ def searched(problem: Problem, peer: str, python: str, evaluations: int, seed: i
             rows = torch.frombuffer(bytearray(read), dtype=torch.float32).view(-1, sum(sizes))
             losses = learning.losses_of(objective, members(rows)).mean(1)
             if not count:
-                return float(losses)
+                return problem.loss(losses)
             _told(process.stdin, losses.double())
     sys.exit(f"{' '.join(words)} gave no answer.")
 

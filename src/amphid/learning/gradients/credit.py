@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -58,12 +58,25 @@ class Credited:
                 f"more than that: got shapes {list(outputs.shape)} and {list(targets.shape)}."
             )
         if self.steps is None:
-            return self._examples(outputs, targets)
+            return self._block(outputs, targets)
         size = int(self.steps)
         timed = targets.dim() == outputs.dim()
         blocks = outputs.split(size)
         wanted = targets.split(size) if timed else [targets] * len(blocks)
-        return torch.stack([self._examples(*pair) for pair in zip(blocks, wanted, strict=True)])
+        return torch.stack([self._block(*pair) for pair in zip(blocks, wanted, strict=True)])
+
+    def _block(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each owner [examples, outputs]."""
+        if getattr(self.criterion, "reduction", None) is not torch.mean:
+            return self._examples(outputs, targets)
+        # what the losses of this package average they can give for each owner at once
+        each: Tensor = replace(self.criterion, reduction=None)(outputs, targets)
+        cells = each.dim() == outputs.dim() - self.sequence
+        if self.outputs and not cells:
+            return self._examples(outputs, targets)  # which says why not
+        each = each.reshape(-1, outputs.shape[-1] if cells else 1)  # [examples, cells]
+        kept = [0] * (not self.examples) + [1] * (not self.outputs)
+        return each.mean(kept) if kept else each
 
     def _examples(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if not self.examples:
