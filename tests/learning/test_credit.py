@@ -30,13 +30,18 @@ def trains(*shape: int, seed: int = 1) -> torch.Tensor:
     return (torch.rand(shape, generator=g) < 0.4).double()
 
 
-@pytest.mark.parametrize("criterion", [VanRossum(), Correlation(), VictorPurpura()])
+@pytest.mark.parametrize("criterion", [
+    VanRossum(),
+    VanRossum(reduction=torch.sum),
+    Correlation(),
+    lambda y, target: Correlation()(y, target),
+    lambda y, target: VictorPurpura()(y, target),  # not for vmap: it depends on values
+])  # fmt: skip
 def test_each_output_is_judged_by_itself(criterion: object) -> None:
     y, target = trains(T, B, N), trains(T, B, N, seed=2)
     found = Credited(criterion, outputs=True)(y, target)
     alone = [criterion(y[..., j : j + 1], target[..., j : j + 1]) for j in range(N)]
     torch.testing.assert_close(found, torch.stack(alone))
-    torch.testing.assert_close(found.mean(), criterion(y, target))
 
 
 def test_each_example_is_judged_by_itself_over_all_axes_of_the_batch() -> None:
@@ -44,6 +49,7 @@ def test_each_example_is_judged_by_itself_over_all_axes_of_the_batch() -> None:
     found = Credited(VanRossum(), examples=True)(y, target)
     each = VanRossum(reduction=None)(y, target).mean(-1)
     torch.testing.assert_close(found, each.flatten())
+    torch.testing.assert_close(found.mean(), VanRossum()(y, target))
 
 
 def test_blocks_examples_and_outputs_are_axes_in_this_order() -> None:
