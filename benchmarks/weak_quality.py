@@ -42,6 +42,7 @@ SIZES, STEPS, RATE = (10, 30, 30, 10), 200, 40.0  # cells, ms, Hz
 GAIN, MEAN = 1.2, 0.3  # spread and mean of the weights of ten inputs
 START = 0.7  # spread of the weights that training starts from, beside that of a teacher
 PEERS = Path(__file__).with_name("weak_peers.py")
+SAMPLES = 16  # of pairs at each step: fewer are better still, at more CPU seconds
 SURROGATE_COST = 7  # evaluations that one gradient through a surrogate counts as
 
 
@@ -125,21 +126,31 @@ class Phase(NamedTuple):
     memory: float = 0.999  # of Adam for squares
 
 
-def pairs(samples: int, start: float, end: float) -> Callable[[torch.Generator, int], Any]:
+def pairs(start: float, end: float) -> Callable[[torch.Generator, int], Any]:
     """Antithetic pairs whose radius shrinks."""
     return lambda generator, calls: learning.Mollified(
-        generator, samples, learning.Annealed(start, end, calls)
+        generator, SAMPLES, learning.Annealed(start, end, calls), absolute=True
     )
 
 
+def surrogate(*_: Any) -> learning.Backprop:
+    """The gradient through a surrogate."""
+    return learning.Backprop()
+
+
+def published(generator: torch.Generator, _: int) -> learning.Regression:
+    """Least squares through the origin, by as many samples as the largest layer has weights."""
+    return learning.Regression.published(generator, 900)
+
+
 WAYS: dict[str, tuple[Phase, ...]] = {
-    "pairs": (Phase(pairs(4, 0.3, 0.03), 4, 1.0, 0.03, 0.001),),
-    "surrogate": (Phase(lambda *_: learning.Backprop(), SURROGATE_COST, 1.0, 0.1, 0.01),),
+    "pairs": (Phase(pairs(0.3, 0.06), SAMPLES, 1.0, 0.06, 0.006),),
     "surrogate first": (
-        Phase(lambda *_: learning.Backprop(), SURROGATE_COST, 0.5, 0.1, 0.03),
-        Phase(pairs(8, 0.1, 0.02), 8, 0.5, 0.03, 0.001),
+        Phase(surrogate, SURROGATE_COST, 0.5, 0.1, 0.03),
+        Phase(pairs(0.1, 0.02), SAMPLES, 0.5, 0.03, 0.001),
     ),
-    "published": (Phase(lambda g, _: learning.Regression.published(g, 900), 900, 1.0, 0.1, 0.01),),
+    "surrogate": (Phase(surrogate, SURROGATE_COST, 1.0, 0.1, 0.01),),
+    "published": (Phase(published, 900, 1.0, 0.1, 0.01),),
 }
 
 
