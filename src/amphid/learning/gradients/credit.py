@@ -67,10 +67,11 @@ class Credited:
 
     def _block(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of each owner [examples, outputs]."""
-        if getattr(self.criterion, "reduction", None) is not torch.mean:
+        criterion: Any = self.criterion
+        if getattr(criterion, "reduction", None) is not torch.mean:
             return self._examples(outputs, targets)
         # what the losses of this package average they can give for each owner at once
-        each: Tensor = replace(self.criterion, reduction=None)(outputs, targets)
+        each: Tensor = replace(criterion, reduction=None)(outputs, targets)
         cells = each.dim() == outputs.dim() - self.sequence
         if self.outputs and not cells:
             return self._examples(outputs, targets)  # which says why not
