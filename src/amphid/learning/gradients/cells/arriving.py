@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Neuron
+from amphid.kernels import is_mapped, over_copies
 from amphid.learning.watching import Call
 from amphid.models import Recurrent
 from amphid.models.folding import Leading, folded, has_time
@@ -129,4 +131,23 @@ class Moved:
         offset = next(self.offsets)
         if self.steps is not None and has_time(call.module):
             offset = offset.repeat_interleave(self.steps, 0)[: len(x)]
-        return call.go(x + offset, *args, **kwargs)
+        x = x + offset
+        if isinstance(call.module, Recurrent) and call.method == "forward" and is_mapped(x):
+            return side_by_side(call.module, x, timing(call, x, *args, **kwargs)[1])
+        return call.go(x, *args, **kwargs)
+
+
+def side_by_side(cells: Recurrent, x: Tensor, dt: float) -> Tensor:
+    """What recurrent cells give of [T, *B, N] from rest within vmap, all its copies at once.
+
+    So that machine code runs them, which vmap would step through in torch.
+    """
+    leaves, structure = pytree.tree_flatten(cells.init(x[0]))
+
+    def run(x: Tensor, *leaves: Tensor) -> list[Tensor]:
+        held = [leaf.expand(len(x), *leaf.shape[1:]) for leaf in leaves]
+        after = cells.run(x.movedim(0, 1), pytree.tree_unflatten(held, structure), dt)
+        return [after[0].movedim(1, 0)]
+
+    (given,) = over_copies(run, (x, *leaves))
+    return given
