@@ -288,6 +288,21 @@ def test_what_comes_before_the_first_cells_is_computed_once():
     assert after.asked == 2  # once as it is, once for all samples
 
 
+class Skipping(nn.Sequential):
+    """A stack in which the input also goes past all layers."""
+
+    def forward(self, x):
+        return super().forward(x) + x.sum(-1, keepdim=True)
+
+
+def test_a_model_of_layers_may_do_more_than_its_layers_do():
+    net = drawn(Skipping(nn.Linear(K, N), BinaryThreshold(), nn.Linear(N, C)))
+    x, y = torch.randn(B, K, generator=seeded()), torch.ones(B, C)
+    passes = Passes(Objective(net, x, y, each), named(net), decides, None, "test")
+    value = passes.heard()[0].detach()
+    assert torch.equal(passes.losses([torch.zeros(2, B, N)]), value.expand(2, B))
+
+
 def test_a_cell_that_noise_cannot_reach_is_not_blamed():
     """Far from threshold it gives out the same with all noise: its slope is exactly zero."""
     net = drawn(nn.Sequential(nn.Linear(K, N), BinaryThreshold(v_threshold=0.0), nn.Linear(N, C)))

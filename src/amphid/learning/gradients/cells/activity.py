@@ -31,11 +31,11 @@ class ActivityPerturbation:
     noise :math:`\xi` of standard deviation :math:`\sigma`. It is the gradient of the loss smoothed
     by that noise. There are far fewer cells than weights, and each example has a loss of its own:
     give a loss with an entry for each example, such as `Credited(criterion, examples=True)` or one
-    with reduction="none". A cell that spikes is blamed only where the pair of noise, by itself,
-    makes it spike differently: else its noise tells nothing of the loss, in the mean. Nothing of
-    the cells is differentiated. What leads to them, such as a
-    `Linear`, a convolution, a `Gain`, or the projection of a `Recurrent`, is differentiated by
-    itself, and so is what comes after the last of them, as far as torch can.
+    with reduction="none". A cell that spikes is blamed only where its own pair of noise, on what
+    arrives without any, makes it spike differently: noise that changes no spike tells nothing, in
+    the mean. Nothing of the cells is differentiated. What leads to them, such as a `Linear`, a
+    convolution, a `Gain`, or the projection of a `Recurrent`, is differentiated by itself, and so
+    is what comes after the last of them, as far as torch can.
 
     generator: draws the noise. samples: runs with noise, in pairs of opposite sign, all side by
     side in the batch; what comes before the first cells is computed once. radius: standard
@@ -102,15 +102,17 @@ class ActivityPerturbation:
         for place, entry in enumerate(entries):
             weights = blame(change, entry, alone=one_each(passes.objective, entry))
             if entry.decides_alone:
-                weights = weights * self._mattered(noise, place, drawn[place])
+                window = None if owners.block is None else self.window
+                weights = weights * _mattered(noise, place, drawn[place], window)
             found.append(noise.slope(place, drawn[place], weights))
         return found
 
-    def _mattered(self, noise: Noise, place: int, drawn: Tensor) -> Tensor:
-        """One where the noise [K, ...] changed what its own cell gave out from then on, else 0."""
-        up, down = noise.responses(place, drawn)
-        changed = noise.caused(place, (up != down).to(drawn), self.window)
-        return (changed > 0.5).to(drawn)
+
+def _mattered(noise: Noise, place: int, drawn: Tensor, window: int | None) -> Tensor:
+    """One where the noise [K, ...] changed what its own cell gave out from then on, else 0."""
+    up, down = noise.responses(place, drawn)
+    changed = noise.caused(place, (up != down).to(drawn), window)
+    return (changed > 0.5).to(drawn)
 
 
 def chained(

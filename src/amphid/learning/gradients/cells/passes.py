@@ -15,7 +15,10 @@ from amphid.learning.gradients.cells.arriving import Chosen, Entry, Heard, Moved
 from amphid.learning.gradients.objective import Activity, Ear, Objective, Params
 from amphid.learning.gradients.sections import stack
 from amphid.learning.watching import cells_of, surrounded
-from amphid.models import Recurrent
+from amphid.models import Recurrent, Sequential
+
+STACKS = (nn.Sequential.forward, Sequential.forward)
+"""What models do that apply their layers one after another and nothing else."""
 
 
 class Passes:
@@ -66,10 +69,10 @@ class Passes:
         """The layers from the first cells on and what these were given, where that is the model."""
         model = self.objective.model
         names = [name for name, _ in model.named_children()]
-        if not isinstance(model, nn.Sequential) or first.name not in names:
+        if not isinstance(model, nn.Sequential) or type(model).forward not in STACKS:
             return None
         # layers before tell how many axes the batch has; a layer that stands twice has one name
-        if first.fed.dim() > 3 or len(names) < len(model):
+        if first.name not in names or first.fed.dim() > 3 or len(names) < len(model):
             return None
         return stack(model, names.index(first.name), len(names)), first.fed
 
