@@ -63,9 +63,13 @@ class TestStudy:
             "digits-spiking",
             "digits-regularized",
             "digits-biophysical-bptt",
+            "digits-biophysical",
+            "digits-binary",
+            "spike-replication",
             "search-digits",
             "cnn-hierarchy",
             "transfer",
+            "inbreeding",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from amphid.models import convolutional_classifier, dense_classifier, unit_lif
-from amphid.studies import digits_regularized, digits_spiking
+from amphid.studies import digits_binary, digits_regularized, digits_spiking
 from amphid.studies.digits_regularized import WAYS, compared, interval
 from amphid.studies.digits_training import Protocol, Trained, moved, train
 from amphid.tasks import Digits, Score
@@ -133,3 +134,37 @@ def test_a_small_network_learns_the_digits_in_seconds() -> None:
     assert found.test.value > 0.75
     assert len(found.validation) == 2
     assert found.figures()["test_accuracy"] == round(found.test.value, 4)
+
+
+@pytest.mark.parametrize(
+    ("test", "minutes", "full", "holds"),
+    [
+        (970, 9.0, True, True),
+        (969, 9.0, True, False),
+        (969, 9.0, False, None),
+        (970, 61.0, True, False),
+        (970, 9.0, False, True),
+    ],
+)
+def test_binary_cells_are_judged_by_what_each_of_them_was_taught(
+    test: int, minutes: float, full: bool, holds: bool | None
+) -> None:
+    found = {"cells": [made(test, 990, minutes)], "activity": [made(900, 990)]}
+    measured = digits_binary.figures(found)
+    assert measured["test_accuracy"] == test / 1000
+    assert measured["activity"]["test_accuracy"] == 0.9
+    assert digits_binary.judged(measured, full=full) is holds
+
+
+def test_ten_minutes_are_those_of_the_training() -> None:
+    short, long = made(970, 990, 9.0), made(980, 990, 40.0)
+    long = replace(long, validation=(0.8, 0.9, 0.95, 0.97, 0.98, 0.98, 0.98, 0.98))
+    found = digits_binary.figures({"cells": [short], "activity": [long]})
+    assert found["after_10_minutes"] == 0.97
+    assert found["activity"]["after_10_minutes"] == 0.9  # two of eight epochs
+
+
+def test_a_step_with_its_true_derivative_has_none() -> None:
+    distance = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    assert digits_binary.never(distance).tolist() == [0.0, 0.0, 1.0]
+    assert not digits_binary.never(distance).requires_grad

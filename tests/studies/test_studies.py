@@ -12,6 +12,7 @@ from amphid import studies
 from amphid.studies import (
     CnnHierarchy,
     CorticalColumn,
+    DigitsBinary,
     DigitsBiophysical,
     DigitsBiophysicalBptt,
     DigitsRegularized,
@@ -40,6 +41,7 @@ STUDIES = [
     DigitsRegularized(),
     DigitsBiophysicalBptt(),
     DigitsBiophysical(),
+    DigitsBinary(),
     SpikeReplication(),
     SearchDigits(),
     CnnHierarchy(),

@@ -2,6 +2,7 @@
 
 from amphid.studies.cnn_hierarchy import CnnHierarchy
 from amphid.studies.cortical_column import CorticalColumn
+from amphid.studies.digits_binary import DigitsBinary
 from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
 from amphid.studies.digits_regularized import DigitsRegularized
 from amphid.studies.digits_spiking import DigitsSpiking
@@ -18,6 +19,7 @@ from amphid.studies.worm_touch import WormTouch
 __all__ = [
     "CnnHierarchy",
     "CorticalColumn",
+    "DigitsBinary",
     "DigitsBiophysical",
     "DigitsBiophysicalBptt",
     "DigitsRegularized",

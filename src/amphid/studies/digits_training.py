@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from amphid.learning import EachUpdate, Progress, fit
-from amphid.learning.gradients.objective import Penalty
+from amphid.learning import Backprop, EachUpdate, Estimator, Progress, fit
+from amphid.learning.gradients.objective import Criterion, Penalty
 from amphid.tasks import Digits, Score
 
 
@@ -62,13 +62,17 @@ def train(
     protocol: Protocol,
     *,
     generator: torch.Generator,
+    estimator: Estimator = Backprop(),  # noqa: B008  frozen
+    criterion: Criterion | None = None,
     tell: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train on "train", look at "validation" after each epoch, and at "test" once, at the end.
 
-    Minutes are those of training, validation included; the test is not. tell: hears how many
-    updates are done, and of how many.
+    Minutes are those of training, validation included; the test is not. estimator: where gradients
+    come from. criterion: the loss that it is told of; that of the task when None. tell: hears how
+    many updates are done, and of how many.
     """
+    judged = task.loss if criterion is None else criterion
     batches = task.batches("train", size=protocol.size, generator=generator)
     if protocol.shift:
         batches = replace(batches, prepared=moved(batches.prepared, protocol.shift, generator))
@@ -84,8 +88,9 @@ def train(
 
     clock, processor = time.perf_counter(), time.process_time()
     history = fit(
-        model, batches, lambda outputs, digits: task.loss(protocol.sharpness * outputs, digits),
-        optimizer=optimizer, epochs=protocol.epochs, schedule=EachUpdate(cycle),
+        model, batches, lambda outputs, digits: judged(protocol.sharpness * outputs, digits),
+        estimator=estimator, optimizer=optimizer, epochs=protocol.epochs,
+        schedule=EachUpdate(cycle),
         validate=_validator(task), penalties=protocol.penalties, callbacks=(heard,),
         progress=False,
     )  # fmt: skip

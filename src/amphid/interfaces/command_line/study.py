@@ -46,6 +46,7 @@ def studies() -> dict[str, Study]:
     """The studies by name: the one place where a name that a person types becomes one."""
     from amphid.studies.cnn_hierarchy import CnnHierarchy
     from amphid.studies.cortical_column import CorticalColumn
+    from amphid.studies.digits_binary import DigitsBinary
     from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
     from amphid.studies.digits_regularized import DigitsRegularized
     from amphid.studies.digits_spiking import DigitsSpiking
@@ -69,6 +70,7 @@ def studies() -> dict[str, Study]:
             DigitsRegularized(),
             DigitsBiophysicalBptt(),
             DigitsBiophysical(),
+            DigitsBinary(),
             SpikeReplication(),
             SearchDigits(),
             CnnHierarchy(),
