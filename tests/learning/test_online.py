@@ -265,7 +265,7 @@ def test_eprop_learns_what_backpropagation_learns() -> None:
         net, own = recurrent(neuron=LIF(resistance=3.0)), task(recurrent())
         targets = filled(recurrent(), seed=9)(own.inputs).detach()
         optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
-        history = fit(net, [(own.inputs, targets)], error, optimizer=optimizer, epochs=40,
+        history = fit(net, [(own.inputs, targets)], error, optimizer=optimizer, epochs=30,
                       estimator=estimator)  # fmt: skip
         losses[repr(estimator)] = history.losses[-1] / history.losses[0]
     assert max(losses.values()) < 0.5, losses
