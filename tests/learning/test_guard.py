@@ -241,7 +241,7 @@ def test_a_flipped_reward_with_its_penalty_is_stopped_within_a_hundredth_of_the_
     "loss", [VanRossum(tau=5.0, dt=1.0), Correlation(tau=5.0, dt=1.0), CountCrossEntropy(scale=1.0),
              PoissonLikelihood(), nn.MSELoss(), nn.BCEWithLogitsLoss(), nn.PoissonNLLLoss(),
              nn.SmoothL1Loss()],
-    ids=repr,
+    ids=lambda loss: type(loss).__name__,
 )  # fmt: skip
 def test_losses_that_are_what_they_say_are_told_from_flipped_ones(loss: Any, sign: float) -> None:
     from amphid.learning.fitting.signs import check_loss
