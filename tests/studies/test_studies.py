@@ -10,6 +10,7 @@ import torch
 
 from amphid import studies
 from amphid.studies import (
+    AutodiffFails,
     CnnHierarchy,
     CorticalColumn,
     DigitsBinary,
@@ -33,6 +34,7 @@ from amphid.studies.worm_classic import GOLDEN
 from amphid.studies.worm_touch import judged
 
 STUDIES = [
+    AutodiffFails(),
     WormClassic(),
     WormTouch(),
     WholeFlyBrain(),

@@ -85,7 +85,7 @@ from amphid.learning.searching import (
     found,
     search,
 )
-from amphid.learning.surrogate_audit import Agreement, SurrogateAudit, surrogate_audit
+from amphid.learning.surrogate_audit import Agreement, SurrogateAudit, surrogate_audit, trend_angle
 from amphid.learning.surrogate_widths import scale_surrogates
 from amphid.learning.symmetric import InhibitorySTDP
 from amphid.learning.triplet import TripletSTDP
@@ -217,4 +217,5 @@ __all__ = [
     "search",
     "smoothed",
     "surrogate_audit",
+    "trend_angle",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import Surrogate
 from amphid.learning.gradients.backprop import Backprop
-from amphid.learning.gradients.objective import Objective, Params
+from amphid.learning.gradients.objective import Loss, Objective, Params
 from amphid.learning.gradients.weak.calls import new_key
 from amphid.learning.gradients.weak.designs import Gaussian
 from amphid.learning.gradients.weak.sampling import Sampling, units_of
@@ -155,6 +155,25 @@ def surrogate_audit(
     return SurrogateAudit(tuple(agreements), widths)
 
 
+def trend_angle(
+    loss: Loss,
+    params: Params,
+    slope: Params,
+    *,
+    radius: float,
+    samples: int,
+    generator: torch.Generator,
+) -> tuple[float, float, float]:
+    """Cosine of a gradient with the trend of a loss, its error, and how much steeper it is.
+
+    The trend is that within `radius`, measured by pairs of samples; as in `surrogate_audit`, of
+    parameters in units of their root mean square. nan where it is lost in noise.
+    """
+    trend = _Trend.measured(loss, params, radius, samples // 2, generator)
+    cosines, errors, steepness, _ = _compared(trend, _scaled(slope, params))
+    return cosines[ALL], errors[ALL], steepness
+
+
 def _scaled(slope: Params, params: Params) -> Params:
     """A gradient for parameters in units of their root mean square."""
     units = units_of(params, list(params), absolute=False)
@@ -174,7 +193,7 @@ class _Trend:
 
     @classmethod
     def measured(
-        cls, loss: Objective, params: Params, radius: float, pairs: int, draw: torch.Generator
+        cls, loss: Loss, params: Params, radius: float, pairs: int, draw: torch.Generator
     ) -> _Trend:
         """The trend of a loss around parameters."""
         held = {name: own.detach() for name, own in params.items()}

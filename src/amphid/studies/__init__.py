@@ -1,5 +1,6 @@
 """One claim each: run it, print measured beside published."""
 
+from amphid.studies.autodiff_fails import AutodiffFails
 from amphid.studies.cnn_hierarchy import CnnHierarchy
 from amphid.studies.cortical_column import CorticalColumn
 from amphid.studies.digits_binary import DigitsBinary
@@ -17,6 +18,7 @@ from amphid.studies.worm_classic import WormClassic
 from amphid.studies.worm_touch import WormTouch
 
 __all__ = [
+    "AutodiffFails",
     "CnnHierarchy",
     "CorticalColumn",
     "DigitsBinary",
