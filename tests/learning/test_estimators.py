@@ -18,6 +18,7 @@ from amphid.learning import (
     SPSA,
     ActivityPerturbation,
     Alternating,
+    Auto,
     Backprop,
     CellPerturbation,
     Corrected,
@@ -71,6 +72,7 @@ ESTIMATORS = [
     SPSA(torch.Generator(), samples=16),
     Spread(Mollified(torch.Generator(), samples=16), portions=3),
     Corrected(Backprop(), Mollified(torch.Generator(), samples=4)),
+    Auto(torch.Generator(), probes=32),
 ]
 NEVER_TRAINS = [Frozen()]
 WITHOUT_A_MODEL = [Backprop(), Backprop(clip_norm=1.0), Grouped({"*": Backprop()})]

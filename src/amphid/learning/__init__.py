@@ -17,6 +17,7 @@ from amphid.learning.fitting.plan import EachUpdate
 from amphid.learning.fitting.stopping import EarlyStopping
 from amphid.learning.fitting.stretches import Stretches
 from amphid.learning.gradient_report import GradientReport, gradient_report
+from amphid.learning.gradients.auto import Auto
 from amphid.learning.gradients.averaged import Averaged
 from amphid.learning.gradients.backprop import Backprop
 from amphid.learning.gradients.cells.activity import ActivityPerturbation
@@ -111,6 +112,7 @@ __all__ = [
     "Alternating",
     "Annealed",
     "Antithetic",
+    "Auto",
     "Averaged",
     "Backprop",
     "BumpKernel",

@@ -68,13 +68,14 @@ def recurrence(duration: float, width: float, draw: torch.Generator) -> Posed:
 
 def noise(spread: float, draw: torch.Generator) -> Posed:
     """LIF cells, 10-20-5, with so much noise (pA) in every step, that imitate a teacher without."""
-    model = Sequential(nn.Linear(10, 20), Noise(spread, draw), LIF(), nn.Linear(20, 5), Smooth())
+    first = nn.Linear(10, 20)
+    model = Sequential(first, Noise(spread, draw), LIF(), nn.Linear(20, 5), Smooth())
     teacher = Sequential(nn.Linear(10, 20), LIF(), nn.Linear(20, 5), Smooth())
     for own in (model, teacher):
         drawn(own, draw)
     factors = scale_weights(teacher, _poisson(100, 10, draw), rate=RATE)
     with torch.no_grad():
-        model[0].weight *= factors["0"]
+        first.weight *= factors["0"]
     return _imitating(model, teacher, lambda: _poisson(100, 10, draw))
 
 
@@ -131,6 +132,8 @@ class Smooth(nn.Module):
 
 class Delays(nn.Module):
     """Inputs [T, B, N] that arrive whole steps later, weighted and smoothed."""
+
+    weight: Tensor
 
     def __init__(self, weight: Tensor, longest: int, generator: torch.Generator) -> None:
         super().__init__()
