@@ -23,6 +23,7 @@ from amphid.studies.paired import drawn
 
 Score = Callable[[Any, Any], Tensor]
 DT = 0.1  # ms, of Hodgkin-Huxley cells
+ACTIVE = 3e-3  # variance of a release, about that of one spike in an example
 RATE = 0.04  # spikes per ms of LIF cells at the start
 
 
@@ -44,7 +45,10 @@ class Posed:
 
 def window(duration: float, draw: torch.Generator) -> Posed:
     """Hodgkin-Huxley cells, 5-8-3, that imitate a teacher over a window, ms."""
-    model, teacher = (_biophysical(draw) for _ in range(2))
+    model, probe = _biophysical(draw), _pulses(duration, draw)
+    teacher = _biophysical(draw)
+    while not _active(teacher, probe):
+        teacher = _biophysical(draw)
     return _imitating(model, teacher, lambda: _pulses(duration, draw), dt=DT)
 
 
@@ -168,6 +172,12 @@ def _biophysical(draw: torch.Generator) -> nn.Module:
     model = Sequential(nn.Linear(5, 8), Gain(8.0), cells[0], nn.Linear(8, 3), Gain(8.0), cells[1])
     drawn(model, draw)
     return model
+
+
+def _active(teacher: nn.Module, probe: Tensor) -> bool:
+    """Whether every output of a teacher does something that can be imitated."""
+    with torch.no_grad():
+        return bool((teacher(probe, dt=DT).flatten(0, -2).var(0) > ACTIVE).all())
 
 
 def _imitating(
