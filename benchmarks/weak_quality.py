@@ -32,6 +32,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -75,13 +76,13 @@ class Cell(dynamics.Neuron[CellState]):
         return CellState(current, v * (1 - spike.detach()), held), spike
 
 
-def network(generator: torch.Generator, spread: float = 1.0) -> nn.Module:
+def network(generator: np.random.Generator, spread: float = 1.0) -> nn.Module:
     """Cells with weights that keep all layers firing, of a spread about their mean."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(SIZES):
         linear = nn.Linear(inputs, outputs, bias=False)
         with torch.no_grad():
-            drawn = torch.randn(outputs, inputs, generator=generator)
+            drawn = torch.from_numpy(generator.standard_normal((inputs, outputs))).T
             own = GAIN * spread * math.sqrt(10 / inputs)
             linear.weight.copy_(drawn * own + MEAN * 10 / inputs)
         layers += [linear, Cell()]
@@ -98,8 +99,8 @@ class Problem:
     @staticmethod
     def named(name: str, seed: int) -> Problem:
         """`teacher` or `auto`, of a seed."""
-        draw = torch.Generator().manual_seed(100 + seed)
-        inputs = (torch.rand(STEPS, 1, SIZES[0], generator=draw) < RATE / 1000).float()
+        draw = np.random.default_rng(100 + seed)
+        inputs = torch.from_numpy(draw.random((STEPS, 1, SIZES[0])) < RATE / 1000).float()
         with torch.no_grad():
             targets = network(draw)(inputs) if name == "teacher" else inputs.clone()
         return Problem(inputs, targets)
@@ -156,7 +157,7 @@ WAYS: dict[str, tuple[Phase, ...]] = {
 
 def trained(problem: Problem, phases: tuple[Phase, ...], evaluations: int, seed: int) -> float:
     """The loss after so many evaluations, from the start of a seed."""
-    model = network(torch.Generator().manual_seed(1000 + seed), START)
+    model = network(np.random.default_rng(1000 + seed), START)
     objective, params = problem.objective(model), dict(model.named_parameters())
     generator = torch.Generator().manual_seed(seed)
     for phase in phases:
@@ -177,7 +178,7 @@ def trained(problem: Problem, phases: tuple[Phase, ...], evaluations: int, seed:
 
 def searched(problem: Problem, peer: str, python: str, evaluations: int, seed: int) -> float:
     """The loss at the center that a peer came to, which asks for the losses of its candidates."""
-    model = network(torch.Generator().manual_seed(1000 + seed), START)
+    model = network(np.random.default_rng(1000 + seed), START)
     objective, params = problem.objective(model), dict(model.named_parameters())
     sizes = [held.numel() for held in params.values()]
 

@@ -351,7 +351,32 @@ def test_a_report_says_how_far_a_gradient_can_be_trusted() -> None:
     fitted = Regression(seeded(), 64)
     slope(fitted, quadratic)
     assert fitted.report().explained > 0.8
-    assert "standard error" not in str(fitted.report())
+    published = Regression(seeded(), 6, solver=MinimumNorm())
+    slope(published, quadratic)
+    assert "standard error" not in str(published.report())
+
+
+@pytest.mark.parametrize(("solver", "samples"), [
+    (LeastSquares(), 40), (Ridge(1e-9), 40), (Ridge(1.0), 40), (Ridge(1.0), 9),
+], ids=repr)  # fmt: skip
+def test_the_standard_error_of_a_slope_is_its_spread(solver: object, samples: int) -> None:
+    """Of a linear loss with noise, at points that are drawn anew."""
+    fits = []
+    for seed in range(200):
+        rows, noise = drawn(samples, P, seed=seed), drawn(samples, seed=1000 + seed)
+        fits.append(solver(rows, rows @ SLOPE + noise))
+    spread = torch.stack([found.slope for found in fits]).std(0)
+    error = torch.stack([found.error for found in fits]).square().mean(0).sqrt()
+    assert float(error.norm() / spread.norm()) == pytest.approx(1, rel=0.25)
+
+
+def test_a_regression_tells_the_standard_error_of_its_gradient() -> None:
+    noise = drawn(4096, seed=9)
+    rough = Function(lambda x: x @ SLOPE + noise[:40].roll(int(1000 * x[0, 0])))
+    weak = Regression(seeded(), 40, 0.7, solver=LeastSquares())
+    found = torch.stack([slope(weak, rough) for _ in range(60)])
+    spread = float(found.var(0).sum().sqrt())
+    assert weak.report().standard_error == pytest.approx(spread, rel=0.35)
 
 
 def test_the_standard_error_knows_of_credit() -> None:

@@ -32,7 +32,8 @@ class Asked:
 
     losses: [sides, K, *owners]. weights: of the directions [K, *owners], whose weighted mean the
     gradient is; None where it is no such mean. explained: share of the variance of the losses that
-    the slope foretells for samples it was not fitted to, where that is known.
+    the slope foretells for samples it was not fitted to, and error the standard error of the
+    gradients, where these are known.
     """
 
     sampling: Sampling
@@ -41,6 +42,7 @@ class Asked:
     credit: Mapping[str, int]
     gradients: Params
     explained: float | None = None
+    error: float | None = None
 
 
 class Calls:

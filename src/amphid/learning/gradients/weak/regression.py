@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from amphid.learning.gradients.weak.report import WeakReport, reported
 from amphid.learning.gradients.weak.sampling import Sampling
 from amphid.learning.gradients.weak.schedules import Radius, check_radius
 from amphid.learning.gradients.weak.scopes import Alternating, Everything, Scope
-from amphid.learning.gradients.weak.solvers import MinimumNorm, Ridge, Slope, Solver
+from amphid.learning.gradients.weak.solvers import MinimumNorm, Ridge, Solver
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,14 @@ class Regression:
             if name in sampling.moving
         }
         fit = partial(self.solver, taken=self.intercept / self.samples)
-        gradients, explained = _slopes(fit, sampling, rows, answers, credit)
+        found, explained = _fits(fit, sampling, rows, answers.to(rows), credit)
+        gradients = {name: torch.zeros_like(held) for name, held in sampling.params.items()}
+        gradients |= {name: slope for name, (slope, _) in found.items()}
+        errors = [error for _, error in found.values()]
+        error = float(torch.stack([own.double().norm() for own in errors]).norm())
+        known = None if math.isnan(error) else error
         self._remember(now)
-        self._calls.done(Asked(sampling, losses, None, credit, gradients, explained))
+        self._calls.done(Asked(sampling, losses, None, credit, gradients, explained, known))
         self._calls.evaluations += not self.intercept
         return level.mean(), gradients
 
@@ -182,38 +188,31 @@ def _rows(sampling: Sampling, call: _Call, *, shifted: bool) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def _slopes(
-    solver: Solver, sampling: Sampling, rows: Tensor, answers: Tensor, credit: Credit
-) -> tuple[Params, float | None]:
-    """Gradients of all parameters, and how much of the answers they explain on average."""
-    gradients = {name: torch.zeros_like(held) for name, held in sampling.params.items()}
-    found, explained = _fits(solver, sampling, rows, answers.to(rows), credit)
-    for name, slope in found.items():
-        gradients[name] = slope / (sampling.radius * sampling.units[name])
-    known = [share for share in explained if share is not None]
-    return gradients, sum(known) / len(known) if known else None
-
-
 def _fits(
     solver: Solver, sampling: Sampling, rows: Tensor, answers: Tensor, credit: Credit
-) -> tuple[Params, Sequence[float | None]]:
-    """Slopes by name, of one fit of the mean of all owners, or one for each owner with credit."""
+) -> tuple[dict[str, tuple[Tensor, Tensor]], float | None]:
+    """Gradients with their errors by name, and how much of the answers is explained on average.
+
+    One fit of the mean of all owners, or one for each owner where there is credit.
+    """
     columns = _columns(sampling)
-    if not credit:
-        mean = answers.flatten(1).mean(1) if answers.dim() > 1 else answers
-        fit = solver(rows, mean)
-        return {name: fit.slope[own.flatten()].view(own.shape) for name, own in columns.items()}, [
-            fit.explained
-        ]
-    owners = answers.shape[-1] if answers.dim() > 1 else 1
-    own = answers.flatten(1, -2).mean(1) if answers.dim() > 2 else answers.view(-1, owners)
-    slopes, fits = torch.zeros(rows.shape[1]).to(rows), list[Slope]()
+    own = answers.flatten(1).mean(1, keepdim=True) if answers.dim() > 1 else answers[:, None]
+    if credit and answers.dim() > 1:
+        own = answers.flatten(1, -2).mean(1) if answers.dim() > 2 else answers
+    whole, shares = torch.zeros(2, rows.shape[1]).to(rows), list[float]()
     for owner, answer in enumerate(own.T):
         seen = torch.cat([_seen(columns[n], credit.get(n), owner).flatten() for n in columns])
-        fits.append(solver(rows[:, seen], answer))
-        slopes[seen] += fits[-1].slope / owners
-    named = {name: slopes[places.flatten()].view(places.shape) for name, places in columns.items()}
-    return named, [fit.explained for fit in fits]
+        fit = solver(rows[:, seen] if credit else rows, answer)
+        error = torch.full_like(fit.slope, math.nan) if fit.error is None else fit.error
+        # owners are asked at the same points: their errors may be of one sign
+        whole[:, seen] += torch.stack((fit.slope, error)) / own.shape[1]
+        shares += [] if fit.explained is None else [fit.explained]
+    gradients = {}
+    for name, places in columns.items():
+        unit = sampling.radius * sampling.units[name]
+        slope, error = whole[:, places.flatten()] / unit
+        gradients[name] = slope.view(places.shape), error.view(places.shape)
+    return gradients, sum(shares) / len(shares) if shares else None
 
 
 def _columns(sampling: Sampling) -> dict[str, Tensor]:

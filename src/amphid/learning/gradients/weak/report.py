@@ -21,7 +21,8 @@ class WeakReport:
 
     value: mean of the losses. evaluations: of the loss, at all calls so far. norm: of the gradient.
     standard_error: of the gradient, root mean square over its entries times the root of how many
-        they are, so that it compares with the norm; None where it is no mean of samples.
+        they are, so that it compares with the norm. Of a slope with a price, without what the
+        price takes off it.
     explained: share of the variance of the losses that a straight slope foretells; for pairs, the
         share that is odd about the parameters, which bounds it.
     odd_even: variance of the odd over that of the even part of the loss, where pairs were asked:
@@ -75,9 +76,9 @@ def reported(calls: Calls, against: Params | None) -> WeakReport:
 
 
 def _standard_error(last: Asked) -> float | None:
-    """Root of the summed variance of the entries of a gradient that is a mean over directions."""
+    """Root of the summed variance of the entries of a gradient."""
     if last.weights is None or len(last.weights) < 2:
-        return None
+        return last.error
     sampling, whole = last.sampling, 0.0
     for first, stop, directions in sampling.chunks():
         for name, each in directions.items():

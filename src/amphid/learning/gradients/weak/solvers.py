@@ -14,14 +14,12 @@ GRID = 29
 PEAK = (0.7, 1.5)  # samples for each parameter between which plain least squares is at its worst
 
 
-Solved = tuple[Callable[[int], Tensor], Tensor, Tensor]
-
-
 class Slope(NamedTuple):
     """What a fit found."""
 
     slope: Tensor  # [P]
     explained: float | None = None  # share of variance foretold for samples that were left out
+    error: Tensor | None = None  # standard error of each entry [P], over samples and their noise
 
 
 class Solver(Protocol):
@@ -49,7 +47,12 @@ class LeastSquares:
                 "scope=Alternating(), or take solver=Ridge(), or solver=MinimumNorm() as published."
             )
         warn_at_peak(samples, count)
-        return Slope(torch.linalg.lstsq(rows, answers[:, None]).solution[:, 0])
+        basis, upper = torch.linalg.qr(rows)
+        inverse = torch.linalg.solve_triangular(upper, torch.eye(count).to(rows), upper=True)
+        slope = inverse @ (basis.T @ answers)
+        residuals, free = answers - rows @ slope, 1 - basis.square().sum(1) - taken
+        scale = inverse.square().sum(1).sqrt()
+        return Slope(slope, _foretold(residuals / free, answers), _noise(residuals, free) * scale)
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,13 @@ class Ridge:
         else:
             strengths = torch.tensor([self.strength * samples], dtype=rows.dtype)
         strengths = strengths.to(rows.device)
-        slopes, residuals, leverage = (_wide if samples <= count else _tall)(
-            rows, answers, strengths
-        )
-        errors = (residuals / (1 - leverage - taken)).square().sum(0)
-        best = int(errors.argmin())
-        spread = answers.square().sum()
-        explained = float(1 - errors[best] / spread) if spread > 0 else 0.0
-        return Slope(slopes(best), explained)
+        found = (_wide if samples <= count else _tall)(rows, answers, strengths)
+        free = 1 - found.leverage - taken
+        left_out = found.residuals / free
+        best = int(left_out.square().sum(0).argmin())
+        slope, scale = found.fit(best)
+        noise = _noise(found.residuals[:, best], free[:, best])
+        return Slope(slope, _foretold(left_out[:, best], answers), noise * scale)
 
 
 def warn_at_peak(samples: int, count: int) -> None:
@@ -114,20 +116,47 @@ def warn_at_peak(samples: int, count: int) -> None:
         )
 
 
-def _wide(rows: Tensor, answers: Tensor, strengths: Tensor) -> Solved:
-    """Slope by the place of a strength; residuals and leverage of each sample [S, strengths]."""
+class _Solved(NamedTuple):
+    """Fits at several strengths."""
+
+    fit: Callable[[int], tuple[Tensor, Tensor]]  # slope and its error [P] for noise of one
+    residuals: Tensor  # [S, strengths]
+    leverage: Tensor  # [S, strengths]
+
+
+def _wide(rows: Tensor, answers: Tensor, strengths: Tensor) -> _Solved:
+    """Fits of no more samples than parameters."""
     values, basis = torch.linalg.eigh(rows @ rows.T)
-    share = strengths / (values.clamp(min=0)[:, None] + strengths)  # [S, strengths]
-    residuals = basis @ (share * (basis.T @ answers)[:, None])
-    slope = lambda place: rows.T @ (residuals[:, place] / strengths[place])  # noqa: E731
-    return slope, residuals, 1 - basis.square() @ share
+    whole = values.clamp(min=0)[:, None] + strengths  # [S, strengths]
+    residuals = basis @ (strengths / whole * (basis.T @ answers)[:, None])
+
+    def fit(place: int) -> tuple[Tensor, Tensor]:
+        slope = rows.T @ (residuals[:, place] / strengths[place])
+        return slope, ((rows.T @ basis) / whole[:, place]).norm(dim=1)
+
+    return _Solved(fit, residuals, 1 - basis.square() @ (strengths / whole))
 
 
-def _tall(rows: Tensor, answers: Tensor, strengths: Tensor) -> Solved:
-    """The same for more samples than parameters."""
+def _tall(rows: Tensor, answers: Tensor, strengths: Tensor) -> _Solved:
+    """Fits of more samples than parameters."""
     values, basis = torch.linalg.eigh(rows.T @ rows)
-    inverse = 1 / (values.clamp(min=0)[:, None] + strengths)  # [P, strengths]
+    whole = values.clamp(min=0)[:, None] + strengths  # [P, strengths]
     turned = rows @ basis
-    slopes = inverse * (turned.T @ answers)[:, None]
-    residuals = answers[:, None] - turned @ slopes
-    return lambda place: basis @ slopes[:, place], residuals, turned.square() @ inverse
+    slopes = (turned.T @ answers)[:, None] / whole
+
+    def fit(place: int) -> tuple[Tensor, Tensor]:
+        scale = values.clamp(min=0).sqrt() / whole[:, place]
+        return basis @ slopes[:, place], (basis * scale).norm(dim=1)
+
+    return _Solved(fit, answers[:, None] - turned @ slopes, turned.square() @ (1 / whole))
+
+
+def _foretold(left_out: Tensor, answers: Tensor) -> float:
+    """The share of the variance that is foretold, of errors for samples that were left out."""
+    spread = float(answers.square().sum())
+    return 1 - float(left_out.square().sum()) / spread if spread > 0 else 0.0
+
+
+def _noise(residuals: Tensor, free: Tensor) -> Tensor:
+    """Standard deviation of the noise of an answer, of residuals and how free each is to be one."""
+    return (residuals.square() / free).mean().clamp(min=0).sqrt()
