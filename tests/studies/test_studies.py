@@ -19,6 +19,7 @@ from amphid.studies import (
     DigitsRegularized,
     DigitsSpiking,
     Inbreeding,
+    IntegrationMemory,
     Report,
     SearchDigits,
     Settings,
@@ -49,6 +50,7 @@ STUDIES = [
     CnnHierarchy(),
     Transfer(),
     Inbreeding(),
+    IntegrationMemory(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

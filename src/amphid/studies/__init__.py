@@ -9,6 +9,7 @@ from amphid.studies.digits_regularized import DigitsRegularized
 from amphid.studies.digits_spiking import DigitsSpiking
 from amphid.studies.digits_weak import DigitsBiophysical
 from amphid.studies.inbreeding import Inbreeding
+from amphid.studies.integration_memory import IntegrationMemory
 from amphid.studies.search_digits import SearchDigits
 from amphid.studies.spike_replication import SpikeReplication
 from amphid.studies.study import Report, Settings, Study
@@ -27,6 +28,7 @@ __all__ = [
     "DigitsRegularized",
     "DigitsSpiking",
     "Inbreeding",
+    "IntegrationMemory",
     "Report",
     "SearchDigits",
     "Settings",

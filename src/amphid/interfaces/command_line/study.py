@@ -52,6 +52,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.digits_spiking import DigitsSpiking
     from amphid.studies.digits_weak import DigitsBiophysical
     from amphid.studies.inbreeding import Inbreeding
+    from amphid.studies.integration_memory import IntegrationMemory
     from amphid.studies.search_digits import SearchDigits
     from amphid.studies.spike_replication import SpikeReplication
     from amphid.studies.transfer import Transfer
@@ -76,6 +77,7 @@ def studies() -> dict[str, Study]:
             CnnHierarchy(),
             Transfer(),
             Inbreeding(),
+            IntegrationMemory(),
         )
     }
 
