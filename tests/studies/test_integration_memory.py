@@ -77,8 +77,7 @@ def test_the_report_holds_every_arm(small):
     report = IntegrationMemory().run(Settings(seed=5))
     told = json.loads(report.json())
     scores = {name: own["seeds"] for name, own in told["measured"]["score"].items()}
-    assert scores == dict.fromkeys(
-        ("activity", "backprop", "clipped", "truncated"), [0.5, 0.6, 0.7]
-    )
+    assert set(scores) == {"activity", "backprop", "clipped", "truncated"}
+    assert all(own == [0.5, 0.6, 0.7] for own in scores.values())
     assert set(told["measured"]["gradient_norm_of_backprop"]) == {"11", "31"}
     assert report.holds is judged(scores) is False
