@@ -258,6 +258,7 @@ def ready(BIAS, DRIVE, FLAG):
 
 @inner
 def hear(row, START, PLACE, VALUE, FROM, width, DRIVE, at):
+    apart()
     for e in range(START[row], START[row + 1]):
         a, r = VALUE[e], PLACE[e] * width
         for j in range(width):
@@ -266,6 +267,7 @@ def hear(row, START, PLACE, VALUE, FROM, width, DRIVE, at):
 
 @inner
 def deliver(WORDS, FLAG, OUT, first, count, FROM, width, DRIVE, at):
+    apart()
     last, eight = first + count, np.uintp(8)
     for k in range(first // eight, (last + np.uintp(7)) // eight):
         if WORDS[k] == 0:

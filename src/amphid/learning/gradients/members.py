@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Member = tuple[dict[str, Tensor], Factors]
 
-ROOM = 2**26  # bytes for what the layers give out for the members of one chunk
+ROOM = 2**27  # bytes for what the layers give out for the members of one chunk
 
 REMEMBERED = 16  # losses
 
@@ -39,7 +39,7 @@ def losses_together(
     Raises ValueError for members that do not go with one another or with the parameters.
     """
     count = _count(objective, members)
-    size = _fitting(objective, members) if chunk is None else chunk
+    size = _even(count, _fitting(objective, members)) if chunk is None else chunk
     base, plain, factors = parted(objective.model, members)
     draws = Draws(_sources(objective.loss), (objective.model,))
     before, found = draws.now(), []
@@ -175,6 +175,11 @@ def _count(objective: Objective, members: Mapping[str, Tensor | Factored]) -> in
     if len(set(counts.values())) > 1 or not (count := next(iter(counts.values()))):
         raise ValueError(f"members must be as many for all parameters, at least one, got {counts}.")
     return count
+
+
+def _even(count: int, most: int) -> int:
+    """How many to take at a time so that all chunks are about as large."""
+    return -(-count // -(-count // most))
 
 
 def _fitting(objective: Objective, members: Mapping[str, Tensor | Factored]) -> int:
