@@ -5,7 +5,16 @@ import torch
 
 from amphid.learning import Objective
 from amphid.studies import autodiff_fails
-from amphid.studies.autodiff_fails import COURSES, backprop, gradient, mapped, reached, untrained
+from amphid.studies.autodiff_fails import (
+    COURSES,
+    above,
+    backprop,
+    both,
+    gradient,
+    mapped,
+    reached,
+    untrained,
+)
 from amphid.studies.gradient_cases import CASES
 
 
@@ -50,3 +59,12 @@ def test_verdicts_follow_from_the_scores(monkeypatch):
     made["clipped"] = 0.75
     found = mapped("binary units", (0, 1, 2), full=False)
     assert (found["autodiff_fails"], found["weak_learns"], found["verdict"]) == (False, True, False)
+
+
+def test_an_interval_that_holds_zero_leaves_it_open():
+    assert above({"mean": 0.1, "interval": [0.05, 0.15]}) is True
+    assert above({"mean": 0.1, "interval": [-0.05, 0.25]}) is None
+    assert above({"mean": -0.1, "interval": [-0.25, 0.05]}) is False
+    assert both(True, True) is True
+    assert both(True, None) is None
+    assert both(None, False) is False
