@@ -23,6 +23,7 @@ from amphid.learning import (
     PoissonLikelihood,
     RandomFeedback,
     Reward,
+    Stretches,
     Then,
     TotalSpikes,
     VanRossum,
@@ -400,3 +401,16 @@ def test_what_is_no_guard_is_said(make: Callable[[], object], error: type, says:
 def test_a_reward_is_a_loss_with_the_other_sign() -> None:
     assert float(Reward(lambda o, t: o * t)(torch.tensor(2.0), 3.0)) == -6
     assert math.isnan(float(Reward(lambda o, t: o)(torch.tensor(math.nan), None)))
+
+
+def test_a_guard_leaves_the_states_of_long_sequences_alone() -> None:
+    """Cells of the next stretch start where the update left them, not where the guard looked."""
+    found = []
+    for guard in (None, DirectionGuard()):
+        net = network()
+        fit(
+            net, data(4), cross_entropy, optimizer=torch.optim.Adam(net.parameters(), lr=0.01),
+            stretches=Stretches(5, whole_targets=True), guard=guard,
+        )  # fmt: skip
+        found.append(dict(net.state_dict()))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
