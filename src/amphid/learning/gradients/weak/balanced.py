@@ -70,7 +70,7 @@ class Hadamard:
 class Sobol:
     """Normal directions of a scrambled Sobol sequence, for at most 21,201 entries.
 
-    Reference: Owen 1998, doi 10.1145/272991.273010 (scrambling).
+    Reference: Owen 1998, doi 10.1006/jcom.1998.0487 (scrambling).
     """
 
     def __call__(self, key: int, first: int, stop: int, shapes: Shapes) -> Directions:

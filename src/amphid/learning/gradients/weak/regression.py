@@ -71,7 +71,7 @@ class Regression:
         differ; without, they are seen from the parameters and the loss of now.
     credit: for parameters by name, the axis whose entry j only sees owner j of the loss; told by
         the model when None. scope: which parameters are perturbed at a call.
-    Reference: Hazelden 2022, github.com/meeree/LossLandscapesBNN (regression sampling).
+    Reference: Hazelden, github.com/meeree/LossLandscapesBNN (regression sampling).
     """
 
     generator: torch.Generator = field(repr=False)
