@@ -186,6 +186,17 @@ def test_maps_are_members_one_by_one_too() -> None:
     torch.testing.assert_close(objective.population(members), expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("threshold", [-9.0, 1.5])
+def test_wide_inputs_are_products_or_events_alike(threshold: float) -> None:
+    torch.manual_seed(5)
+    model = am.Sequential(nn.Linear(67, N), LIF(resistance=30.0), nn.Linear(N, C)).double()
+    x = (drawn(T, B, 67) > threshold).double()
+    objective = Objective(model, x, torch.zeros((), dtype=x.dtype), error)
+    members = spread(model)
+    expected = one_by_one(objective, members, Sources(model))
+    torch.testing.assert_close(objective.population(members), expected, rtol=1e-10, atol=1e-10)
+
+
 def test_parameters_that_are_not_given_are_those_of_the_model() -> None:
     torch.manual_seed(5)
     objective = task(spiking())

@@ -20,6 +20,10 @@ from amphid.models.folding import is_untouched
 from amphid.models.gain import Gain
 
 REMEMBERED = 16  # kernels of an owner
+WIDE, DENSE = (
+    64,
+    0.2,
+)  # inputs, and share of them that are not zero, above which a product is faster
 
 Taken = tuple[Tensor, int]
 
@@ -54,6 +58,8 @@ def _run(
 
     Parts that are the same for all members go ahead, once.
     """
+    if x.shape[-1] > WIDE and int(torch.count_nonzero(x)) > DENSE * x.numel():
+        return []
     shape, copies = x.shape[1:-1], math.prod(x.shape[2:-1])
     given = [part.given([tensors.pop(0) for _ in part.tensors], copies) for part in parts]
     alike = 0 if len(x) > 1 else next((k for k, own in enumerate(given) if own.members > 1), None)
@@ -125,6 +131,8 @@ def _links(layers: Sequence[nn.Module], size: int) -> list[_Link]:
             break
         found.append(_Link(linear, _Driven(layers[1:count], cells)))
         layers, size = layers[count + 1 :], linear.out_features
+        if size > WIDE and cells.output != "spike":
+            break
     return found
 
 
