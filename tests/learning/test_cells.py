@@ -353,8 +353,8 @@ def test_cells_of_ones_own_learn_to_tell_signs_apart(estimator):
         net,
         list(zip(x.split(40), labels.split(40), strict=True)),
         nn.CrossEntropyLoss(reduction="none"),
-        optimizer=torch.optim.Adam(net.parameters(), 0.03),
-        epochs=40,
+        optimizer=torch.optim.Adam(net.parameters(), 0.05),
+        epochs=20,
         estimator=estimator(seeded(), cells=lambda part: isinstance(part, Steps)),
         progress=False,
     )
