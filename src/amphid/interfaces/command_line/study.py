@@ -44,6 +44,7 @@ def add(commands: Any) -> None:
 
 def studies() -> dict[str, Study]:
     """The studies by name: the one place where a name that a person types becomes one."""
+    from amphid.studies.autodiff_fails import AutodiffFails
     from amphid.studies.cnn_hierarchy import CnnHierarchy
     from amphid.studies.cortical_column import CorticalColumn
     from amphid.studies.digits_binary import DigitsBinary
@@ -78,6 +79,7 @@ def studies() -> dict[str, Study]:
             Transfer(),
             Inbreeding(),
             IntegrationMemory(),
+            AutodiffFails(),
         )
     }
 
