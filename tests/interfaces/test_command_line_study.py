@@ -70,6 +70,8 @@ class TestStudy:
             "cnn-hierarchy",
             "transfer",
             "inbreeding",
+            "integration-memory",
+            "autodiff-fails",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 
