@@ -85,6 +85,15 @@ def connected() -> nn.Module:
     return nn.Sequential(Padded(), am.Network(wires, weight=weight, dale=False, **cells))
 
 
+def connected_by_chance() -> nn.Module:
+    wires = wiring.layered(K, N, C).signed(wiring.all_positive)
+    weight = nn.Parameter(300.0 + drawn(len(wires.connections), scale=200.0))
+    cells = EscapeRate(generator=torch.Generator().manual_seed(3))
+    synapse = Exponential(tau=3.0, amplitude=1.0)
+    net = am.Network(wires, neuron=cells, synapse=synapse, weight=weight, dale=False)
+    return nn.Sequential(Padded(), net)
+
+
 class Padded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.pad(600 * x, (0, N + C))
@@ -107,7 +116,8 @@ class Own(nn.Module):
 
 MODELS = [
     spiking, reading, recurrent, biophysical, mixed, by_chance, normalized, connected, Own,
-    lambda: Own(deciding=True), lambda: normalized().eval(), lambda: by_chance().eval(),
+    connected_by_chance, lambda: Own(deciding=True), lambda: normalized().eval(),
+    lambda: by_chance().eval(),
     lambda: nn.Sequential(nn.Linear(K, N), LIF(resistance=30.0), nn.Linear(N, C)),
 ]  # fmt: skip
 

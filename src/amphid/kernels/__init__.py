@@ -14,7 +14,7 @@ from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
 from amphid.kernels.lanes import Lanes
 from amphid.kernels.machine_code import cache_folder, compile_source
-from amphid.kernels.mapped import is_mapped, over_copies
+from amphid.kernels.mapped import copy_by_copy, draws_alike, is_mapped, over_copies
 from amphid.kernels.object_code import ObjectCode
 from amphid.kernels.program import LoopSource, write_function, write_loop
 from amphid.kernels.projection import project
@@ -51,6 +51,8 @@ __all__ = [
     "common_shape",
     "compile_source",
     "compile_step",
+    "copy_by_copy",
+    "draws_alike",
     "is_mapped",
     "is_watched",
     "over_copies",

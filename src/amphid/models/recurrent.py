@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from amphid.dynamics import Neuron
 from amphid.dynamics.neuron import in_full
 from amphid.dynamics.values import check_dt
+from amphid.kernels import copy_by_copy, is_mapped
 from amphid.models.connections import Connections
 from amphid.models.folding import Leading, check_cells, check_ordinary, check_type, folded, has_time
 from amphid.models.layer import Layer, Stepping, check_sequence, check_state
@@ -67,6 +68,11 @@ class Recurrent(Layer):
         check_cells("neuron", self.neuron, x.shape[1:])
         now = self.init(x[0]) if state is None else state
         check_state(self, now.given, x.shape[1:], "cells")
+        if is_mapped(x) and not torch.is_grad_enabled():
+            result: tuple[Tensor, RecurrentState] = copy_by_copy(
+                self, lambda x, now: self.run(x, now, dt), x, now
+            )
+            return result
         found = run_recurrent(self, self.neuron, self.projection, x, now, dt)
         if found is not None:
             return found[0], RecurrentState(*found[1])

@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import ConductanceSynapse, MembraneNeuron, Neuron, Synapse
 from amphid.dynamics.values import Equation, Value
-from amphid.kernels import common_shape
+from amphid.kernels import common_shape, copy_by_copy, draws_alike, is_mapped
 from amphid.simulation.rest import resting_voltage
 from amphid.simulation.wires import Past, Wires, lags
 from amphid.wiring import Connectome
@@ -237,6 +237,9 @@ class Network(nn.Module):
         from amphid.simulation.simulate import simulate
         from amphid.simulation.torch_engine import Torch
 
+        if is_mapped(stimulus) and draws_alike() and not torch.is_grad_enabled():
+            mapped: Tensor = copy_by_copy(self, lambda x: self(x, dt=dt), stimulus)
+            return mapped
         given = run_coupled(self, stimulus, dt)
         if given is not None:
             return given
