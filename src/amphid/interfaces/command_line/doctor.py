@@ -15,15 +15,15 @@ from amphid.interfaces.command_line.parsing import add_global_options
 
 CORE = ("torch", "numpy", "scipy", "h5py", "networkx", "pydantic", "rich")
 EXTRAS = {
-    "plot": "matplotlib",
-    "search": "optuna",
-    "nir": "nir",
-    "onnx": "onnxscript",
-    "neuroml": "libneuroml",
-    "nwb": "pynwb",
-    "parquet": "pyarrow",
+    "plot": ("matplotlib",),
+    "search": ("optuna", "cma"),
+    "nir": ("nir",),
+    "onnx": ("onnxscript",),
+    "neuroml": ("libneuroml",),
+    "nwb": ("pynwb",),
+    "parquet": ("pyarrow",),
 }
-HEAVY = ("torchvision", "torchaudio", "triton")
+HEAVY = ("torchvision", "torchaudio")
 
 
 def add(commands: Any) -> None:
@@ -62,14 +62,13 @@ def _versions() -> dict[str, str | None]:
     return here | {name: _version(name) for name in CORE}
 
 
-def _extras() -> dict[str, dict[str, str | None]]:
+def _extras() -> dict[str, dict[str, Any]]:
     return {
         extra: {
-            "package": package,
-            "version": _version(package),
+            "versions": {package: _version(package) for package in packages},
             "install": f"pip install 'amphid[{extra}]'",
         }
-        for extra, package in EXTRAS.items()
+        for extra, packages in EXTRAS.items()
     }
 
 
@@ -135,7 +134,8 @@ def _show(found: dict[str, Any], *, healthy: bool) -> None:
     lines = {name: version or "MISSING" for name, version in found["versions"].items()}
     for extra, facts in found["extras"].items():
         missing = f"not installed: {facts['install']}"
-        lines[f"extra {extra}"] = f"{facts['package']} {facts['version'] or missing}"
+        told = [f"{name} {version or missing}" for name, version in facts["versions"].items()]
+        lines[f"extra {extra}"] = ", ".join(told)
     devices, folders = found["devices"], found["folders"]
     lines["machine"] = f"{devices['platform']}, {devices['processors']} processors"
     lines["devices"] = ", ".join([f"cpu with {devices['threads']} threads", *devices["cuda"]])
