@@ -13,6 +13,7 @@ def bowl(params):
 
 
 def test_lines_and_planes_are_drawn_on_the_axes_that_are_given():
+    open_before = plt.get_fignums()
     params = {"x": torch.tensor([0.3, -0.2])}
     ways = {"x": torch.tensor([1.0, 0.0])}, {"x": torch.tensor([0.0, 1.0])}
     line = loss_line(bowl, params, ways[0], points=5)
@@ -24,4 +25,4 @@ def test_lines_and_planes_are_drawn_on_the_axes_that_are_given():
     assert len(ax.figure.axes) == 2
     flat = loss_plane(lambda p: 0 * p["x"].sum(), params, ways, points=3)
     landscape_plots.plane(flat, Figure().subplots())
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == open_before
