@@ -146,7 +146,7 @@ def _told(loss: Any, params: Params) -> Iterator[tuple[str, int]]:
         return
     if not isinstance(loss.loss, Credited) or not loss.loss.outputs:
         return
-    for prefix, layer in _backwards(loss.model):
+    for prefix, layer in backwards(loss.model):
         linear = isinstance(layer, nn.Linear)
         if not linear and not isinstance(layer, Neuron | Readout | Gain):
             return
@@ -157,10 +157,10 @@ def _told(loss: Any, params: Params) -> Iterator[tuple[str, int]]:
             return
 
 
-def _backwards(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+def backwards(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The layers of a stack by name, the last first."""
     if not isinstance(model, nn.Sequential):
         yield prefix, model
         return
     for key, child in reversed(list(model.named_children())):
-        yield from _backwards(child, f"{prefix}.{key}" if prefix else key)
+        yield from backwards(child, f"{prefix}.{key}" if prefix else key)

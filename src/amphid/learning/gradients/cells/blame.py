@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from amphid.dynamics import Neuron
 from amphid.learning.gradients.cells.arriving import Entry
-from amphid.learning.gradients.credit import Credited
+from amphid.learning.gradients.credit import Credited, backwards
 from amphid.learning.gradients.objective import Objective
 from amphid.models import Gain
 from amphid.models.layer import Readout
@@ -107,18 +106,9 @@ def one_each(objective: Objective, entry: Entry) -> bool:
     """Whether each of the cells gives one of the outputs of a model and has no part in another."""
     if not isinstance(objective.loss, Credited) or not objective.loss.outputs:
         return False
-    for name, layer in _backwards(objective.model):
+    for name, layer in backwards(objective.model):
         if layer is entry.cells:
             return name == entry.name and isinstance(layer, Neuron)
         if not isinstance(layer, Neuron | Readout | Gain):
             return False
     return False
-
-
-def _backwards(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The layers of a stack by name, the last first."""
-    if not isinstance(model, nn.Sequential):
-        yield prefix, model
-        return
-    for key, child in reversed(list(model.named_children())):
-        yield from _backwards(child, f"{prefix}.{key}" if prefix else key)
