@@ -128,6 +128,8 @@ def _moved(
 def _check(
     params: Mapping[str, Tensor], direction: Mapping[str, Tensor], reach: float, points: int
 ) -> None:
+    if not isinstance(direction, Mapping):
+        raise TypeError(f"direction must be tensors by name of a parameter, got {direction!r}.")
     for name, way in direction.items():
         if name not in params or way.shape != params[name].shape:
             shapes = {name: list(held.shape) for name, held in params.items()}

@@ -137,6 +137,8 @@ def surrogate_audit(
         raise ValueError(f"this {type(model).__name__} has no cell with a surrogate.")
     if samples < 2 * GROUPS:
         raise ValueError(f"samples must be at least {2 * GROUPS}, got {samples!r}.")
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise TypeError(f"batch must be a pair (inputs, targets), got {type(batch).__name__}.")
     objective = Objective(model, *batch, loss, dt=dt)
     params: Params = {name: p for name, p in model.named_parameters() if p.requires_grad}
     slopes: dict[Candidate, Params] = {}

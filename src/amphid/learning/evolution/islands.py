@@ -45,6 +45,8 @@ class Islands(Scheme):
 
     def __post_init__(self) -> None:
         check_counts(1, every=self.every, migrants=self.migrants)
+        if not isinstance(self.schemes, tuple | list):
+            raise TypeError(f"schemes must be a tuple of schemes, got {self.schemes!r}.")
         for scheme in self.schemes:
             if not isinstance(scheme, Pooled):
                 raise TypeError(

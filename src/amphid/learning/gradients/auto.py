@@ -18,6 +18,7 @@ from amphid.learning.gradients.grouped import held_at
 from amphid.learning.gradients.objective import Loss, Objective, Params
 from amphid.learning.gradients.then import remember, remembered
 from amphid.learning.gradients.weak.mollified import Mollified
+from amphid.learning.gradients.weak.settings import check_generator
 from amphid.learning.surrogate_audit import trend_angle
 
 WIDE, NARROW = 0.3, 0.1  # radii
@@ -61,6 +62,7 @@ class Auto:
     """
 
     def __init__(self, generator: torch.Generator, samples: int = 8, probes: int = 256) -> None:
+        check_generator(generator)
         if probes < 32:
             raise ValueError(f"probes must be at least 32, got {probes!r}.")
         self.generator, self.samples, self.probes = generator, samples, probes

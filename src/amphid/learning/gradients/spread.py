@@ -14,6 +14,7 @@ from amphid.learning.gradients.estimator import Estimator
 from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.objective import Loss, Mean, Objective, Params
 from amphid.learning.gradients.population import Members, losses_of
+from amphid.learning.gradients.weak.settings import check_made
 from amphid.learning.watching import tensors_in
 from amphid.simulation import rank
 from amphid.simulation.distributed.ranks import LostRank, Ranks
@@ -40,6 +41,7 @@ class Spread:
     """
 
     def __init__(self, estimator: Estimator, *, portions: int = 8, timeout: float = 300.0) -> None:
+        check_made("estimator", estimator, "Mollified(generator)")
         if not isinstance(portions, int) or portions < 1:
             raise ValueError(f"portions must be a number, at least 1, got {portions!r}.")
         if not timeout > 0:

@@ -14,6 +14,7 @@ from amphid.dynamics import BinaryThreshold
 from amphid.learning.gradients.cells.arriving import Entry
 from amphid.learning.gradients.weak.designs import mixed
 from amphid.learning.gradients.weak.schedules import Radius, check_radius
+from amphid.learning.gradients.weak.settings import check_generator
 
 
 class Noisy(Protocol):
@@ -110,8 +111,7 @@ class Noise:
 
 def check_noise(own: Noisy) -> None:
     """Raise TypeError or ValueError for settings that are none."""
-    if not isinstance(own.generator, torch.Generator):
-        raise TypeError(f"generator must be a torch.Generator, got {own.generator!r}.")
+    check_generator(own.generator)
     if not isinstance(own.samples, int) or own.samples < 2 or own.samples % 2:
         raise ValueError(
             "samples must be an even number of runs, at least 2, as they come in pairs of opposite "

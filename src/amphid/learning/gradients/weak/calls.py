@@ -14,6 +14,7 @@ from amphid.learning.gradients.weak.designs import Design
 from amphid.learning.gradients.weak.sampling import Sampling, units_of
 from amphid.learning.gradients.weak.schedules import Radius, at_call
 from amphid.learning.gradients.weak.scopes import Scope
+from amphid.learning.gradients.weak.settings import check_params
 
 
 class Perturbing(Protocol):
@@ -54,6 +55,7 @@ class Calls:
 
     def sampling(self, own: Perturbing, params: Params, count: int) -> Sampling:
         """Where to ask at this call: its key is drawn from the generator of the estimator."""
+        check_params(params)
         held = {name: value.detach() for name, value in params.items()}
         moving = own.scope(held, self.calls)
         return Sampling(

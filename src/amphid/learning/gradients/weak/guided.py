@@ -25,8 +25,9 @@ from amphid.learning.gradients.weak.designs import (
 from amphid.learning.gradients.weak.mollified import Antithetic
 from amphid.learning.gradients.weak.report import WeakReport, reported
 from amphid.learning.gradients.weak.sampling import Sampling
-from amphid.learning.gradients.weak.schedules import Radius, check_radius
+from amphid.learning.gradients.weak.schedules import Radius
 from amphid.learning.gradients.weak.scopes import Everything, Scope
+from amphid.learning.gradients.weak.settings import check_settings
 
 COORDINATES = 0x2545F4914F6CDD1D  # sets the stream of coordinates apart from that of directions
 
@@ -85,9 +86,7 @@ class Guided:
     scope: Scope = Everything()  # noqa: RUF009  frozen
 
     def __post_init__(self) -> None:
-        check_radius(self.radius)
-        if self.samples % 2 or self.samples < 2:
-            raise ValueError(f"samples must be even, at least 2, got {self.samples!r}.")
+        check_settings(self, pairs=2)
         if not 0 < self.share <= 1 or self.past < 1:
             raise ValueError(
                 f"share must be above 0, at most 1, and past at least 1, got {self.share!r} and "

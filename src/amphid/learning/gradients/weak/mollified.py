@@ -15,8 +15,9 @@ from amphid.learning.gradients.weak.calls import Asked, Calls
 from amphid.learning.gradients.weak.designs import Design, Gaussian
 from amphid.learning.gradients.weak.kernels import GaussianKernel, Kernel
 from amphid.learning.gradients.weak.report import WeakReport, reported
-from amphid.learning.gradients.weak.schedules import Radius, check_radius
+from amphid.learning.gradients.weak.schedules import Radius
 from amphid.learning.gradients.weak.scopes import Everything, Scope
+from amphid.learning.gradients.weak.settings import check_settings
 
 
 class Sides(Protocol):
@@ -119,13 +120,9 @@ class Mollified:
     scope: Scope = Everything()  # noqa: RUF009  frozen
 
     def __post_init__(self) -> None:
-        check_radius(self.radius)
-        sides = len(self.sides.signs)
-        if self.samples % sides or self.samples < 2:
-            raise ValueError(
-                f"samples must be at least 2, and a multiple of {sides} for "
-                f"{type(self.sides).__name__}, got {self.samples!r}."
-            )
+        if isinstance(self.sides, type) or not hasattr(self.sides, "signs"):
+            raise TypeError(f"sides must be one such as Antithetic(), got {self.sides!r}.")
+        check_settings(self, pairs=len(self.sides.signs))
         self._calls = Calls()
 
     @torch.no_grad()

@@ -18,8 +18,9 @@ from amphid.learning.gradients.weak.calls import Asked, Calls
 from amphid.learning.gradients.weak.designs import Design, Factors, Gaussian
 from amphid.learning.gradients.weak.report import WeakReport, reported
 from amphid.learning.gradients.weak.sampling import Sampling
-from amphid.learning.gradients.weak.schedules import Radius, check_radius
+from amphid.learning.gradients.weak.schedules import Radius
 from amphid.learning.gradients.weak.scopes import Alternating, Everything, Scope
+from amphid.learning.gradients.weak.settings import check_settings
 from amphid.learning.gradients.weak.solvers import MinimumNorm, Ridge, Solver
 
 
@@ -86,9 +87,7 @@ class Regression:
     scope: Scope = Everything()  # noqa: RUF009  frozen
 
     def __post_init__(self) -> None:
-        check_radius(self.radius)
-        if self.samples < 2:
-            raise ValueError(f"samples must be at least 2, got {self.samples!r}.")
+        check_settings(self)
         self._calls = Calls()
         self._past: list[_Call] = []
 

@@ -31,7 +31,9 @@ Radius = float | Annealed
 
 
 def check_radius(radius: Radius) -> None:
-    """Raise ValueError for a radius that is not above zero."""
+    """Raise TypeError or ValueError for a radius that is not above zero."""
+    if not isinstance(radius, Annealed | float | int):
+        raise TypeError(f"radius must be a number, or Annealed(...), got {radius!r}.")
     if not isinstance(radius, Annealed) and not radius > 0:
         raise ValueError(f"radius must be above zero, or Annealed(...), got {radius!r}.")
 
