@@ -25,7 +25,9 @@ DENSE, PERMUTED = (f"{study.BEST}, {start}" for start in ("dense", "permuted"))
     ("fresh", "kept", "holds"), [(0.70, 0.80, True), (0.69, 0.9, False), (0.9, 0.79, False)]
 )
 def test_the_claim_holds_where_both_starts_reach_it(fresh: float, kept: float, holds: bool) -> None:
-    assert study.holds({DENSE: fresh, PERMUTED: kept}) is holds
+    found = {DENSE: fresh, PERMUTED: kept}
+    assert study.holds(found, full=True) is holds
+    assert study.holds(found, full=False) is (holds or None)
 
 
 def test_curves_are_read_between_quarters() -> None:

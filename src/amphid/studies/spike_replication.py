@@ -145,6 +145,8 @@ ASSUMPTIONS = (
     "ways are what a few earlier trials found best, so they may gain from more of that. Each way "
     "gets as many updates as fit in the same seconds of the processor, by the cost of its first "
     "updates.",
+    f"A quick run trains for {SOON:g} seconds, a full one for {SECONDS:g}, where the claim grants "
+    "a minute: a quick run that falls short says nothing, and `holds` is null then.",
 )
 
 
@@ -179,7 +181,7 @@ class SpikeReplication(Study):
             assumptions=ASSUMPTIONS,
             seeds=seeds,
             seconds=time.perf_counter() - begun,
-            holds=holds(measured["heldout_correlation"]),
+            holds=holds(measured["heldout_correlation"], full=settings.full),
         )
 
 
@@ -249,10 +251,11 @@ def figures(runs: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
     }
 
 
-def holds(correlation: Mapping[str, float]) -> bool:
-    """Both starts reach what is claimed."""
+def holds(correlation: Mapping[str, float], *, full: bool) -> bool | None:
+    """Both starts reach what is claimed; None for a run too short to fail it."""
     reached = correlation[f"{BEST}, dense"] >= FROM_DENSE
-    return bool(reached and correlation[f"{BEST}, permuted"] >= FROM_PERMUTED)
+    reached = reached and correlation[f"{BEST}, permuted"] >= FROM_PERMUTED
+    return bool(reached) if full or reached else None
 
 
 def took(runs: Sequence[Trained]) -> dict[str, float]:
