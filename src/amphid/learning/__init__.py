@@ -35,6 +35,7 @@ from amphid.learning.gradients.ostl import OSTL
 from amphid.learning.gradients.ottt import OTTT
 from amphid.learning.gradients.population import losses_of
 from amphid.learning.gradients.rtrl import RTRL
+from amphid.learning.gradients.sharing import Sharing
 from amphid.learning.gradients.spread import Spread
 from amphid.learning.gradients.then import Then
 from amphid.learning.gradients.weak.balanced import Hadamard, Orthogonal, Sobol
@@ -184,6 +185,7 @@ __all__ = [
     "Ridge",
     "Rule",
     "Scheme",
+    "Sharing",
     "Sobol",
     "Spread",
     "Stretches",

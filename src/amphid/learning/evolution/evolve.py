@@ -19,6 +19,7 @@ from amphid.learning.fitting.checkpoints import Folder
 from amphid.learning.fitting.draws import Draws
 from amphid.learning.fitting.plan import several
 from amphid.learning.gradients.objective import Loss
+from amphid.learning.gradients.sharing import Sharing
 from amphid.simulation.progress import heard
 
 
@@ -38,6 +39,7 @@ def evolve(
     resume: bool = False,
     checkpoint_every: int = 10,
     draws: torch.Generator | Sequence[torch.Generator] = (),
+    sharing: Sharing | None = None,
     progress: bool | Callable[[int, int], None] | None = True,
 ) -> Evolved:
     """Evolve parameters so that a loss becomes small; no gradient is asked for.
@@ -59,6 +61,11 @@ def evolve(
     folder: keeps `metrics.jsonl`, a line a generation; `checkpoints/`, the last state; and at the
         end `model.safetensors`. resume: go on from the checkpoint in it, if there is one, bit for
         bit. checkpoint_every: generations between checkpoints.
+    sharing: how the processes of `torchrun` share out each generation, such as `Sharing()`. All
+        name the same folder, in which the first writes. One that dies, or is silent for too long,
+        ends the evolution of all others with RuntimeError and a checkpoint, from which it goes on
+        by `resume=True` on the same trajectory, on any number of processes. Only losses travel;
+        `behavior` is computed by each.
     progress: True draws a bar with the meters on a terminal; a function is called with generations
         done and in all.
 
@@ -83,16 +90,20 @@ def evolve(
         scheme, params, generator=generator, founders=founders, absolute=absolute, watch=watch
     )
     given = [draws] if isinstance(draws, torch.Generator) else draws
+    if not isinstance(sharing, Sharing | None):
+        raise TypeError(f"sharing must be a Sharing(), or None, got {sharing!r}.")
+    leads = sharing is None or sharing.leads
     plan = Plan(
         losses=losses, params=_tensors(params), population=population, generations=generations,
         behavior=behavior, callbacks=several("callbacks", callbacks),
         checkpoint_every=checkpoint_every, draws=Draws(given, (*losses, params)),
-        folder=None if folder is None else Folder(Path(folder), counts="generation"),
+        folder=None if folder is None else Folder(Path(folder), counts="generation", writes=leads),
+        sharing=sharing,
     )  # fmt: skip
     evolving = Evolving(plan)
     if plan.folder and (state := plan.folder.begin(resume=resume)):
         evolving.restore(state)
-    with heard(progress, evolving.doing) as told:
+    with heard(progress if leads else False, evolving.doing) as told:
         return evolving.go(told)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from amphid.learning.fitting.draws import Draws
 from amphid.learning.fitting.stopping import patient
 from amphid.learning.gradients.objective import Loss, Params
 from amphid.learning.gradients.population import losses_of
+from amphid.learning.gradients.sharing import Sharing
+from amphid.simulation.distributed.ranks import LostRank
 
 Row = Mapping[str, float | None]
 Callback = Callable[["Evolving"], object]
@@ -74,6 +77,7 @@ class Plan:
     checkpoint_every: int
     draws: Draws
     folder: Folder | None
+    sharing: Sharing | None = None
 
 
 class Evolving:
@@ -104,7 +108,7 @@ class Evolving:
         """Evolve to the end, or until something stops it."""
         with patient() as pressed:
             while self.why is None and self.population.generation < self.plan.generations:
-                self._generation()
+                self._generation_of_all()
                 if told:
                     told(self.population.generation, self.plan.generations)
                 if any(callback(self) in (True, "stop") for callback in self.plan.callbacks):
@@ -127,6 +131,23 @@ class Evolving:
         self.plan.draws.used = state["drawn"]
         self.plan.draws.put(state["draws"])
         self._write()
+
+    def _generation_of_all(self) -> None:
+        """A generation; a checkpoint of where it began if another process is lost in it."""
+        if self.plan.sharing is None:
+            return self._generation()
+        begun = deepcopy(self._state())
+        try:
+            self._generation()
+        except LostRank as lost:
+            if self.plan.folder is None:
+                raise LostRank(f"{lost} An evolution that has a folder can be resumed.") from None
+            turn = begun["at"]["generation"]
+            self.plan.folder.keep(turn, turn, begun)
+            raise LostRank(
+                f"{lost} The evolution stands at generation {turn}, in a checkpoint in "
+                f"{self.plan.folder.path}: start all processes again with resume=True."
+            ) from None
 
     def _generation(self) -> None:
         clock, population = time.perf_counter(), self.population
@@ -152,7 +173,8 @@ class Evolving:
     def _losses(self, turn: int, members: Candidates) -> Tensor:
         """Losses [S] of members, by the loss whose turn it is."""
         assert isinstance(members, dict)
-        values = losses_of(self.plan.losses[turn % len(self.plan.losses)], members)
+        loss, sharing = self.plan.losses[turn % len(self.plan.losses)], self.plan.sharing
+        values = losses_of(loss if sharing is None else sharing.shared(loss), members)
         return values.flatten(1).mean(1) if values.dim() > 1 else values
 
     def _write(self) -> None:
@@ -165,18 +187,20 @@ class Evolving:
 
     def _keep(self) -> None:
         folder, turn = self.plan.folder, self.population.generation
-        if folder is None or self.kept == turn:
+        if folder is None or not folder.writes or self.kept == turn:
             return
-        state = {
-            "at": {"generation": turn},
+        folder.keep(turn, turn, self._state())
+        self.kept = turn
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "at": {"generation": self.population.generation},
             "population": self.population.state_dict(),
             "rows": [dict(row) for row in self.rows],
             "draws": self.plan.draws.now(),
             "drawn": self.plan.draws.drawn(),
             "parameters": _shapes(self.plan.params),
         }
-        folder.keep(turn, turn, state)
-        self.kept = turn
 
     def _ended(self) -> Evolved:
         self._keep()
