@@ -8,6 +8,7 @@ from amphid.dynamics.gating import ExponentialRate, Gate, LinearRate, Rate, Sigm
 from amphid.dynamics.graded import GapJunction, Graded, GradedSynapse, graded_synapses
 from amphid.dynamics.integrate_and_fire import ALIF, LIF, LeakyIntegrator, ThresholdIntegrator
 from amphid.dynamics.neuron import Membrane, MembraneNeuron, Neuron, NonlinearMembraneNeuron
+from amphid.dynamics.receivers import Receiver, RelativeRefractoriness, Summing, Winner
 from amphid.dynamics.short_term import ShortTerm
 from amphid.dynamics.surrogate import (
     Arctan,
@@ -33,6 +34,7 @@ from amphid.dynamics.synapses import (
     Exponential,
 )
 from amphid.dynamics.terminal import Crossing, SigmoidRelease, Terminal, TerminalNeuron
+from amphid.dynamics.traces import ExponentialTrace, PowerTrace, StepTrace, Trace
 from amphid.dynamics.upstroke import AdEx, Izhikevich
 from amphid.dynamics.values import learned
 from amphid.dynamics.wrappers import Mixed, Refractory
@@ -59,6 +61,7 @@ __all__ = [
     "EscapeRate",
     "Exponential",
     "ExponentialRate",
+    "ExponentialTrace",
     "FastSigmoid",
     "FitzHughNagumo",
     "GapJunction",
@@ -77,20 +80,27 @@ __all__ = [
     "MultiGaussian",
     "Neuron",
     "NonlinearMembraneNeuron",
+    "PowerTrace",
     "Rate",
+    "Receiver",
     "Refractory",
     "Relative",
+    "RelativeRefractoriness",
     "ShortTerm",
     "Sigmoid",
     "SigmoidRate",
     "SigmoidRelease",
+    "StepTrace",
     "StraightThrough",
+    "Summing",
     "Surrogate",
     "Synapse",
     "Terminal",
     "TerminalNeuron",
     "ThresholdIntegrator",
+    "Trace",
     "Triangle",
+    "Winner",
     "graded_synapses",
     "learned",
     "step_by_step",

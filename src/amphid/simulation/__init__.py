@@ -12,6 +12,11 @@ from amphid.simulation.currents import (
 )
 from amphid.simulation.distributed import Distributed, rank
 from amphid.simulation.network import Network, NetworkState
+from amphid.simulation.racing.network import GeometricNetwork
+from amphid.simulation.racing.onsets import Onsets, onsets
+from amphid.simulation.racing.race import first_spikes, race
+from amphid.simulation.racing.result import Race
+from amphid.simulation.racing.state import RaceState, TrialState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Engine, Task, simulate
 from amphid.simulation.sources import GivenSpikes, PoissonTrains, Source
@@ -22,21 +27,29 @@ __all__ = [
     "Compiled",
     "Distributed",
     "Engine",
+    "GeometricNetwork",
     "GivenSpikes",
     "Network",
     "NetworkState",
+    "Onsets",
     "Plasticity",
     "PoissonTrains",
+    "Race",
+    "RaceState",
     "Recording",
     "Source",
     "Spikes",
     "Stimulus",
     "Task",
     "Torch",
+    "TrialState",
     "batch",
+    "first_spikes",
     "noise",
+    "onsets",
     "poisson",
     "pulse",
+    "race",
     "ramp",
     "rank",
     "simulate",

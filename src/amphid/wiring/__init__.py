@@ -18,6 +18,7 @@ from amphid.wiring.celegans import (
 from amphid.wiring.connectome import KINDS, Cells, Connections, Connectome
 from amphid.wiring.files import read, write
 from amphid.wiring.flies import flywire, larval_fly
+from amphid.wiring.geometry import conducted, convoluted_lengths, geometric, straight_lengths
 from amphid.wiring.graph import (
     Degrees,
     components,
@@ -59,11 +60,14 @@ __all__ = [
     "celegans",
     "celegans_receptors",
     "components",
+    "conducted",
+    "convoluted_lengths",
     "degrees",
     "distance_dependent",
     "fixed_indegree",
     "flywire",
     "from_matrix",
+    "geometric",
     "graph",
     "heavy_tailed",
     "hubs",
@@ -78,5 +82,6 @@ __all__ = [
     "shortest_path",
     "shuffled",
     "small_world",
+    "straight_lengths",
     "write",
 ]

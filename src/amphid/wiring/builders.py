@@ -7,7 +7,6 @@ elsewhere; the delay is nan unless the rule gives one. Both are set afterwards b
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from amphid.wiring.checks import drawing, places, positive, real, share, whole
 from amphid.wiring.connectome import Cells, Connections, Connectome, Indices
 from amphid.wiring.sampling import chosen, counts, distinct, normal, pieces, uniform
 
@@ -35,9 +35,9 @@ def layered(
     """
     if len(sizes) < 2:
         raise ValueError(f"layered needs at least two layer sizes, such as 10, 30, 2: got {sizes}.")
-    counts = [_whole("each layer size", size) for size in sizes]
-    chance = _share("probability", probability)
-    source = None if chance == 1 else _drawing(generator)
+    counts = [whole("each layer size", size) for size in sizes]
+    chance = share("probability", probability)
+    source = None if chance == 1 else drawing(generator)
     first = np.cumsum([0, *counts])
     pre, post = _joined(
         (first[layer] + number // size, first[layer + 1] + number % size)
@@ -72,11 +72,11 @@ def random(
     Renyi. Takes time and memory in proportion to the connections, not to the pairs.
     Raises ValueError or TypeError for values out of range.
     """
-    size, chance, source = _whole("cells", cells), _share("probability", probability), generator
-    population = _excitatory_and_inhibitory(size, _share("inhibitory", inhibitory))
+    size, chance, source = whole("cells", cells), share("probability", probability), generator
+    population = _excitatory_and_inhibitory(size, share("inhibitory", inhibitory))
     targets = size if self_connections else size - 1
     pre, post = _joined(
-        _ends(number, size, targets) for number in chosen(size * targets, chance, _drawing(source))
+        _ends(number, size, targets) for number in chosen(size * targets, chance, drawing(source))
     )
     return _dalean(population, pre, post, name="random")
 
@@ -93,10 +93,10 @@ def fixed_indegree(
     Raises ValueError or TypeError for values out of range and when a population has fewer other
     cells than it is to send connections to one cell.
     """
-    size, count = _whole("cells", cells), _whole("indegree", indegree, least=0)
-    share, source = _share("inhibitory", inhibitory), _drawing(generator)
-    population = _excitatory_and_inhibitory(size, share)
-    many, few = size - round(size * share), round(count * share)
+    size, count = whole("cells", cells), whole("indegree", indegree, least=0)
+    part, source = share("inhibitory", inhibitory), drawing(generator)
+    population = _excitatory_and_inhibitory(size, part)
+    many, few = size - round(size * part), round(count * part)
     senders = ((0, many, count - few), (many, size - many, few))
     for _, there, wanted in senders:
         if wanted and wanted >= there:
@@ -130,11 +130,11 @@ def small_world(
     `neighbors`; in-degrees vary.
     Raises ValueError or TypeError for values out of range.
     """
-    size, near = _whole("cells", cells), _whole("neighbors", neighbors, least=0)
-    chance = _share("rewiring", rewiring)
+    size, near = whole("cells", cells), whole("neighbors", neighbors, least=0)
+    chance = share("rewiring", rewiring)
     if near % 2 or near >= size:
         raise ValueError(f"neighbors must be even and below cells = {size}, got {near}.")
-    source = None if chance == 0 else _drawing(generator)
+    source = None if chance == 0 else drawing(generator)
     # target minus cell minus 1, modulo the ring, so that the cell itself has no number
     lattice = np.concatenate([np.arange(near // 2), np.arange(size - 1 - near // 2, size - 1)])
     pre, post = _joined(
@@ -170,9 +170,9 @@ def distance_dependent(
     ``Connectome(cells, distance_dependent(cells.position, ...).connections)``.
     Raises ValueError or TypeError for values out of range and positions that are not known.
     """
-    place, reach = _places(positions), _positive("scale", scale)
-    chance, source = _share("probability", probability), _drawing(generator)
-    pace = None if speed is None else _positive("speed", speed)
+    place, reach = places(positions), positive("scale", scale)
+    chance, source = share("probability", probability), drawing(generator)
+    pace = None if speed is None else positive("speed", speed)
     size, axes = len(place), np.ascontiguousarray(place.T)
 
     def near_enough(number: Indices) -> Ends:
@@ -212,12 +212,12 @@ def heavy_tailed(
     to the cell they come from, and some stand twice. Needs 13 bytes for each connection.
     Raises ValueError or TypeError for values out of range.
     """
-    size, source = _whole("cells", cells), _drawing(generator)
-    mean, sigma = _positive("outdegree", outdegree), _real("spread", spread)
+    size, source = whole("cells", cells), drawing(generator)
+    mean, sigma = positive("outdegree", outdegree), real("spread", spread)
     middle = (
-        np.log(_positive("synapses", synapses)) - _real("synapse_spread", synapse_spread) ** 2 / 2
+        np.log(positive("synapses", synapses)) - real("synapse_spread", synapse_spread) ** 2 / 2
     )
-    population = _excitatory_and_inhibitory(size, _share("inhibitory", inhibitory))
+    population = _excitatory_and_inhibitory(size, share("inhibitory", inhibitory))
     expected, pull = (np.exp(sigma * normal(size, source)) for _ in range(2))
     degree = counts(expected * (mean * size / expected.sum()), source)
     reached = np.cumsum(pull) / pull.sum()
@@ -248,7 +248,7 @@ def shuffled(connectome: Connectome, *, swaps: int = 10, generator: torch.Genera
     swaps: how often a connection is swapped, on average, when few of all pairs are connected.
     Raises ValueError or TypeError for values out of range.
     """
-    rounds, source = _whole("swaps", swaps, least=0), _drawing(generator)
+    rounds, source = whole("swaps", swaps, least=0), drawing(generator)
     wires = connectome.connections
     pre, post = wires.pre.astype(np.int64), wires.post.astype(np.int64)
     for electrical in (False, True):
@@ -347,53 +347,3 @@ def _dalean(cells: Cells, pre: Indices, post: Indices, *, name: str) -> Connecto
     """Connections that all have the sign of the cell they come from."""
     sign = np.where(cells.kind == "inhibitory", -1, 1).astype(np.int8)
     return Connectome(cells, Connections(pre, post, sign=sign[pre]), name=name)
-
-
-def _drawing(generator: torch.Generator | None) -> torch.Generator:
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator must be a torch.Generator, such as torch.Generator().manual_seed(1): "
-            f"got {generator!r}."
-        )
-    return generator
-
-
-def _whole(what: str, value: int, *, least: int = 1) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{what} must be a whole number, got {value!r}.")
-    if value < least:
-        raise ValueError(f"{what} must be at least {least}, got {value}.")
-    return int(value)
-
-
-def _real(what: str, value: float) -> float:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{what} must be a number, got {value!r}.")
-    return float(value)
-
-
-def _share(what: str, value: float) -> float:
-    share = _real(what, value)
-    if not 0 <= share <= 1:
-        raise ValueError(f"{what} must be between 0 and 1, got {value}.")
-    return share
-
-
-def _positive(what: str, value: float) -> float:
-    number = _real(what, value)
-    if not 0 < number < float("inf"):
-        raise ValueError(f"{what} must be positive and finite, got {value}.")
-    return number
-
-
-def _places(positions: ArrayLike) -> NDArray[np.float64]:
-    try:
-        place = torch.as_tensor(positions, dtype=torch.float64).numpy().copy()
-    except (ValueError, TypeError):
-        raise ValueError("positions must be numbers of shape [N, 3] in um.") from None
-    if place.ndim != 2 or place.shape[1] != 3 or not len(place):
-        raise ValueError(f"positions must be of shape [N, 3], got {list(place.shape)}.")
-    if not np.isfinite(place).all():
-        row = int(np.flatnonzero(~np.isfinite(place).all(1))[0])
-        raise ValueError(f"positions must all be known: that of cell {row} is {place[row]}.")
-    return place

@@ -1,0 +1,1 @@
+"""Networks whose cells compute with the times at which signals arrive."""

@@ -1,0 +1,132 @@
+"""A geometric network: signals under way over latencies to cells that may be refractory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amphid.dynamics.receivers import LONGEST, Receiver, Reception
+from amphid.dynamics.values import check_dt
+from amphid.wiring import Connectome
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The connections by their sender, each row from the shortest latency to the longest.
+
+    start: [N + 1] where the row of each cell starts. post: [E] the receiver. lag: [E] ticks.
+    weight: [E]. longest: ticks that anything can be under way.
+    """
+
+    start: NDArray[np.int64]
+    post: NDArray[np.int32]
+    lag: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    longest: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GeometricNetwork:
+    """Cells that race signals: a connectome whose connections have latencies, and a receiver.
+
+    connectome: N cells; signals run along its E chemical connections, each for its `delay` in ms
+        (see `wiring.conducted`). Gap junctions carry none.
+    receiver: what each cell does with the signals that reach it.
+    weight: [E] of all connections, with their sign; synapse counts when None, negative where
+        the sign is, an unknown sign counting as excitation. Held in single precision and added in
+        double precision, so that sums of what arrives at once do not depend on order.
+
+    Raises ValueError for a chemical connection without a delay, and for weights that do not fit.
+    """
+
+    connectome: Connectome
+    receiver: Receiver
+    weight: Tensor | None = None
+    _made: dict[float, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.connectome.check_whole("race signals in it")
+        if not isinstance(self.receiver, Receiver):
+            raise TypeError(
+                "receiver must be a Receiver, such as dynamics.Winner(period=5.0), got "
+                f"{self.receiver!r}."
+            )
+        self._check_delays()
+        self._check_weight()
+
+    def __len__(self) -> int:
+        return len(self.connectome)
+
+    def __repr__(self) -> str:
+        return f"GeometricNetwork({self.connectome!r}, receiver={self.receiver!r})"
+
+    @cached_property
+    def edges(self) -> NDArray[np.int64]:
+        """[K] which connections carry signals: the chemical ones."""
+        return np.flatnonzero(self.connectome.connections.chemical)
+
+    @cached_property
+    def latency(self) -> NDArray[np.float64]:
+        """[K] ms, of the connections that carry signals."""
+        return self.connectome.connections.delay[self.edges].astype(np.float64)
+
+    def prepared(self, dt: float) -> tuple[Rows, Reception]:
+        """The connections and the receiver in ticks of dt ms; kept for the next run."""
+        check_dt(dt)
+        if dt not in self._made:
+            self._made.clear()
+            reception = self.receiver.reception(len(self), dt)
+            self._made[dt] = self._rows(dt, int(reception.memory.max(initial=0))), reception
+        rows, reception = self._made[dt]
+        return rows, reception
+
+    def _rows(self, dt: float, memory: int) -> Rows:
+        wires = self.connectome.connections
+        lag = np.maximum(np.rint(self.latency / dt), 1)
+        if lag.max(initial=0) >= LONGEST:
+            raise ValueError(f"a latency takes {lag.max():g} ticks of {dt:g} ms: raise dt.")
+        pre = wires.pre[self.edges]
+        order = np.lexsort((lag, pre))
+        counts = np.bincount(pre, minlength=len(self))
+        return Rows(
+            start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            post=wires.post[self.edges][order],
+            lag=lag[order].astype(np.int32),
+            weight=self._weights()[order],
+            longest=max(int(lag.max(initial=1)), memory),
+        )
+
+    def _weights(self) -> NDArray[np.float32]:
+        if self.weight is not None:
+            given: NDArray[np.float32] = self.weight.detach().cpu().float().numpy()[self.edges]
+            return given
+        wires = self.connectome.connections
+        sign = np.where(wires.sign < 0, np.float32(-1), np.float32(1))
+        return (wires.synapses * sign)[self.edges]
+
+    def _check_delays(self) -> None:
+        missing = np.flatnonzero(np.isnan(self.latency))
+        if len(missing):
+            wires, name = self.connectome.connections, self.connectome.cells.name
+            edge = self.edges[missing[0]]
+            raise ValueError(
+                f"every chemical connection needs a latency: {len(missing)} of {len(self.edges)} "
+                f"have none, such as {name[wires.pre[edge]]} to {name[wires.post[edge]]}. Give "
+                "them with wiring.conducted, or connectome.with_connections(delay=...)."
+            )
+
+    def _check_weight(self) -> None:
+        size = len(self.connectome.connections)
+        if self.weight is None:
+            return
+        if tuple(self.weight.shape) != (size,) or not bool(torch.isfinite(self.weight).all()):
+            raise ValueError(
+                f"weight must be one finite number for each of {size} connections, got shape "
+                f"{list(self.weight.shape)}."
+            )

@@ -1,0 +1,162 @@
+"""Where a race stands: all that the next tick depends on, in one form for all ways to get there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amphid.dynamics.receivers import Reception
+from amphid.simulation.racing import loop
+from amphid.simulation.racing.machine import Workspace, compiled
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class UnderWay:
+    """Signals under way in one trial, in the order of their columns.
+
+    ticks: [S] until it arrives, ascending; 0 is the first tick to come. cell: [S] the receiver.
+    forgets: [S] whether it takes back what a `StepTrace` has kept so long, and is no signal.
+    weight: [S] that of the signal.
+    """
+
+    ticks: Array
+    cell: Array
+    forgets: Array
+    weight: Array
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    @staticmethod
+    def sorted(ticks: Array, receiver: Array, weight: Array) -> UnderWay:
+        """In the one order that does not depend on how they came about.
+
+        One that takes back has its receiver inverted.
+        """
+        forgets = receiver < 0
+        cell = np.where(forgets, ~receiver, receiver)
+        order = np.lexsort((weight, forgets, cell, ticks))
+        return UnderWay(ticks[order], cell[order], forgets[order], weight[order])
+
+    def columns(self) -> tuple[Array, Array, Array]:
+        """As the loop takes them."""
+        receiver = np.where(self.forgets, ~self.cell, self.cell)
+        return self.ticks.astype(np.int32), receiver.astype(np.int32), self.weight
+
+
+@dataclass(frozen=True, eq=False)
+class TrialState:
+    """One trial of a `RaceState`; equal ones go on alike, and have the same hash.
+
+    refractory: [N] ticks for which each cell is still refractory. since: [N] ticks since it fired,
+    -1 where its threshold is not raised by that. sums: [N, K] what each mode of its trace had when
+    something last arrived, age: [N] ticks ago. signals: what is under way.
+    """
+
+    refractory: Array
+    since: Array
+    sums: Array
+    age: Array
+    signals: UnderWay
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no signal is under way, so that no cell will ever fire by itself."""
+        return bool(self.signals.forgets.all())
+
+    @property
+    def key(self) -> bytes:
+        """A digest of 16 bytes of the whole state."""
+        held = hashlib.blake2b(digest_size=16)
+        moving = self.signals
+        columns = (moving.ticks, moving.cell, moving.forgets, moving.weight)
+        for column in (self.refractory, self.since, self.sums, self.age, *columns):
+            held.update(np.ascontiguousarray(column).tobytes() + b"|")
+        return held.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrialState) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @staticmethod
+    def of(work: Workspace, reception: Reception) -> TrialState:
+        """What a thread has come to at the end of a trial."""
+        now = int(work.clock[loop.TICK])
+        ready, fired, sums, seen = work.cells[:4]
+        since = np.where(reception.raised > 0, now - fired.astype(np.int64), -1)
+        recovered = (since - reception.period) * reception.recovery >= 40
+        age = now - seen.astype(np.int64)
+        left = np.where(age[:, None] * reception.rate < 40, sums[:, : len(reception.share)], 0.0)
+        fading = ((left != 0) & (reception.rate > 0)).any(1)
+        return TrialState(
+            refractory=np.maximum(ready - now, 0).astype(np.int32),
+            since=np.where(recovered, -1, since).astype(np.int32),
+            sums=left + 0.0,  # without the sign of zero
+            age=np.where(fading, age, 0).astype(np.int32),
+            signals=_under_way(work),
+        )
+
+    def put(self, work: Workspace) -> None:
+        """Let a thread, at rest, start from here."""
+        ready, fired, sums, seen = work.cells[:4]
+        ready[:] = self.refractory
+        fired[:] = np.where(self.since >= 0, -self.since, loop.AWAY)
+        sums[:, : self.sums.shape[1]] = self.sums
+        seen[:] = -self.age
+        columns = self.signals.columns()
+        work.room_for(len(self.signals))
+        compiled().load(columns, work.ring, work.clock)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RaceState:
+    """Where the trials of a race stand at the end of a run, to go on from.
+
+    trials: one state each, through all axes *B of the batch. dt: ms of a tick.
+    """
+
+    trials: Sequence[TrialState]
+    batch: torch.Size
+    dt: float
+
+    def __repr__(self) -> str:
+        return f"RaceState(trials {list(self.batch)}, dt={self.dt:g})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RaceState):
+            return NotImplemented
+        alike = (self.batch, self.dt) == (other.batch, other.dt)
+        return alike and list(self.trials) == list(other.trials)
+
+    def __hash__(self) -> int:
+        return hash((self.batch, self.dt, *self.trials))
+
+    @property
+    def quiet(self) -> Tensor:
+        """[*B] whether no signal is under way, so that no cell will ever fire by itself."""
+        return torch.tensor([one.quiet for one in self.trials]).reshape(self.batch)
+
+    @property
+    def refractory(self) -> Tensor:
+        """[*B, N] ms for which each cell is still refractory."""
+        ticks = np.stack([one.refractory for one in self.trials])
+        return torch.from_numpy(ticks).double().reshape(*self.batch, -1) * self.dt
+
+
+def _under_way(work: Workspace) -> UnderWay:
+    flying = int(work.clock[loop.FLYING])
+    found = np.zeros(flying, np.int32), np.zeros(flying, np.int32), np.zeros(flying, np.float32)
+    now, memory = int(work.clock[loop.TICK]), work.law[2]
+    count = compiled().under_way(now, work.ring, work.cells, memory, found)
+    return UnderWay.sorted(*(column[:count] for column in found))
