@@ -34,6 +34,9 @@ from amphid.models.norm import BatchNorm, BatchNormThroughTime
 from amphid.models.readouts import FirstSpikeTime, LastStep, SpikeCount, TimeMax, TimeMean
 from amphid.models.recurrent import Recurrent
 from amphid.models.sequential import Sequential
+from amphid.models.stretch_circuit import StretchCircuit
+from amphid.models.worm import Senses, Worm
+from amphid.models.worm_body import Mechanics, WormBody
 
 __all__ = [
     "BatchNorm",
@@ -50,6 +53,7 @@ __all__ = [
     "LastStep",
     "LatencyCode",
     "Layer",
+    "Mechanics",
     "PoissonCode",
     "PopulationCode",
     "RateCode",
@@ -57,11 +61,15 @@ __all__ = [
     "Recurrent",
     "Regime",
     "Repeat",
+    "Senses",
     "Sequential",
     "SpikeCount",
+    "StretchCircuit",
     "TimeMax",
     "TimeMean",
     "Weights",
+    "Worm",
+    "WormBody",
     "brunel",
     "cell_layers",
     "convolutional_classifier",

@@ -1,0 +1,184 @@
+"""A session is its network, its seed and its log: the three repeat it to the bit."""
+
+import pytest
+import torch
+
+from amphid.dynamics import LIF, Conductance, EscapeRate, GapJunction, Graded, graded_synapses
+from amphid.interfaces.view import (
+    Crawl,
+    Event,
+    Feed,
+    Lesion,
+    Poke,
+    Restore,
+    Session,
+    Stimulate,
+)
+from amphid.models import Worm
+from amphid.simulation import Network, Torch, pulse, simulate
+from amphid.wiring import Cells, Connections, Connectome, by_transmitter, celegans
+
+DT = 2.0
+
+
+def graded():
+    worm = celegans(signs=by_transmitter)
+    return Network(worm, neuron=Graded(), synapse=graded_synapses())
+
+
+def spiking(neuron=None):
+    cells = Cells([f"c{i}" for i in range(7)])
+    wires = Connections(
+        [0, 1, 2, 3, 4, 5, 6, 0],
+        [1, 2, 3, 4, 5, 6, 0, 3],
+        synapses=5.0,
+        sign=[1, 1, 1, 1, 1, 1, 1, 0],
+        kind=["chemical"] * 7 + ["electrical"],
+    )
+    synapse = {
+        "excitatory": Conductance(tau=5.0, conductance=30.0, reversal=0.0),
+        "electrical": GapJunction(conductance=0.1),
+    }
+    return Network(Connectome(cells, wires), neuron=neuron or LIF(), synapse=synapse)
+
+
+def played(session):
+    """Some of everything, in portions."""
+    session.advance(3)
+    session.act(Stimulate("PLML", 20.0, 100.0))
+    for _ in range(11):
+        session.advance(2)
+    session.act(Lesion("AVAL"))
+    session.act(Poke(0.2, 60.0))
+    session.advance(13)
+    session.act(Feed(-400.0, 30.0))
+    session.act(Restore("AVAL"))
+    session.act(Crawl(True))
+    session.advance(19)
+    return session
+
+
+def test_a_log_repeats_a_session_to_the_bit_however_it_was_portioned():
+    first = played(Session(graded(), dt=DT, seed=3, noise=0.5, worm=Worm(celegans())))
+    again = Session(graded(), dt=DT, seed=3, noise=0.5, worm=Worm(celegans()))
+    again.replay(first.log, until=first.time)
+    assert again.time == first.time == 57 * DT
+    assert torch.equal(again.life.level, first.life.level)
+    assert (again.worm.body.q == first.worm.body.q).all()
+    assert again.log == first.log
+    other = Session(graded(), dt=DT, seed=4, noise=0.5, worm=Worm(celegans()))
+    other.replay(first.log, until=first.time)
+    assert not torch.equal(other.life.level, first.life.level)
+
+
+def test_a_session_that_was_used_before_repeats_as_a_new_one_does():
+    session = played(Session(graded(), dt=DT, worm=Worm(celegans())))
+    log, level, time = list(session.log), session.life.level.clone(), session.time
+    session.replay(log, until=time)
+    assert torch.equal(session.life.level, level)
+
+
+@pytest.mark.parametrize("network", [graded, spiking])
+def test_an_untouched_session_does_what_simulate_does(network):
+    net = network()
+    cell = str(net.connectome.cells.name[2])
+    session = Session(net, dt=0.5)
+    session.record()
+    session.run(5.0)
+    session.act(Stimulate(cell, 30.0, 10.0))
+    session.run(23.0)
+    touch = pulse(net.connectome, cell, start=5.0, stop=15.0, amplitude=30.0, duration=23.0, dt=0.5)
+    with torch.no_grad():
+        run = simulate(net, touch, record=("v",), engine=Torch())
+    torch.testing.assert_close(session.recording().v, run.v, rtol=1e-4, atol=1e-3)
+
+
+def test_spikes_are_recorded_as_they_fall():
+    session = Session(spiking(), dt=0.5)
+    session.record(every=3)
+    session.act(Stimulate("c0", 600.0, 200.0))
+    fired = torch.zeros(7)
+    session.advance(400, lambda: fired.add_(session.life.fired))
+    run = session.recording()
+    assert run.v.shape == (133, 7)
+    assert fired.sum() > 5
+    assert torch.equal(run.spike.sum(0), fired)
+
+
+def test_cells_that_fire_by_chance_repeat_with_their_seed():
+    generator = torch.Generator()
+    made = [
+        Session(spiking(EscapeRate(generator=generator)), dt=0.5, seed=seed, generator=generator)
+        for seed in (5, 5, 6)
+    ]
+    spikes = []
+    for session in made:
+        session.reset()
+        session.record()
+        session.act(Stimulate("c0", 150.0))
+        session.advance(100)
+        spikes.append(session.recording().spike)
+    assert torch.equal(spikes[0], spikes[1])
+    assert not torch.equal(spikes[0], spikes[2])
+
+
+def test_a_dead_cell_stands_still_and_the_others_do_as_without_it():
+    session = Session(spiking(), dt=0.5)
+    session.act(Lesion("c1"))
+    session.act(Stimulate("c0", 600.0, 200.0))
+    before = session.life.level.clone()
+    fired = torch.zeros(7)
+    session.advance(300, lambda: fired.add_(session.life.fired))
+    assert session.life.level[1] == before[1]
+    assert fired[0] > 0
+    assert fired[1] == fired[2] == 0
+    session.act(Restore("c1"))
+    session.act(Stimulate("c0", 600.0, 200.0))
+    session.advance(300, lambda: fired.add_(session.life.fired))
+    assert fired[1] > 0
+
+
+def test_a_pulse_ends_by_itself_or_when_told():
+    session = Session(spiking(), dt=0.5)
+    session.act(Stimulate("c3", 7.0, 5.0))
+    assert session.current_into(3) == 7.0
+    session.advance(9)
+    assert session.current_into(3) == 7.0
+    session.advance(1)
+    assert session.current_into(3) == 0.0
+    session.act(Stimulate("c3", 7.0, 50.0))
+    session.act(Stimulate("c3", 0.0))
+    assert session.current_into(3) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (lambda s: s.act(Lesion("c9")), "No cell 'c9'"),
+        (lambda s: s.act(Stimulate("c1", float("nan"))), "finite number in pA"),
+        (lambda s: s.act(Poke(1.5)), "from 0 to 1"),
+        (lambda s: s.act(Poke(0.5)), "needs a body"),
+        (lambda s: s.reset(-1), "whole number"),
+        (lambda s: s.recording(), "nothing was recorded"),
+        (lambda s: s.record(every=0), "at least 1"),
+        (lambda s: (s.advance(2), s.run(0.0)), "must not lie before"),
+        (lambda s: Session(s.life.network), "dt must be given"),
+        (lambda s: Session(s.life.network, dt=1.0, noise=-1.0), "0 or more"),
+        (lambda s: Session(3, dt=1.0), "Network"),
+        (lambda s: Session(s.life.network.lesioned("c1"), dt=1.0), "one copy"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_does_not_fit_is_refused_in_a_sentence_and_not_logged(act, sentence):
+    session = Session(spiking(), dt=0.5)
+    with pytest.raises((KeyError, ValueError, TypeError), match=sentence):
+        act(session)
+    assert session.log == []
+
+
+def test_the_log_tells_when():
+    session = Session(spiking(), dt=0.5)
+    session.run(12.5)
+    assert session.act(Lesion("c1")) == Event(12.5, Lesion("c1"))
+    assert session.log == [Event(12.5, Lesion("c1"))]
+    assert session.dead == (1,)
