@@ -32,6 +32,7 @@ MEASURES = {
     "synchrony": synchrony,
 }
 PAIRS = ("train_correlation", "van_rossum", "victor_purpura")  # of trains: test_spike_trains.py
+LASTING = ("Activity", "Glimpse", "Persistence", "glimpse", "persistence")  # test_persistence.py
 PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")
 
 
@@ -59,7 +60,7 @@ def noisy(*shape, seed=5):
 
 
 def test_the_contract_list_of_measures_is_complete():
-    assert sorted((*MEASURES, *PAIRS)) == measures.__all__
+    assert sorted((*MEASURES, *PAIRS, *LASTING, "quantum")) == measures.__all__
 
 
 @pytest.mark.parametrize("name", MEASURES)

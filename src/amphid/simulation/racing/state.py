@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amphid.dynamics.receivers import Reception
+from amphid.dynamics.receivers import LONGEST, Reception
 from amphid.simulation.racing import loop
 from amphid.simulation.racing.machine import Workspace, compiled
 
@@ -100,7 +100,7 @@ class TrialState:
         left = np.where(age[:, None] * reception.rate < 40, sums[:, : len(reception.share)], 0.0)
         fading = ((left != 0) & (reception.rate > 0)).any(1)
         return TrialState(
-            refractory=np.maximum(ready - now, 0).astype(np.int32),
+            refractory=_refractory(ready - now),
             since=np.where(recovered, -1, since).astype(np.int32),
             sums=left + 0.0,  # without the sign of zero
             age=np.where(fading, age, 0).astype(np.int32),
@@ -152,6 +152,11 @@ class RaceState:
         """[*B, N] ms for which each cell is still refractory."""
         ticks = np.stack([one.refractory for one in self.trials])
         return torch.from_numpy(ticks).double().reshape(*self.batch, -1) * self.dt
+
+
+def _refractory(left: Array) -> Array:
+    """Ticks of it that are left; where it is for ever, they do not get fewer."""
+    return np.where(left > LONGEST // 2, LONGEST, np.maximum(left, 0)).astype(np.int32)
 
 
 def _under_way(work: Workspace) -> UnderWay:
