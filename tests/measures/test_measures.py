@@ -33,6 +33,9 @@ MEASURES = {
 }
 PAIRS = ("train_correlation", "van_rossum", "victor_purpura")  # of trains: test_spike_trains.py
 LASTING = ("Activity", "Glimpse", "Persistence", "glimpse", "persistence")  # test_persistence.py
+OF_NETWORKS = (  # test_emergence.py
+    "Emerged", "RelativeThreshold", "ShareOfTime", "Threshold", "emergence",
+)  # fmt: skip
 PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")
 
 
@@ -60,7 +63,8 @@ def noisy(*shape, seed=5):
 
 
 def test_the_contract_list_of_measures_is_complete():
-    assert sorted((*MEASURES, *PAIRS, *LASTING, "quantum")) == measures.__all__
+    known = (*MEASURES, *PAIRS, *LASTING, *OF_NETWORKS, "quantum")
+    assert sorted(known) == measures.__all__
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -1,7 +1,10 @@
-"""One number or curve out of a recording, how far spike trains are apart, and what lasts."""
+"""One number or curve out of a network or a recording, how far trains are apart, what lasts."""
 
 from amphid.measures import quantum
 from amphid.measures.activity import Activity
+from amphid.measures.emerging.activity import RelativeThreshold, ShareOfTime, Threshold
+from amphid.measures.emerging.emergence import emergence
+from amphid.measures.emerging.found import Emerged
 from amphid.measures.lasting import Glimpse, Persistence, glimpse, persistence
 from amphid.measures.population import fluctuation, population_rate, rhythm
 from amphid.measures.spike_trains import train_correlation, van_rossum, victor_purpura
@@ -10,9 +13,14 @@ from amphid.measures.voltage import active, response, response_time, synchrony
 
 __all__ = [
     "Activity",
+    "Emerged",
     "Glimpse",
     "Persistence",
+    "RelativeThreshold",
+    "ShareOfTime",
+    "Threshold",
     "active",
+    "emergence",
     "fluctuation",
     "glimpse",
     "interval_variation",

@@ -1,0 +1,1 @@
+"""Counting paths from what is silent into what is active."""

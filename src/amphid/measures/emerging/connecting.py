@@ -1,0 +1,207 @@
+"""What every operation connects: itself with ones for weights, so that its adjoint counts paths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils import _pytree as pytree
+
+from amphid.measures.emerging.calls import Call, Slot
+
+Ones = Callable[..., Any]
+"""From the followed inputs of a call, as float64, to what it connects them to."""
+
+WEIGHING = {
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "matmul", "mm", "addmm", "bmm", "baddbmm",
+}  # fmt: skip
+ACTIVATING = {
+    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus",
+    "softsign", "tanh", "sigmoid", "hardtanh", "hardsigmoid", "hardswish", "prelu", "rrelu",
+    "logsigmoid", "tanhshrink", "softshrink", "hardshrink", "threshold", "sin", "cos", "exp", "abs",
+    "square", "erf", "heaviside", "sign", "clamp",
+}  # fmt: skip
+NORMING = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize"}
+ALONE = NORMING | {
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    "softmax", "log_softmax", "neg", "contiguous", "clone", "detach", "float", "double", "to",
+    "requires_grad", "sqrt", "rsqrt", "log", "pow",
+}  # fmt: skip
+"""Each unit for itself; softmax is taken for the normalization that it is."""
+MOVING = {
+    "flatten", "unflatten", "reshape", "view", "permute", "transpose", "t", "T", "mT", "movedim",
+    "squeeze", "unsqueeze", "expand", "expand_as", "repeat", "cat", "concat", "concatenate",
+    "stack", "getitem", "chunk", "split", "unbind", "select", "narrow", "pad", "flip", "roll",
+    "index_select", "pixel_shuffle", "swapaxes", "repeat_interleave", "view_as", "reshape_as",
+}  # fmt: skip
+JOINING = {"add", "sub", "mul", "div", "truediv", "true_divide", "maximum", "minimum"}
+GATHERING = {"sum", "mean"}
+POOLING = {
+    f"{kind}_pool{axes}d"
+    for kind in ("max", "avg", "lp", "adaptive_avg", "adaptive_max")
+    for axes in (1, 2, 3)
+}
+
+
+def connecting(call: Call) -> Ones:
+    """What an operation connects, each connection counting one.
+
+    Weights that are exactly zero connect nothing. A pool connects all of its window, a sum or a
+    product of two tensors both of them, a product of matrices whole rows with whole columns.
+    Raises TypeError, naming it, for an operation that is not known.
+    """
+    if call.name in WEIGHING:
+        return _weighed(call)
+    if call.name in ACTIVATING | ALONE:
+        return lambda x, *more: x
+    if call.name in MOVING:
+        return lambda *given: _called(call, given)
+    if call.name in JOINING:
+        return lambda *given: sum(x.expand(call.shapes[0]) for x in given)
+    if call.name in GATHERING:
+        return _gathered(call)
+    if call.name in POOLING:
+        return _pooled(call)
+    raise TypeError(
+        f"emergence does not know what {call.name!r} connects. It follows layers of torch, "
+        "their activations, norms and pools, sums, products and reshaping; for another network "
+        "give the activity of its layers, or a connectome."
+    )
+
+
+def _called(call: Call, given: tuple[Tensor, ...]) -> Any:
+    args, kwargs = call.filled(given)
+    return call.function(*args, **kwargs)
+
+
+def _gathered(call: Call) -> Ones:
+    def ones(x: Tensor) -> Tensor:
+        args, kwargs = call.filled((x,))
+        return torch.sum(*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
+
+    return ones
+
+
+def _weighed(call: Call) -> Ones:
+    """A layer with weights where one operand is held, else a product of two activities."""
+    if len(call.inputs) > 1:
+        return lambda *given: _crossed(call, given)
+    if call.name.startswith("conv"):
+        return _convolved(call)
+    return _mapped(call)
+
+
+def _crossed(call: Call, given: tuple[Tensor, ...]) -> Tensor:
+    """A product of matrices: every row [.., i, :] and every column [.., :, j] reach [.., i, j]."""
+    rows, columns = given[-2:]
+    reached = rows.sum(-1, keepdim=True) + columns.sum(-2, keepdim=True)
+    return reached.expand(call.shapes[0])
+
+
+def _mapped(call: Call) -> Ones:
+    """A linear map by its weights [out, in], or [in, out] where it is a product of matrices."""
+    operands = [
+        leaf
+        for leaf in pytree.tree_leaves(call.args, is_leaf=lambda leaf: isinstance(leaf, Slot))
+        if isinstance(leaf, Tensor | Slot)
+    ]
+    if call.name in ("addmm", "baddbmm"):
+        operands = operands[1:]
+    one, other = operands[:2]
+    if isinstance(one, Tensor):  # weights on the left
+        left = _there(one)
+        return lambda x: torch.matmul(left, x)
+    assert isinstance(other, Tensor)
+    mask = _there(other).mT if call.name == "linear" else _there(other)
+    if bool(mask.all()):
+        width = mask.shape[-1]
+        return lambda x: x.sum(-1, keepdim=True).expand(*x.shape[:-1], width)
+    return lambda x: torch.matmul(x, mask)
+
+
+def _convolved(call: Call) -> Ones:
+    """A convolution; where no weight is zero, by the sum of the maps of each group alone."""
+    args, kwargs = call.filled((torch.zeros(()),))
+    names: tuple[str, ...] = ("input", "weight", "bias", "stride", "padding")
+    names += ("output_padding", "groups", "dilation") if "transpose" in call.name else (
+        "dilation", "groups")  # fmt: skip
+    said = {**dict(zip(names, args, strict=False)), **kwargs}
+    weight, groups = said["weight"], said.get("groups", 1)
+    mask = _there(weight)
+    settings = {k: v for k, v in said.items() if k not in ("input", "weight", "bias")}
+    convolve = getattr(functional, call.name)
+    if not bool(mask.all()):
+        return lambda x: convolve(x, mask, **settings)
+    small = torch.ones(groups, 1, *weight.shape[2:], dtype=torch.float64)
+    behind = call.shapes[0][1] // groups
+
+    def ones(x: Tensor) -> Tensor:
+        summed = x.unflatten(1, (groups, -1)).sum(2)
+        return convolve(summed, small, **settings).repeat_interleave(behind, 1)
+
+    return ones
+
+
+def _there(weight: Tensor) -> Tensor:
+    return (weight.detach() != 0).double()
+
+
+def _pooled(call: Call) -> Ones:
+    """A pool: along every axis, which places of the input each place of the output looks at."""
+    axes = int(call.name[-2])
+    args, kwargs = call.filled((torch.zeros(()),))
+    adaptive = call.name.startswith("adaptive")
+    after = call.shapes[0][-axes:]
+    names: tuple[str, ...] = ("kernel_size", "stride", "padding")
+    if call.name.startswith("max"):
+        names += ("dilation",)
+    given = args[2:] if call.name.startswith("lp") else args[1:]
+    said = {**dict(zip(names, given, strict=False)), **kwargs}
+
+    def windows(before: int, axis: int) -> Tensor:
+        if adaptive:
+            return _adaptive(before, after[axis])
+        kernel = _along(said["kernel_size"], axis)
+        stride = _along(said.get("stride") or kernel, axis)
+        padding = _along(said.get("padding", 0), axis)
+        return _window(
+            before, after[axis], kernel, stride, padding, _along(said.get("dilation", 1), axis)
+        )
+
+    def ones(x: Tensor) -> Tensor:
+        for axis in range(axes):
+            place = axis - axes
+            window = windows(x.shape[place], axis)
+            x = torch.tensordot(x, window, ([place], [1])).movedim(-1, place)
+        return x
+
+    return ones
+
+
+def _along(value: Any, axis: int) -> int:
+    several = isinstance(value, tuple | list)
+    return int(value[axis if len(value) > 1 else 0]) if several else int(value)
+
+
+def _window(
+    before: int, after: int, kernel: int, stride: int, padding: int, dilation: int
+) -> Tensor:
+    """[after, before] one where a place of the output looks at one of the input."""
+    seen = torch.zeros(after, before, dtype=torch.float64)
+    for place in range(after):
+        looked = torch.arange(kernel) * dilation + place * stride - padding
+        seen[place, looked[(looked >= 0) & (looked < before)]] = 1.0
+    return seen
+
+
+def _adaptive(before: int, after: int) -> Tensor:
+    seen = torch.zeros(after, before, dtype=torch.float64)
+    for place in range(after):
+        low, high = place * before // after, math.ceil((place + 1) * before / after)
+        seen[place, low:high] = 1.0
+    return seen

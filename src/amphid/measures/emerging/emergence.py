@@ -1,0 +1,127 @@
+"""Emergence: paths from the silent units of a network into its active part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from amphid.measures.emerging.activity import Convention, ShareOfTime, Threshold
+from amphid.measures.emerging.found import Emerged
+from amphid.measures.emerging.layered import layered
+from amphid.measures.emerging.modules import of_module
+from amphid.measures.emerging.spiking import of_layers
+from amphid.measures.emerging.wired import wired
+from amphid.models import Sequential
+from amphid.simulation import Network, Recording
+from amphid.wiring import Connectome
+
+
+def emergence(
+    network: Connectome | Network | nn.Module | Sequence[Any],
+    activity: Any = None,
+    *,
+    active: Convention | None = None,
+    longest: int | None = None,
+    dt: float = 1.0,
+) -> Emerged:
+    r"""Paths from the units of a network that are silent into those that are active.
+
+    .. math:: E(G, H) = \sum_{x \in G \setminus H} \#\{\text{paths in } H \text{ from } N_H(x)\}
+
+    H are the active units of G and N_H(x) those right behind x; a path may be a single unit. That
+    is `inside`. `through` counts paths to active units through any units. Both are whole numbers
+    without rounding. The count is linear in the number of connections.
+
+    network: what is connected, and `activity` what says which units are active:
+
+    - a module of torch, with inputs [B, ...], a tensor or a tuple of them, that it is run on. Units
+      are the inputs, what activations give out, what layers with weights give to other ones without
+      an activation in between, and outputs. Convolutions connect what they reach, pools what they
+      look at, and a weight that is exactly zero nothing.
+    - an `amphid.Sequential`, with inputs as it takes them, in steps of `dt` ms.
+    - a `Connectome` or a `Network`, with a `Recording` of spikes, values [T, *B, N] or a mask [N]
+      of booleans. Connections count once however many synapses they have, electrical ones both
+      ways; those whose weight in the network is zero do not count.
+    - a list of masks [N_i] of layers that are connected all to all, without activity.
+
+    active: the convention by which a unit counts as active, `Threshold`, `RelativeThreshold` or
+        `ShareOfTime`. When None it is `ShareOfTime()` where cells spike, else `Threshold()`: a mean
+        magnitude above a twentieth of the layer's standard deviation. It is relative to the layer
+        because above zero nothing but the sign of the weights is seen, and above a fixed number
+        mostly the scale of the layer is.
+    longest: the most connections of a path. In networks with cycles, where it is needed, such a
+        path may come back to a unit. Without it all paths count.
+
+    Reference: Li et al. 2024, doi 10.48550/arXiv.2407.19044. It leaves open which of both forms
+    was printed, and the convention.
+    Raises ValueError for cycles without `longest`, TypeError for what it cannot follow.
+    """
+    if longest is not None and (not isinstance(longest, int) or longest < 1):
+        raise ValueError(f"longest must be a number of connections, got {longest!r}.")
+    if isinstance(network, Connectome | Network):
+        return _of_wires(network, activity, active or ShareOfTime(), longest)
+    if isinstance(network, Sequential):
+        rule = active or (ShareOfTime() if _spikes(network) else Threshold())
+        return of_layers(network, _inputs(activity)[0], rule, longest, dt)
+    if isinstance(network, nn.Module):
+        return of_module(network, _inputs(activity), active or Threshold(), longest)
+    if isinstance(network, Sequence) and activity is None:
+        return layered(network)
+    raise TypeError(
+        "emergence takes a module, a Network, a Connectome, or a list of masks of layers, got "
+        f"{type(network).__name__}."
+    )
+
+
+def _spikes(model: nn.Module) -> bool:
+    return any(getattr(part, "output", None) == "spike" for part in model.modules())
+
+
+def _inputs(activity: Any) -> list[Tensor]:
+    given = list(activity) if isinstance(activity, tuple | list) else [activity]
+    if not given or not all(isinstance(one, Tensor) and one.dim() and len(one) for one in given):
+        raise TypeError(
+            "emergence runs a module to see what is active: activity must be inputs [B, ...] for "
+            f"it, got {type(activity).__name__}."
+        )
+    return given
+
+
+def _of_wires(
+    network: Connectome | Network, activity: Any, rule: Convention, longest: int | None
+) -> Emerged:
+    connectome = network if isinstance(network, Connectome) else network.connectome
+    wires = connectome.connections
+    there = np.ones(len(wires), bool)
+    if isinstance(network, Network):
+        there = (network.weight.detach() != 0).flatten(0, -2).any(0).cpu().numpy() if (
+            network.weight.dim() > 1) else (network.weight.detach() != 0).cpu().numpy()  # fmt: skip
+    back = there & wires.electrical & (wires.pre != wires.post)
+    pre = np.concatenate([wires.pre[there], wires.post[back]])
+    post = np.concatenate([wires.post[there], wires.pre[back]])
+    return wired(pre, post, _mask(activity, len(connectome), rule), longest)
+
+
+def _mask(activity: Any, size: int, rule: Convention) -> NDArray[np.bool_]:
+    """Which cells [N] are active."""
+    if isinstance(activity, Recording):
+        if activity.spikes is None:
+            raise ValueError(
+                f"emergence needs spikes, got {activity!r}: simulate(..., record=('spike',)), or "
+                "give values [T, *B, N] with a convention."
+            )
+        activity = activity.spikes.dense()
+    values = torch.as_tensor(activity)
+    if values.dtype != torch.bool:
+        values = rule(values, values.dim() - 1)
+    if values.shape != (size,):
+        raise ValueError(
+            f"activity must say of each of {size} cells whether it is active, or be values "
+            f"[T, *B, {size}]; got shape {list(values.shape)}."
+        )
+    return np.asarray(values.cpu())

@@ -1,0 +1,95 @@
+"""Emergence of modules: activity from a batch, connections from one example of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from amphid.measures.emerging import counts
+from amphid.measures.emerging.activity import Convention
+from amphid.measures.emerging.calls import Call, Following
+from amphid.measures.emerging.found import Emerged
+from amphid.measures.emerging.walking import Structure, ahead, structure
+
+
+def of_module(
+    model: nn.Module, inputs: Sequence[Tensor], rule: Convention, longest: int | None
+) -> Emerged:
+    """Emergence of a module on a batch of inputs [B, ...], in eval mode."""
+    with evaluating(model):
+        active = _active(model, inputs, rule)
+        made = structure(model, [given[:1] for given in inputs])
+    return counted(made, {number: active[number] for number in made.units}, model, longest)
+
+
+def counted(
+    made: Structure, active: dict[int, Tensor], model: nn.Module, longest: int | None
+) -> Emerged:
+    """The count of a structure whose active units [*N] are known by the number of their layer."""
+    for number, mask in active.items():
+        if mask.shape != made.shapes[number][1:]:
+            raise ValueError(
+                f"emergence: a layer has units {list(made.shapes[number][1:])} for one example, "
+                f"but activity of {list(mask.shape)} for the batch: examples must be the first "
+                "axis."
+            )
+    masks = {number: mask[None] for number, mask in active.items()}
+    found = ahead(made, masks) if longest is None else _limited(made, masks, longest)
+    inside, through = (
+        sum(counts.whole(count[:, form] * ~masks[number]) for number, count in found.items())
+        for form in (0, 1)
+    )
+    units = sum(mask.numel() for mask in masks.values())
+    return Emerged(
+        inside, through, units, sum(int(mask.sum()) for mask in masks.values()), parameters(model)
+    )
+
+
+def _limited(made: Structure, masks: dict[int, Tensor], longest: int) -> dict[int, Tensor]:
+    found = {number: counts.zeros(2, *mask.shape) for number, mask in masks.items()}
+    for _ in range(longest):
+        found = ahead(made, masks, found)
+    return found
+
+
+def parameters(model: nn.Module) -> int:
+    """How many parameters there are, less weights that are zero, or masked by torch's pruning."""
+    buffers = dict(model.named_buffers())
+    total = 0
+    for name, held in model.named_parameters():
+        mask = buffers.get(name.removesuffix("_orig") + "_mask")
+        if mask is not None:
+            total += int(mask.count_nonzero())
+        else:
+            total += int(held.count_nonzero()) if held.dim() > 1 else held.numel()
+    return total
+
+
+def _active(model: nn.Module, inputs: Sequence[Tensor], rule: Convention) -> dict[int, Tensor]:
+    """Which units [*N] of every tensor are active, by its number, over the batch."""
+    found = {place: rule(given, 1) for place, given in enumerate(inputs)}
+
+    def heard(call: Call, tensors: list[Tensor]) -> None:
+        for number, given in zip(call.outputs, tensors, strict=True):
+            if given.dim() > 1 and len(given) == len(inputs[0]):
+                found[number] = rule(given, 1)
+
+    with torch.no_grad(), Following(inputs, heard):
+        pytree.tree_leaves(model(*inputs))
+    return found
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within the block the model, and each part of it, is in eval mode."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
