@@ -45,7 +45,7 @@ def arrive(law: Any, cells: Any, ring: Any, clock: Any) -> None:
     """Empty the slot of this tick: add what reaches each cell, take back what is forgotten."""
     memory = law[2]
     ready, fired, sums, _, arriving, stamp, touched = cells
-    head, end, following, receiver, weight = ring
+    head, end, following, signals = ring
     now = clock[TICK]
     slot = now % len(head)
     chunk = head[slot]
@@ -57,11 +57,10 @@ def arrive(law: Any, cells: Any, ring: Any, clock: Any) -> None:
     while True:
         upper = stop if chunk == last else (chunk + 1) * CHUNK
         for place in range(chunk * CHUNK, upper):
-            cell = receiver[place]
+            cell = signals[place] >> 32
             if cell < 0:
-                cell = ~cell
-                if now - memory[cell] > fired[cell]:
-                    sums[cell, 0] -= weight[place]
+                if now - memory[~cell] > fired[~cell]:
+                    sums[~cell, 0] -= weight_of(signals[place])
                 continue
             arrived += 1
             if ready[cell] > now:
@@ -72,7 +71,7 @@ def arrive(law: Any, cells: Any, ring: Any, clock: Any) -> None:
                 arriving[cell] = 0.0
                 touched[reached] = cell
                 reached += 1
-            arriving[cell] += weight[place]
+            arriving[cell] += weight_of(signals[place])
         clock[FLYING] -= upper - chunk * CHUNK
         after = following[chunk]
         following[chunk] = clock[FREE]
@@ -146,7 +145,7 @@ def decide(wires: Any, law: Any, cells: Any, ring: Any, out: Any, clock: Any) ->
         elif silenced and net < 0.0:
             ready[cell] = now + min(period[cell], FAR)
         elif memory[cell] > 0:
-            send(now + memory[cell], ~cell, net, ring, clock)
+            send(now + memory[cell], signal_of(~cell, net), ring, clock)
 
 
 def gathered(cell: int, net: float, age: int, share: Any, rate: Any, sums: Any) -> float:
@@ -169,9 +168,9 @@ def vanishing(age: float) -> float:
 
 def fire(cell: int, wires: Any, ring: Any, out: Any, clock: Any) -> None:
     """Write a spike down and send its signals off."""
-    start, post, lag, weight = wires
+    start, lag, onto = wires
     first, count, spike_tick, spike_cell = out
-    head, end, following, receiver, strength = ring
+    head, end, following, signals = ring
     now = clock[TICK]
     if first[cell] < 0:
         first[cell] = now
@@ -188,21 +187,19 @@ def fire(cell: int, wires: Any, ring: Any, out: Any, clock: Any) -> None:
         place = end[slot]
         if place % CHUNK == 0:
             place = longer(slot, head, end, following, clock)
-        receiver[place] = post[edge]
-        strength[place] = weight[edge]
+        signals[place] = onto[edge]
         end[slot] = place + 1
     clock[FLYING] += start[cell + 1] - begin
 
 
-def send(tick: int, cell: int, weight: float, ring: Any, clock: Any) -> None:
+def send(tick: int, signal: int, ring: Any, clock: Any) -> None:
     """Put one signal under way."""
-    head, end, following, receiver, strength = ring
+    head, end, following, signals = ring
     slot = tick % len(head)
     place = end[slot]
     if place % CHUNK == 0:
         place = longer(slot, head, end, following, clock)
-    receiver[place] = cell
-    strength[place] = weight
+    signals[place] = signal
     end[slot] = place + 1
     clock[FLYING] += 1
 
@@ -237,7 +234,7 @@ def begin(clock: Any, cells: Any, ring: Any, out: Any) -> None:
 
 def sweep(ring: Any, clock: Any) -> None:
     """Give all chunks of the ring back."""
-    head, end, following, _, _ = ring
+    head, end, following, _ = ring
     for slot in range(len(head)):
         chunk = head[slot]
         while chunk >= 0:
@@ -278,10 +275,10 @@ def race_many(
 
 
 def under_way(now: int, ring: Any, cells: Any, memory: Any, found: Any) -> int:
-    """List what is under way after a run: ticks to go, cell (inverted: to take back), weight."""
-    head, end, following, receiver, strength = ring
+    """List what is under way after a run: ticks to go and signal; how many these are."""
+    head, end, following, signals = ring
     fired = cells[1]
-    ticks, cell, weight = found
+    ticks, flying = found
     count = 0
     for ahead in range(len(head)):
         slot = (now + ahead) % len(head)
@@ -289,19 +286,27 @@ def under_way(now: int, ring: Any, cells: Any, memory: Any, found: Any) -> int:
         while chunk >= 0:
             last = chunk == (end[slot] - 1) // CHUNK
             for place in range(chunk * CHUNK, end[slot] if last else (chunk + 1) * CHUNK):
-                one = receiver[place]
+                one = signals[place] >> 32
                 if one < 0 and now + ahead - memory[~one] <= fired[~one]:
                     continue
                 ticks[count] = ahead
-                cell[count] = one
-                weight[count] = strength[place]
+                flying[count] = signals[place]
                 count += 1
             chunk = -1 if last else following[chunk]
     return count
 
 
-def load(signals: Any, ring: Any, clock: Any) -> None:
+def load(ticks: Any, signals: Any, ring: Any, clock: Any) -> None:
     """Put signals under way that were so in another run."""
-    ticks, cell, weight = signals
     for number in range(len(ticks)):
-        send(ticks[number], cell[number], weight[number], ring, clock)
+        send(ticks[number], signals[number], ring, clock)
+
+
+def signal_of(cell: int, weight: float) -> int:
+    """Receiver and weight in one number; the receiver inverted where something is taken back."""
+    return np.int64(cell) << 32 | np.int64(np.float32(weight).view(np.uint32))
+
+
+def weight_of(signal: int) -> float:
+    """The weight of a signal."""
+    return np.float64(np.uint32(signal & 0xFFFFFFFF).view(np.float32))

@@ -36,7 +36,7 @@ class Workspace:
 
     def __init__(self, rows: Rows, reception: Reception) -> None:
         size = len(reception)
-        self.wires = rows.start, rows.post, rows.lag, rows.weight
+        self.wires = rows.start, rows.lag, rows.onto
         own = reception
         self.law = (
             own.period, own.threshold, own.memory, own.share, own.rate, own.raised, own.recovery,
@@ -58,14 +58,13 @@ class Workspace:
             np.full(slots, -1, np.int32),  # head
             np.zeros(slots, np.int64),  # end
             np.zeros(0, np.int32),  # following
-            np.zeros(0, np.int32),  # receiver
-            np.zeros(0, np.float32),  # weight
+            np.zeros(0, np.int64),  # signals
         )
         self.more_signals()
 
     def more_signals(self) -> None:
         """Twice as much room for signals under way, and a little more."""
-        head, end, following, receiver, weight = self.ring
+        head, end, following, signals = self.ring
         had = len(following)
         added = had + max(16, min(len(head), 4096))
         fresh = np.arange(had + 1, had + added + 1, dtype=np.int32)
@@ -74,8 +73,7 @@ class Workspace:
             head,
             end,
             np.concatenate([following, fresh]),
-            np.concatenate([receiver, np.zeros(added * loop.CHUNK, np.int32)]),
-            np.concatenate([weight, np.zeros(added * loop.CHUNK, np.float32)]),
+            np.concatenate([signals, np.zeros(added * loop.CHUNK, np.int64)]),
         )
         self.clock[loop.FREE] = had
         self.clock[loop.SPARE] += added

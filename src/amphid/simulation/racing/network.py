@@ -20,14 +20,13 @@ from amphid.wiring import Connectome
 class Rows:
     """The connections by their sender, each row from the shortest latency to the longest.
 
-    start: [N + 1] where the row of each cell starts. post: [E] the receiver. lag: [E] ticks.
-    weight: [E]. longest: ticks that anything can be under way.
+    start: [N + 1] where the row of each cell starts. lag: [E] ticks. onto: [E] what is sent, see
+    `signals`. longest: ticks that anything can be under way.
     """
 
     start: NDArray[np.int64]
-    post: NDArray[np.int32]
     lag: NDArray[np.int32]
-    weight: NDArray[np.float32]
+    onto: NDArray[np.int64]
     longest: int
 
 
@@ -96,9 +95,8 @@ class GeometricNetwork:
         counts = np.bincount(pre, minlength=len(self))
         return Rows(
             start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            post=wires.post[self.edges][order],
             lag=lag[order].astype(np.int32),
-            weight=self._weights()[order],
+            onto=signals(wires.post[self.edges], self._weights())[order],
             longest=max(int(lag.max(initial=1)), memory),
         )
 
@@ -130,3 +128,8 @@ class GeometricNetwork:
                 f"weight must be one finite number for each of {size} connections, got shape "
                 f"{list(self.weight.shape)}."
             )
+
+
+def signals(cell: NDArray[Any], weight: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Receiver and weight of signals in one number each, as the loop has them."""
+    return cell.astype(np.int64) << 32 | weight.view(np.uint32).astype(np.int64)

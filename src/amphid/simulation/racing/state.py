@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,16 @@ from torch import Tensor
 from amphid.dynamics.receivers import LONGEST, Reception
 from amphid.simulation.racing import loop
 from amphid.simulation.racing.machine import Workspace, compiled
+from amphid.simulation.racing.network import signals
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class UnderWay:
-    """Signals under way in one trial, in the order of their columns.
+    """Signals under way in one trial, in any order; `sorted` has the one that is told apart by.
 
-    ticks: [S] until it arrives, ascending; 0 is the first tick to come. cell: [S] the receiver.
+    ticks: [S] until it arrives; 0 is the first tick to come. cell: [S] the receiver.
     forgets: [S] whether it takes back what a `StepTrace` has kept so long, and is no signal.
     weight: [S] that of the signal.
     """
@@ -36,21 +38,14 @@ class UnderWay:
     def __len__(self) -> int:
         return len(self.ticks)
 
-    @staticmethod
-    def sorted(ticks: Array, receiver: Array, weight: Array) -> UnderWay:
-        """In the one order that does not depend on how they came about.
-
-        One that takes back has its receiver inverted.
-        """
-        forgets = receiver < 0
-        cell = np.where(forgets, ~receiver, receiver)
-        order = np.lexsort((weight, forgets, cell, ticks))
-        return UnderWay(ticks[order], cell[order], forgets[order], weight[order])
-
-    def columns(self) -> tuple[Array, Array, Array]:
-        """As the loop takes them."""
-        receiver = np.where(self.forgets, ~self.cell, self.cell)
-        return self.ticks.astype(np.int32), receiver.astype(np.int32), self.weight
+    @cached_property
+    def sorted(self) -> UnderWay:
+        """In the order of ticks, cell, what it is and weight."""
+        columns = (self.weight, self.forgets, self.cell, self.ticks)
+        order = np.lexsort(columns)
+        return UnderWay(
+            self.ticks[order], self.cell[order], self.forgets[order], self.weight[order]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +68,11 @@ class TrialState:
         """Whether no signal is under way, so that no cell will ever fire by itself."""
         return bool(self.signals.forgets.all())
 
-    @property
+    @cached_property
     def key(self) -> bytes:
         """A digest of 16 bytes of the whole state."""
         held = hashlib.blake2b(digest_size=16)
-        moving = self.signals
+        moving = self.signals.sorted
         columns = (moving.ticks, moving.cell, moving.forgets, moving.weight)
         for column in (self.refractory, self.since, self.sums, self.age, *columns):
             held.update(np.ascontiguousarray(column).tobytes() + b"|")
@@ -114,9 +109,11 @@ class TrialState:
         fired[:] = np.where(self.since >= 0, -self.since, loop.AWAY)
         sums[:, : self.sums.shape[1]] = self.sums
         seen[:] = -self.age
-        columns = self.signals.columns()
-        work.room_for(len(self.signals))
-        compiled().load(columns, work.ring, work.clock)
+        flying = self.signals
+        receiver = np.where(flying.forgets, ~flying.cell, flying.cell)
+        work.room_for(len(flying))
+        held = signals(receiver, flying.weight)
+        compiled().load(flying.ticks, held, work.ring, work.clock)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,7 +158,11 @@ def _refractory(left: Array) -> Array:
 
 def _under_way(work: Workspace) -> UnderWay:
     flying = int(work.clock[loop.FLYING])
-    found = np.zeros(flying, np.int32), np.zeros(flying, np.int32), np.zeros(flying, np.float32)
+    ticks, held = np.zeros(flying, np.int32), np.zeros(flying, np.int64)
     now, memory = int(work.clock[loop.TICK]), work.law[2]
-    count = compiled().under_way(now, work.ring, work.cells, memory, found)
-    return UnderWay.sorted(*(column[:count] for column in found))
+    count = compiled().under_way(now, work.ring, work.cells, memory, (ticks, held))
+    receiver = held[:count] >> 32
+    weight = (held[:count] & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
+    forgets = receiver < 0
+    cell = np.where(forgets, ~receiver, receiver).astype(np.int32)
+    return UnderWay(ticks[:count], cell, forgets, weight)
