@@ -36,6 +36,7 @@ LASTING = ("Activity", "Glimpse", "Persistence", "glimpse", "persistence")  # te
 OF_NETWORKS = (  # test_emergence.py
     "Emerged", "RelativeThreshold", "ShareOfTime", "Threshold", "emergence",
 )  # fmt: skip
+OF_WIRES = ("RefractionRatios", "refraction_ratio")  # test_refraction.py
 PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")
 
 
@@ -63,7 +64,7 @@ def noisy(*shape, seed=5):
 
 
 def test_the_contract_list_of_measures_is_complete():
-    known = (*MEASURES, *PAIRS, *LASTING, *OF_NETWORKS, "quantum")
+    known = (*MEASURES, *PAIRS, *LASTING, *OF_NETWORKS, *OF_WIRES, "quantum")
     assert sorted(known) == measures.__all__
 
 

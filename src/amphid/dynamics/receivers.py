@@ -53,6 +53,9 @@ class Reception:
 class Receiver(ABC):
     """What each cell does with the signals that reach it; a value is a float or a tensor [N]."""
 
+    period: Value
+    """Absolute refractory period, ms."""
+
     @abstractmethod
     def reception(self, size: int, dt: float) -> Reception:
         """Its numbers for so many cells and ticks of dt ms; times are rounded to whole ticks.

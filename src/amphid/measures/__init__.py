@@ -7,6 +7,7 @@ from amphid.measures.emerging.emergence import emergence
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.lasting import Glimpse, Persistence, glimpse, persistence
 from amphid.measures.population import fluctuation, population_rate, rhythm
+from amphid.measures.refraction import RefractionRatios, refraction_ratio
 from amphid.measures.spike_trains import train_correlation, van_rossum, victor_purpura
 from amphid.measures.spiking import interval_variation, rate
 from amphid.measures.voltage import active, response, response_time, synchrony
@@ -16,6 +17,7 @@ __all__ = [
     "Emerged",
     "Glimpse",
     "Persistence",
+    "RefractionRatios",
     "RelativeThreshold",
     "ShareOfTime",
     "Threshold",
@@ -28,6 +30,7 @@ __all__ = [
     "population_rate",
     "quantum",
     "rate",
+    "refraction_ratio",
     "response",
     "response_time",
     "rhythm",

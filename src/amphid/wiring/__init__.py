@@ -41,6 +41,7 @@ from amphid.wiring.signs import (
     by_receptor,
     by_transmitter,
 )
+from amphid.wiring.skeleton import Skeleton, read_skeleton
 
 __all__ = [
     "COMMAND_INTERNEURONS",
@@ -54,6 +55,7 @@ __all__ = [
     "Degrees",
     "Except",
     "SignRule",
+    "Skeleton",
     "all_positive",
     "by_receptor",
     "by_transmitter",
@@ -77,6 +79,7 @@ __all__ = [
     "path_lengths",
     "random",
     "read",
+    "read_skeleton",
     "reciprocity",
     "rich_club",
     "shortest_path",

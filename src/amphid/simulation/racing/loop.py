@@ -302,7 +302,7 @@ def load(ticks: Any, signals: Any, ring: Any, clock: Any) -> None:
         send(ticks[number], signals[number], ring, clock)
 
 
-def signal_of(cell: int, weight: float) -> int:
+def signal_of(cell: int, weight: float) -> Any:
     """Receiver and weight in one number; the receiver inverted where something is taken back."""
     return np.int64(cell) << 32 | np.int64(np.float32(weight).view(np.uint32))
 
