@@ -124,7 +124,7 @@ class InCode:
     """CPU seconds that chains spend in machine code while it is entered."""
 
     def __enter__(self) -> InCode:
-        self.seconds, self.before = 0.0, Chain.__call__
+        self.seconds, self.before = 0.0, Chain.run
 
         def timed(chain: Chain, *given: Any) -> Tensor:
             start = time.process_time()
@@ -132,11 +132,11 @@ class InCode:
             self.seconds += time.process_time() - start
             return found
 
-        Chain.__call__ = timed  # type: ignore[method-assign]
+        Chain.run = timed  # type: ignore[method-assign]
         return self
 
     def __exit__(self, *error: object) -> None:
-        Chain.__call__ = self.before  # type: ignore[method-assign]
+        Chain.run = self.before  # type: ignore[method-assign]
 
 
 class Peer:

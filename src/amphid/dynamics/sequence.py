@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 16  # kernels of a neuron: of several step widths, shapes and types
 
-# a method among them is one that somebody listens to, which changes nothing
-_OTHER = frozenset(("_parameters", "_buffers", "_modules", "training", "forward", "run"))
+# what every module has, and a method that somebody listens to: they change nothing
+_OTHER = frozenset((*vars(nn.Module()), "forward", "run"))
 
 _log = logging.getLogger(__name__)
 _scans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Scan | None]] = weakref.WeakKeyDictionary()

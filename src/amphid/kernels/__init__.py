@@ -8,11 +8,13 @@ Triton; each is imported when the first kernel of its kind is made, not before.
 
 from amphid.kernels.affine import Affine, AffineStep, Condition, NotAffine, affine_near
 from amphid.kernels.apart import APART
-from amphid.kernels.chain import Chain, Given, Stage
+from amphid.kernels.chain import Cells, Chain, Events, Given, Stage, events
+from amphid.kernels.chain_gradient import ChainGradient
 from amphid.kernels.coupled import Coupled
 from amphid.kernels.kernel import Kernel, compile_step
 from amphid.kernels.known import with_known
 from amphid.kernels.lanes import Lanes
+from amphid.kernels.leaking import leaking_sum
 from amphid.kernels.machine_code import cache_folder, compile_source
 from amphid.kernels.mapped import copy_by_copy, draws_alike, is_mapped, over_copies
 from amphid.kernels.object_code import ObjectCode
@@ -29,10 +31,13 @@ __all__ = [
     "APART",
     "Affine",
     "AffineStep",
+    "Cells",
     "Chain",
+    "ChainGradient",
     "Compiled",
     "Condition",
     "Coupled",
+    "Events",
     "Given",
     "Kernel",
     "Lanes",
@@ -53,8 +58,10 @@ __all__ = [
     "compile_step",
     "copy_by_copy",
     "draws_alike",
+    "events",
     "is_mapped",
     "is_watched",
+    "leaking_sum",
     "over_copies",
     "plain_scan",
     "project",

@@ -35,19 +35,36 @@ class Stage:
     state: Sequence[torch.dtype]
 
 
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The numbers of the cells of one stage, each with a first axis of S members or of one."""
+
+    values: Sequence[Tensor]  # [S, N] or [S, 1]
+    state: Sequence[Tensor]  # at rest [S, B, N], or of one entry along any axis
+
+    @cached_property
+    def members(self) -> int:
+        """S, or 1 where all members share all of it."""
+        return max((len(own) for own in (*self.values, *self.state)), default=1)
+
+    @cached_property
+    def arrays(self) -> list[NDArray[Any]]:
+        """The same as machine code reads them."""
+        return [_array(own) for own in (*self.values, *self.state)]
+
+
 class Given(NamedTuple):
     """The numbers of one stage, each with a first axis of S members, or of one that all share."""
 
     weight: Tensor  # [S, N, I]
     bias: Tensor | None  # [S, N]
-    values: Sequence[Tensor]  # [S, N] or [S, 1]
-    state: Sequence[Tensor]  # at rest [S, B, N], or of one entry along any axis
+    cells: Cells
 
     @property
     def members(self) -> int:
         """S, or 1 where all members share all of it."""
-        every = [self.weight, *self.values, *self.state]
-        return max(len(own) for own in (every if self.bias is None else [*every, self.bias]))
+        biases = 1 if self.bias is None else len(self.bias)
+        return max(len(self.weight), biases, self.cells.members)
 
 
 class Chain:
@@ -75,27 +92,25 @@ class Chain:
 
         The first axis of the input may be one, for all members.
         """
-        (_, steps, copies, size), last = x.shape, given[-1].weight.shape[1]
-        members = max(len(x), *(own.members for own in given))
-        events = _events(x.reshape(-1, size))
-        output = torch.empty((members, steps, copies, last), dtype=self.dtype)
-        sizes = np.array([size, *(own.weight.shape[1] for own in given)], np.int64)
-        arrays = [array for own in given for array in self._arrays(own)]
-        constants = [
-            held.detach().reshape(-1).numpy() for kind in self.kinds for _, held in kind.constants
-        ]
-        self._code(
-            *(members, steps, copies, len(x), sizes, *events, output.view(-1).numpy()),
-            *arrays,
-            *constants,
-        )
-        return output
+        return self.run(x.shape, events(x), given)
 
-    def _arrays(self, own: Given) -> list[NDArray[Any]]:
-        """What the code reads of one stage."""
-        bias = own.weight.new_zeros(1, own.weight.shape[1]) if own.bias is None else own.bias
-        tensors = [own.weight.flatten(1), bias, *own.values, *own.state]
-        return [tensor.detach().contiguous().numpy() for tensor in tensors]
+    def run(self, shape: Sequence[int], given: Events, stages: Sequence[Given]) -> Tensor:
+        """The same for an input of this shape and these events."""
+        inputs, steps, copies, size = shape
+        members = max(inputs, *(own.members for own in stages))
+        sizes = np.array([size, *(own.weight.shape[1] for own in stages)], np.int64)
+        output = torch.empty((steps, members, copies, int(sizes[-1])), dtype=self.dtype)
+        arrays = [array for own in stages for array in _arrays(own)]
+        self._code(
+            *(members, steps, copies, inputs, sizes, *given, output.view(-1).numpy()),
+            *arrays,
+            *self._constants,
+        )
+        return output.movedim(1, 0)  # all sequences side by side, as what comes next takes them
+
+    @cached_property
+    def _constants(self) -> list[NDArray[Any]]:
+        return [_array(held.reshape(-1)) for kind in self.kinds for _, held in kind.constants]
 
     @cached_property
     def _code(self) -> Callable[..., None]:
@@ -130,10 +145,29 @@ def _alike(traced: Sequence[Traced]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _events(rows: Tensor) -> tuple[NDArray[Any], ...]:
-    """Where rows [R, I] are not zero: first entry of each row, places and values."""
-    values = rows.detach().numpy()
+def _arrays(own: Given) -> list[NDArray[Any]]:
+    """What the code reads of one stage."""
+    bias = own.weight.new_zeros(1, own.weight.shape[1]) if own.bias is None else own.bias
+    return [_array(own.weight.flatten(1)), _array(bias), *own.cells.arrays]
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().contiguous().numpy()
+    return array
+
+
+class Events(NamedTuple):
+    """Where rows are not zero: first entry of each row, places and values."""
+
+    start: NDArray[np.int64]
+    place: NDArray[np.uintp]
+    value: NDArray[Any]
+
+
+def events(x: Tensor) -> Events:
+    """Those of the rows of an input [..., I]."""
+    values = x.detach().reshape(-1, x.shape[-1]).numpy()
     row, place = values.nonzero()
     start = np.zeros(len(values) + 1, np.int64)
     np.cumsum(np.bincount(row, minlength=len(values)), out=start[1:])
-    return start, place.astype(np.uintp), values[row, place]
+    return Events(start, place.astype(np.uintp), values[row, place])

@@ -159,7 +159,7 @@ def _sequence(kinds: Sequence[Kind], of: Sequence[Kind]) -> list[str]:
     inner += [f"step_{k}({', '.join(_given(k, kind))})" for k, kind in enumerate(kinds)]
     inner += [
         f"if t >= {last}:",
-        f"    row = (s * T + t - {last}) * B + b",
+        f"    row = ((t - {last}) * S + s) * B + b",
         f"    put(OUT, at_{last}, SIZES[{last + 1}], row, OUTPUT)",
     ]
     return [*lines, *_indented(inner, 1)]

@@ -37,11 +37,23 @@ class ObjectCode:
 
     def call(self, name: str, *given: Any) -> int:
         """Call a function; what it returns, where it returns something."""
+        return self.function(name, *given)(*numbers(given))
+
+    def function(self, name: str, *given: Any) -> Callable[..., int]:
+        """A function for arguments of the kinds of these, to be called with their `numbers`."""
         key = name, *(None if type(own) is int else (own.dtype, own.ndim) for own in given)
         if key not in self._known:
             kinds = tuple(map(_kind, given))
             self._known[key] = _function(self.source, name, kinds, self.rounding)
-        return self._known[key](*(number for own in given for number in _numbers(own)))
+        return self._known[key]
+
+
+def numbers(given: Sequence[Any]) -> list[int]:
+    """What machine code is handed of its arguments: numbers, or where arrays are and their shape.
+
+    Whoever hands it over sees to it that the arrays last.
+    """
+    return [number for own in given for number in _numbers(own)]
 
 
 def _kind(given: Any) -> Kind:

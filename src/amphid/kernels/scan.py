@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from numpy.typing import NDArray
@@ -108,15 +108,19 @@ class Scan:
         """The loop from the first step to the last, with what an adjoint wants to be saved."""
         wrt = adjoint.wrt if adjoint else ()
         if wrt not in self._forward:
-            count, keep = self.values + self.states, adjoint.keep if adjoint else []
-            roles = [KEPT if place in keep else CELLS for place in range(count)]
-            into = {place: self.values + place for place in range(self.states)}
-            traced = self.traced
-            if adjoint:
-                traced = with_saved(traced, adjoint.whole, adjoint.saved)
-            parted = part_steady(traced, range(self.values), self.single)
-            self._forward[wrt] = self.loop(parted, [*roles, ROWS], into)
+            self._forward[wrt] = self.loop(*self.layout(adjoint))
         return self._forward[wrt]
+
+    def layout(self, adjoint: Adjoint | None) -> Layout:
+        """What that loop is made of."""
+        count, keep = self.values + self.states, adjoint.keep if adjoint else []
+        roles = [KEPT if place in keep else CELLS for place in range(count)]
+        into = {place: self.values + place for place in range(self.states)}
+        traced = self.traced
+        if adjoint:
+            traced = with_saved(traced, adjoint.whole, adjoint.saved)
+        parted = part_steady(traced, range(self.values), self.single)
+        return Layout(parted, [*roles, ROWS], into)
 
     def _check(self) -> None:
         """Whether every variable keeps its type, so that it can be replaced."""
@@ -127,6 +131,14 @@ class Scan:
                     f"a step turns a variable of type {before.dtype} into one of {after.dtype}; "
                     "machine code needs it to keep its type."
                 )
+
+
+class Layout(NamedTuple):
+    """A step over a sequence: see `write_sequence`."""
+
+    parted: Parted
+    roles: Sequence[Role]
+    into: Mapping[int, int]
 
 
 class Loop(Protocol):
@@ -225,6 +237,11 @@ class Adjoint:
     @cached_property
     def compiled(self) -> Loop:
         """The loop from the last step to the first."""
+        return self.scan.loop(*self.layout, backward=True)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What that loop is made of."""
         scan, used = self.scan, self.used
         traced = replace(self.traced, inputs=tuple(self.traced.inputs[p] for p in used))
         gradients = self.count + len(self.through)
@@ -238,7 +255,7 @@ class Adjoint:
         through, learned = len(self.through), len(self.learned)
         into = {k: used.index(self.count + k) for k in range(through)}
         into |= {through + k: used.index(gradients + 1 + k) for k in range(learned)}
-        return scan.loop(part_steady(traced, steady, single), roles, into, backward=True)
+        return Layout(part_steady(traced, steady, single), roles, into)
 
     def __call__(
         self,

@@ -58,31 +58,32 @@ def write_sequence(
     results: Mapping[int, Role] | None = None,
     around: Around | None = None,
     backward: bool = False,
+    name: str = "",
 ) -> str:
     """Source of `run(T, M, *inputs, *constants, *results, *around)` over T steps of M cells.
 
     roles: of the inputs of the whole step. into: the place of the input that a result replaces.
     results: what the others are; rows where they do not say. backward: from the last step to the
-    first.
+    first. name: what comes behind the names of its functions.
     """
     around, block = around or Around(), "M" if around else str(BLOCK)
     placed = _placed(parted, roles, into, results or {})
     own = {out: to for out, to in into.items() if roles[to].after is None}
     texts = [around.tools] if around.tools else []
-    texts.append(f"@inner\n{write_loop(parted.every, 'step', into=own).text}")
-    for name, ahead in (("single", parted.single), ("each", parted.each)):
+    texts.append(f"@inner\n{write_loop(parted.every, f'step{name}', into=own).text}")
+    for what, ahead in (("single", parted.single), ("each", parted.each)):
         if ahead.outputs:
-            texts.append(f"@inner\n{write_loop(ahead, name).text}")
+            texts.append(f"@inner\n{write_loop(ahead, what + name).text}")
     order = "range(T - 1, -1, -1)" if backward else "range(T)"
     arguments = [*arrays_of(parted, roles, into), *around.arguments]
     lines = [
-        f"def run({', '.join(('T', 'M', *arguments))}):",
-        *(f"    {line}" for line in (*_ahead(parted), *around.first)),
+        f"def run{name}({', '.join(('T', 'M', *arguments))}):",
+        *(f"    {line}" for line in (*_ahead(parted, name), *around.first)),
         f"    for low in range(0, M, {block}):",
         f"        high = min(low + {block}, M)",
         f"        for t in {order}:",
         *(f"            {line}" for line in around.before),
-        f"            step(high - low, {', '.join(placed)})",
+        f"            step{name}(high - low, {', '.join(placed)})",
         *(f"            {line}" for line in around.after),
     ]
     return "\n".join([*texts, "@outer", *lines, ""])
@@ -109,7 +110,7 @@ def arrays_of(parted: Parted, roles: Sequence[Role], into: Mapping[int, int]) ->
     return names + [f"Y{k}" for k in range(len(parted.every.outputs)) if k not in into]
 
 
-def _ahead(parted: Parted) -> list[str]:
+def _ahead(parted: Parted, suffix: str) -> list[str]:
     """Lines that compute what does not change."""
     lines = []
     for name, part, size in (("single", parted.single, "1"), ("each", parted.each, "M")):
@@ -120,7 +121,7 @@ def _ahead(parted: Parted) -> list[str]:
                 for array, symbol in zip(made, part.outputs, strict=True)
             ]
             read = [s.name.upper() for s in (*part.inputs, *(c for c, _ in part.constants))]
-            lines.append(f"{name}({', '.join((size, *read, *made))})")
+            lines.append(f"{name}{suffix}({', '.join((size, *read, *made))})")
     return lines
 
 

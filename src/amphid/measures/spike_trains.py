@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from amphid.dynamics import LeakyIntegrator
-from amphid.kernels import is_mapped
+from amphid.kernels import leaking_sum
 
 BLOCK = 64  # steps filtered by one matrix product
 
@@ -22,8 +20,8 @@ def filtered(spikes: Tensor, tau: float, dt: float) -> Tensor:
     tau, dt: ms. Differentiable, of linear cost in T: blocks of time are one matrix product each.
     """
     _check_time(spikes, tau=tau, dt=dt)
-    if is_mapped(spikes) and not torch.is_grad_enabled():
-        return _membrane(tau, dt).run(spikes, dt=dt)[0]
+    if (left := leaking_sum(spikes, math.exp(-dt / tau))) is not None:
+        return left
     ages = torch.arange(min(BLOCK, len(spikes)), device=spikes.device)
     apart = (ages[:, None] - ages).to(spikes)
     kernel = torch.exp(-apart.clamp(min=0) * (dt / tau)).tril()
@@ -34,12 +32,6 @@ def filtered(spikes: Tensor, tau: float, dt: float) -> Tensor:
         traces.append(kernel[:size, :size] @ block + left[:size, None] * trace)
         trace = traces[-1][-1]
     return torch.cat(traces).view(spikes.shape)
-
-
-@lru_cache
-def _membrane(tau: float, dt: float) -> LeakyIntegrator:
-    """A membrane that a spike of one step lifts by one."""
-    return LeakyIntegrator(tau=tau, resistance=-1 / math.expm1(-dt / tau))
 
 
 def van_rossum(first: Tensor, second: Tensor, *, tau: float = 10.0, dt: float = 1.0) -> Tensor:

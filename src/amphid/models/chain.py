@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Neuron
 from amphid.dynamics.sequence import settings_of, tensors_of
-from amphid.kernels import Chain, Given, Stage, UnknownOperation, is_mapped, over_copies
+from amphid.kernels import Cells, Chain, Given, Stage, UnknownOperation, is_mapped, over_copies
 from amphid.models.folding import is_untouched
 from amphid.models.gain import Gain
 
@@ -40,8 +40,8 @@ def run_chain(owner: nn.Module, layers: Sequence[nn.Module], x: Tensor, dt: floa
     """
     if not is_mapped(x) or torch.is_grad_enabled() or x.dim() < 2 or not x.numel():
         return None
-    links = _links(layers, x.shape[-1])
-    parts = [_Part.of(link, x.shape[1:-1], x.dtype, dt) for link in links]
+    links = links_of(layers, x.shape[-1])
+    parts = [Part.of(link, x.shape[1:-1], x.dtype, dt) for link in links]
     if not parts or not all(part.fits(x.dtype) for part in parts):
         return None
     given = over_copies(
@@ -51,9 +51,7 @@ def run_chain(owner: nn.Module, layers: Sequence[nn.Module], x: Tensor, dt: floa
     return (given[0], sum(link.layers for link in links)) if given else None
 
 
-def _run(
-    owner: nn.Module, parts: Sequence[_Part], x: Tensor, tensors: list[Tensor]
-) -> list[Tensor]:
+def _run(owner: nn.Module, parts: Sequence[Part], x: Tensor, tensors: list[Tensor]) -> list[Tensor]:
     """The output [S, T, *B, N] of an input [S, T, *B, I]; nothing where machine code cannot be had.
 
     Parts that are the same for all members go ahead, once.
@@ -62,23 +60,31 @@ def _run(
         return []
     shape, copies = x.shape[1:-1], math.prod(x.shape[2:-1])
     given = [part.given([tensors.pop(0) for _ in part.tensors], copies) for part in parts]
-    alike = 0 if len(x) > 1 else next((k for k, own in enumerate(given) if own.members > 1), None)
     x = x.reshape(len(x), len(x[0]), copies, -1)
-    for piece in (slice(0, alike), slice(alike, None)) if alike else (slice(None),):
-        code = _code(owner, parts[piece], given[piece], x.dtype)
+    for piece in pieces_of(given, len(x)):
+        code = code_of(owner, parts[piece], given[piece], x.dtype)
         if code is None:
             return []
         x = code(x, given[piece])
     return [x.view(len(x), *shape, -1)]
 
 
-def _code(
-    owner: nn.Module, parts: Sequence[_Part], given: Sequence[Given], dtype: torch.dtype
+def pieces_of(given: Sequence[Given], inputs: int) -> list[slice]:
+    """The parts of a chain that run together: those that are the same for all members go ahead.
+
+    inputs: how many inputs there are, one where all members share it.
+    """
+    alike = 0 if inputs > 1 else next((k for k, own in enumerate(given) if own.members > 1), None)
+    return [slice(0, alike), slice(alike, None)] if alike else [slice(None)]
+
+
+def code_of(
+    owner: nn.Module, parts: Sequence[Part], given: Sequence[Given], dtype: torch.dtype
 ) -> Chain | None:
     """The machine code of these parts as they are now, or None where there can be none."""
     known = _chains.setdefault(owner, {})
     kinds = [
-        (part.dt, part.settings, part.structure, [own.shape[1] for own in numbers.values])
+        (part.dt, part.settings, part.structure, [own.shape[1] for own in numbers.cells.values])
         for part, numbers in zip(parts, given, strict=True)
     ]
     key = str((dtype, kinds))
@@ -94,11 +100,11 @@ def _code(
 
 
 @dataclass(frozen=True, eq=False)
-class _Link:
+class Link:
     """A linear map, and the cells that it drives through gains."""
 
     linear: nn.Linear
-    driven: _Driven
+    driven: Driven
 
     @property
     def layers(self) -> int:
@@ -106,7 +112,7 @@ class _Link:
         return 2 + len(self.driven.gains)
 
 
-class _Driven(nn.Module):
+class Driven(nn.Module):
     """Gains and the cells behind them, whose call is one step."""
 
     def __init__(self, gains: Sequence[nn.Module], neuron: Neuron[Any]) -> None:
@@ -114,14 +120,15 @@ class _Driven(nn.Module):
         self.gains, self.neuron = nn.ModuleList(gains), neuron
 
     def forward(self, state: Any, drive: Tensor, dt: float) -> Any:
+        """One step of dt ms."""
         for gain in self.gains:
             drive = gain(drive)
         return self.neuron.step(state, drive, dt)
 
 
-def _links(layers: Sequence[nn.Module], size: int) -> list[_Link]:
+def links_of(layers: Sequence[nn.Module], size: int) -> list[Link]:
     """The links that a sequence of layers starts with, as many as there are."""
-    found: list[_Link] = []
+    found: list[Link] = []
     while layers and type(linear := layers[0]) is nn.Linear and linear.in_features == size:
         count = 1
         while count < len(layers) and type(layers[count]) is Gain:
@@ -129,14 +136,14 @@ def _links(layers: Sequence[nn.Module], size: int) -> list[_Link]:
         cells = layers[count] if count < len(layers) else None
         if not isinstance(cells, Neuron) or not all(map(is_untouched, layers[: count + 1])):
             break
-        found.append(_Link(linear, _Driven(layers[1:count], cells)))
+        found.append(Link(linear, Driven(layers[1:count], cells)))
         layers, size = layers[count + 1 :], linear.out_features
         if size > WIDE and cells.output != "spike":
             break
     return found
 
 
-def _rest(neuron: Neuron[Any], cells: Tensor, made_of: Sequence[Any]) -> tuple[list[Tensor], Any]:
+def at_rest(neuron: Neuron[Any], cells: Tensor, made_of: Sequence[Any]) -> tuple[list[Tensor], Any]:
     """The state at rest; remembered where it follows from what the cells are made of alone."""
     known = _rests.setdefault(neuron, {})
     own = [(id(one), one._version) if isinstance(one, Tensor) else one for one in made_of]
@@ -160,10 +167,10 @@ _is_batched: Any = torch._C._functorch.is_batchedtensor
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class Part:
     """The numbers of one link, as vmap sees them."""
 
-    link: _Link
+    link: Link
     dt: float
     settings: tuple[Any, ...]  # what the cells are made of besides their numbers
     names: Sequence[str]  # of the values
@@ -173,16 +180,16 @@ class _Part:
     tensors: Sequence[Tensor]  # weight, bias where there is one, values, state
 
     @staticmethod
-    def of(link: _Link, shape: torch.Size, dtype: torch.dtype, dt: float) -> _Part:
+    def of(link: Link, shape: torch.Size, dtype: torch.dtype, dt: float) -> Part:
         """Those of a link whose cells start at rest, in copies [*B]."""
         linear, named = link.linear, dict(tensors_of(link.driven))
         named = {name: own for name, own in named.items() if own.is_floating_point()}
         settings = tuple(settings_of(link.driven))
         cells = torch.zeros(*shape, linear.out_features, dtype=dtype)
-        leaves, structure = _rest(link.driven.neuron, cells, [settings, *named.values()])
+        leaves, structure = at_rest(link.driven.neuron, cells, [settings, *named.values()])
         bias = [] if linear.bias is None else [linear.bias]
         tensors = [linear.weight, *bias, *named.values(), *leaves]
-        return _Part(link, dt, settings, [*named], structure, len(leaves), cells.shape, tensors)
+        return Part(link, dt, settings, [*named], structure, len(leaves), cells.shape, tensors)
 
     def fits(self, dtype: torch.dtype) -> bool:
         """Whether all are real numbers of one type, one for each cell or one for all of a kind."""
@@ -200,7 +207,7 @@ class _Part:
         bias = None if self.link.linear.bias is None else rest.pop(0)
         values = [own.reshape(len(own), -1) for own in rest[: len(self.names)]]
         state = [own.reshape(len(own), copies, -1) for own in rest[len(self.names) :]]
-        return Given(weight, bias, values, state)
+        return Given(weight, bias, Cells(values, state))
 
     def stage(self, given: Given) -> Stage:
         """What machine code is made of."""
@@ -213,5 +220,5 @@ class _Part:
             after, output = functional_call(stepping, named, arguments)
             return [*pytree.tree_leaves(after), output]
 
-        single = [own.shape[1] == 1 for own in given.values]
-        return Stage(step, single, [own.dtype for own in given.state])
+        single = [own.shape[1] == 1 for own in given.cells.values]
+        return Stage(step, single, [own.dtype for own in given.cells.state])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
@@ -13,6 +14,7 @@ from amphid.dynamics.values import check_dt
 from amphid.models.chain import run_chain
 from amphid.models.folding import Leading, check_cells, check_ordinary, folded, has_time
 from amphid.models.layer import Encoder, Layer, Readout, Stepping, nothing
+from amphid.models.straight import Straight, straight
 
 
 class Sequential(nn.Sequential):
@@ -41,6 +43,9 @@ class Sequential(nn.Sequential):
     def forward(self, x: Tensor, dt: float = 1.0) -> Tensor:
         """Output [T, *B, K] of an input [T, *B, N], from rest; dt in ms."""
         _check_input(self, x, dt)
+        way = straight(self, x, dt) if torch.is_grad_enabled() else None
+        if way is not None and (given := way.differentiable(x, {})) is not None:
+            return given
         leading, layers = self._leading(), list(self._layers())
         while layers:
             chain = [layer for _, layer in layers] if leading.timed else []
@@ -123,6 +128,16 @@ class Sequential(nn.Sequential):
 
     def _leading(self) -> Leading:
         return Leading(timed=not makes_time(self))
+
+
+def as_chain(model: nn.Module, x: object, dt: float | None) -> Straight | None:
+    """How a model runs in machine code from end to end, where it is layers and nothing else.
+
+    See `straight`. dt: ms, as the model would be given, or None.
+    """
+    if type(model) is Sequential or (type(model) is nn.Sequential and dt is None):
+        return straight(model, x, 1.0 if dt is None else dt)
+    return None
 
 
 def stepping(layer: nn.Module, dt: float) -> Stepping:

@@ -63,7 +63,8 @@ class Backprop:
 
         def one(part: Loss) -> tuple[Tensor, Iterable[Tensor]]:
             with torch.enable_grad():
-                value = self._value(part, leaves).mean()
+                value = self._value(part, leaves)
+                value = value.mean() if value.dim() else value
             return value, gradients_of(value, leaves.values())
 
         value, gradients = over_parts(loss, params, one)

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from amphid.learning.fitting.draws import Draws
 from amphid.learning.gradients.factored import Factored, Factors, factored, parted
 from amphid.learning.watching import tensors_in
+from amphid.models.sequential import as_chain
 
 if TYPE_CHECKING:
     from amphid.learning.gradients.objective import Objective
@@ -38,6 +39,8 @@ def losses_together(
     evaluation leaves them.
     Raises ValueError for members that do not go with one another or with the parameters.
     """
+    if chunk is None and (known := _losses_straight(objective, members)) is not None:
+        return known
     count = _count(objective, members)
     size = _even(count, _fitting(objective, members)) if chunk is None else chunk
     base, plain, factors = parted(objective.model, members)
@@ -49,6 +52,58 @@ def losses_together(
             _rewind(draws, before)
             found.append(_Chunk(objective, draws, setting).losses(part))
     return torch.cat(found)
+
+
+def _losses_straight(
+    objective: Objective, members: Mapping[str, Tensor | Factored]
+) -> Tensor | None:
+    """The same where the model is a chain of machine code, called past all that torch does.
+
+    None where it is not, or where members are no plain weights that fit at once. Only the loss can
+    draw random numbers then, and it is asked once.
+    """
+    own = {name: held.detach() for name, held in members.items() if isinstance(held, Tensor)}
+    if not own or len(own) < len(members):
+        return None
+    watched = objective.start is not None or any(one.watches for one in objective.penalties)
+    if watched or _ways.get(objective.model, {}).get(_kind(objective), 0):
+        return None
+    with torch.no_grad():
+        outputs = _outputs_straight(objective, own)
+        return None if outputs is None else _judged_together(objective, outputs, own)
+
+
+def _outputs_straight(objective: Objective, members: dict[str, Tensor]) -> Tensor | None:
+    model, x = objective.model, objective.inputs
+    if (way := as_chain(model, x, objective.dt)) is None:
+        return None
+    fixed = {k: held.detach()[None] for k, held in objective.fixed.items() if k not in members}
+    held = {**fixed, **members}
+    counts = {len(own) for own in members.values()}
+    entries = 4 * max(counts) * x.numel() // x.shape[-1] * way.widest  # the loss makes some too
+    if len(counts) > 1 or 0 in counts or not way.takes(held) or entries * x.dtype.itemsize > ROOM:
+        return None
+    return way.members(x, held)
+
+
+def _judged_together(
+    objective: Objective, outputs: Tensor, members: dict[str, Tensor]
+) -> Tensor | None:
+    """Losses [S, *owners] of outputs [S, ...], or None where vmap cannot follow."""
+    draws, ear = Draws(_sources(objective.loss), ()), objective.listening().ear
+    before = draws.now()
+
+    def judge(given: Tensor, own: dict[str, Tensor]) -> Tensor:
+        return objective.judged(given, own, ear)
+
+    try:
+        found: Tensor = vmap(judge, randomness="same")(
+            outputs, members if objective.penalties else {}
+        )
+    except Exception:  # what is wrong with the objective itself, the other ways tell
+        _rewind(draws, before)
+        return None
+    return found
 
 
 class _Chunk:

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.start import Start
 from amphid.learning.watching import cells_of, overheard
+from amphid.models.sequential import Sequential, as_chain
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params], Tensor]
@@ -96,10 +97,22 @@ class Objective:
     def outputs(self, params: Mapping[str, Tensor]) -> tuple[Any, Ear]:
         """What the model gives out at these parameters, and what was heard of its cells."""
         with self.listening() as ear:
+            if (given := self._straight(params)) is not None:
+                return given, ear
             if self.start is not None:
                 return self._onward(self.start, params), ear
             held = {**self.fixed, **params}
             return functional_call(self.model, held, (self.inputs,), self.timing), ear
+
+    def _straight(self, params: Mapping[str, Tensor]) -> Tensor | None:
+        """The outputs of a model that is a chain, where a gradient is asked for."""
+        asked = torch.is_grad_enabled() and type(self.model) is Sequential
+        if self.start is not None or not asked:
+            return None
+        if (way := as_chain(self.model, self.inputs, self.dt)) is None:
+            return None
+        held = {**self.fixed, **params}
+        return way.differentiable(self.inputs, held) if way.has(held) else None
 
     def _onward(self, start: Start, params: Mapping[str, Tensor]) -> Any:
         named = dict(self.model.named_parameters())
