@@ -1,159 +1,270 @@
-"""The loop over ticks of a race. Its text, from the imports on, is compiled to machine code.
+"""The loop over ticks of a race. Its text, from the constants on, is compiled to machine code.
 
 Signals under way lie in a ring of slots, one for each tick to come; a slot is a chain of chunks of
 one pool. A tick takes its slot, adds what reaches each cell that is not refractory, then lets the
 cells that were reached decide, then sends off what they send. The order of signals in a slot is of
-no account.
+no account. Every function takes the arrays of a `Workspace` that it needs, by the same names.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
+from amphid.kernels.elementary import exp_f8
+
 CHUNK = 128  # signals
-AWAY = -(1 << 30)  # a tick before all others
-FAR = 1 << 30
-TICK, END, NEXT, LAST, FLYING, FREE, SPARE, WRITTEN, WAITING, REACHED, ARRIVED, LOST = range(12)
-DONE, MORE_SIGNALS, MORE_SPIKES = range(3)
+FAR = 1073741824  # a tick after all others
+DONE = 0
+MORE_SIGNALS = 1
+MORE_SPIKES = 2
+
+# what the clock tells
+TICK = 0
+END = 1
+NEXT = 2  # event from outside
+LAST = 3
+FLYING = 4  # signals under way
+FREE = 5  # first chunk of those that are
+SPARE = 6  # chunks
+WRITTEN = 7  # spikes
+WAITING = 8  # whether cells have been reached in this tick, but have not decided
+REACHED = 9  # cells
+ARRIVED = 10  # signals in all
+LOST = 11
+SILENCED = 12  # whether inhibition makes cells refractory
+TRIAL = 13
+BEGUN = 14  # whether the trial has
+
+# rows of `marks`: when each cell is ready again, fired, had its sums, was reached; who was reached
+READY = 0
+FIRED = 1
+SEEN = 2
+STAMP = 3
+TOUCHED = 4
+# rows of `spans` and of `levels`: see `Reception`
+PERIOD = 0
+MEMORY = 1
+THRESHOLD = 0
+RAISED = 1
+RECOVERY = 2
 
 
-def race_on(wires: Any, law: Any, cells: Any, ring: Any, events: Any, out: Any, clock: Any) -> int:
-    """Go on with a trial until its end, or until there is not room enough; which of these."""
-    while clock[TICK] < clock[END]:
-        if clock[WAITING] == 0:
-            if clock[FLYING] == 0:
-                upcoming = clock[END]
-                if clock[NEXT] < clock[LAST]:
-                    upcoming = min(events[0][clock[NEXT]], upcoming)
-                clock[TICK] = max(upcoming, clock[TICK])
-                if upcoming >= clock[END]:
-                    break
-            arrive(law, cells, ring, clock)
-            strike(events, cells, clock)
-            clock[WAITING] = 1
-        status = room(wires, cells, ring, out, clock)
+def race_many(
+    clock: Any, start: Any, lag: Any, onto: Any, spans: Any, levels: Any, share: Any, rate: Any,
+    marks: Any, sums: Any, arriving: Any, head: Any, end: Any, following: Any, signals: Any,
+    starts: Any, tick: Any, struck: Any, force: Any, blocked: Any,
+    firsts: Any, counts: Any, spike_tick: Any, spike_cell: Any,
+) -> Any:  # fmt: skip
+    """Trials one after another, from the one at hand, until there is not room enough for one."""
+    while clock[TRIAL] < len(firsts):
+        trial = clock[TRIAL]
+        if clock[BEGUN] == 0:
+            begin(clock, marks, sums, head, end, following, firsts[trial], counts[trial])
+            if len(blocked) > 0:
+                for cell in range(len(arriving)):
+                    marks[READY, cell] = blocked[trial, cell]
+            clock[NEXT] = starts[trial]
+            clock[LAST] = starts[trial + 1]
+            clock[BEGUN] = 1
+        status = race_on(
+            clock, start, lag, onto, spans, levels, share, rate, marks, sums, arriving, head, end,
+            following, signals, tick, struck, force, firsts[trial], counts[trial], spike_tick,
+            spike_cell,
+        )  # fmt: skip
         if status != DONE:
             return status
-        decide(wires, law, cells, ring, out, clock)
-        clock[WAITING] = clock[REACHED] = 0
+        clock[BEGUN] = 0
+        clock[TRIAL] += 1
+    return DONE
+
+
+def begin(
+    clock: Any, marks: Any, sums: Any, head: Any, end: Any, following: Any, first: Any, count: Any
+) -> None:
+    """Everything at rest and nothing under way, at tick 0."""
+    for cell in range(len(first)):
+        marks[READY, cell] = 0
+        marks[FIRED, cell] = -FAR
+        marks[SEEN, cell] = 0
+        marks[STAMP, cell] = -1
+        first[cell] = -1
+        count[cell] = 0
+        for mode in range(sums.shape[1]):
+            sums[cell, mode] = 0.0
+    if clock[FLYING] > 0:
+        for slot in range(len(head)):
+            if head[slot] >= 0:
+                give_back(slot, clock, head, end, following)
+    clock[TICK] = 0
+    clock[FLYING] = 0
+    clock[WRITTEN] = 0
+    clock[WAITING] = 0
+    clock[REACHED] = 0
+
+
+def give_back(slot: Any, clock: Any, head: Any, end: Any, following: Any) -> None:
+    """Empty a slot that holds something: its chunks are free."""
+    last = (end[slot] - 1) // CHUNK
+    chunk = head[slot]
+    clock[SPARE] += 1
+    while chunk != last:
+        clock[SPARE] += 1
+        chunk = following[chunk]
+    following[last] = clock[FREE]
+    clock[FREE] = head[slot]
+    head[slot] = -1
+    end[slot] = 0
+
+
+def race_on(
+    clock: Any, start: Any, lag: Any, onto: Any, spans: Any, levels: Any, share: Any, rate: Any,
+    marks: Any, sums: Any, arriving: Any, head: Any, end: Any, following: Any, signals: Any,
+    tick: Any, struck: Any, force: Any, first: Any, count: Any, spike_tick: Any, spike_cell: Any,
+) -> Any:  # fmt: skip
+    """Go on with a trial until its end, or until there is not room enough; which of these."""
+    while clock[TICK] < clock[END]:
+        if clock[FLYING] + clock[WAITING] == 0:
+            clock[TICK] = upcoming(clock, tick)
+            if clock[TICK] == clock[END]:
+                return DONE
+        if clock[WAITING] == 0:
+            slot = clock[TICK] % len(head)
+            if head[slot] >= 0:
+                arrive(slot, clock, spans, marks, sums, arriving, head, end, following, signals)
+                give_back(slot, clock, head, end, following)
+            strike(clock, marks, arriving, tick, struck, force)
+            clock[WAITING] = 1
+        status = room(clock, start, marks, head, spike_tick)
+        if status != DONE:
+            return status
+        for number in range(clock[REACHED]):
+            cell = marks[TOUCHED, number]
+            fires = decide(
+                cell, clock, spans, levels, share, rate, marks, sums, arriving, head, end,
+                following, signals,
+            )  # fmt: skip
+            if fires:
+                fire(cell, clock, start, lag, onto, head, end, following, signals)
+                write(cell, clock, first, count, spike_tick, spike_cell)
+        clock[WAITING] = 0
+        clock[REACHED] = 0
         clock[TICK] += 1
     return DONE
 
 
-def arrive(law: Any, cells: Any, ring: Any, clock: Any) -> None:
-    """Empty the slot of this tick: add what reaches each cell, take back what is forgotten."""
-    memory = law[2]
-    ready, fired, sums, _, arriving, stamp, touched = cells
-    head, end, following, signals = ring
-    now = clock[TICK]
-    slot = now % len(head)
+def upcoming(clock: Any, tick: Any) -> Any:
+    """The tick of the next event from outside, or the end."""
+    found = clock[END]
+    if clock[NEXT] < clock[LAST]:
+        found = min(found, tick[clock[NEXT]])
+    return clock[TICK] if found < clock[TICK] else found
+
+
+def arrive(
+    slot: Any, clock: Any, spans: Any, marks: Any, sums: Any, arriving: Any, head: Any, end: Any,
+    following: Any, signals: Any,
+) -> None:  # fmt: skip
+    """Add what reaches each cell in this tick, take back what is forgotten."""
     chunk = head[slot]
-    if chunk < 0:
-        return
-    stop = end[slot]
-    last = (stop - 1) // CHUNK
-    reached, lost, arrived = clock[REACHED], 0, 0
-    while True:
-        upper = stop if chunk == last else (chunk + 1) * CHUNK
+    last = (end[slot] - 1) // CHUNK
+    left = 1
+    while left > 0:
+        upper = end[slot] if chunk == last else (chunk + 1) * CHUNK
         for place in range(chunk * CHUNK, upper):
             cell = signals[place] >> 32
-            if cell < 0:
-                if now - memory[~cell] > fired[~cell]:
-                    sums[~cell, 0] -= weight_of(signals[place])
-                continue
-            arrived += 1
-            if ready[cell] > now:
-                lost += 1
-                continue
-            if stamp[cell] != now:
-                stamp[cell] = now
-                arriving[cell] = 0.0
-                touched[reached] = cell
-                reached += 1
-            arriving[cell] += weight_of(signals[place])
+            if cell >= 0:
+                reach(cell, weight_of(signals[place]), clock, marks, arriving)
+            else:
+                forget(~cell, weight_of(signals[place]), clock, spans, marks, sums)
         clock[FLYING] -= upper - chunk * CHUNK
-        after = following[chunk]
-        following[chunk] = clock[FREE]
-        clock[FREE] = chunk
-        clock[SPARE] += 1
-        if chunk == last:
-            break
-        chunk = after
-    head[slot] = -1
-    end[slot] = 0
-    clock[REACHED] = reached
-    clock[ARRIVED] += arrived
-    clock[LOST] += lost
+        left = 0 if chunk == last else 1
+        chunk = following[chunk]
 
 
-def strike(events: Any, cells: Any, clock: Any) -> None:
-    """Add the events of this tick from outside."""
-    ready, _, _, _, arriving, stamp, touched = cells
-    tick, struck, weight = events
+def reach(cell: Any, weight: Any, clock: Any, marks: Any, arriving: Any) -> None:
+    """Add a signal to what arrives at a cell; at one that is refractory it is lost."""
     now = clock[TICK]
-    while clock[NEXT] < clock[LAST] and tick[clock[NEXT]] <= now:
-        cell, here = struck[clock[NEXT]], weight[clock[NEXT]]
-        clock[NEXT] += 1
-        if ready[cell] > now:
-            continue
-        if stamp[cell] != now:
-            stamp[cell] = now
+    clock[ARRIVED] += 1
+    if marks[READY, cell] > now:
+        clock[LOST] += 1
+    else:
+        if marks[STAMP, cell] != now:
+            marks[STAMP, cell] = now
             arriving[cell] = 0.0
-            touched[clock[REACHED]] = cell
+            marks[TOUCHED, clock[REACHED]] = cell
             clock[REACHED] += 1
-        arriving[cell] += here
+        arriving[cell] += weight
 
 
-def room(wires: Any, cells: Any, ring: Any, out: Any, clock: Any) -> int:
+def forget(cell: Any, weight: Any, clock: Any, spans: Any, marks: Any, sums: Any) -> None:
+    """Take back what arrived a memory ago, unless the cell has fired since."""
+    if clock[TICK] - spans[MEMORY, cell] > marks[FIRED, cell]:
+        sums[cell, 0] -= weight
+
+
+def strike(clock: Any, marks: Any, arriving: Any, tick: Any, struck: Any, force: Any) -> None:
+    """Add the events of this tick from outside."""
+    stop = clock[NEXT]
+    while (stop < clock[LAST]) & (tick[stop] <= clock[TICK]):  # there is one behind the last
+        reach(struck[stop], np.float64(force[stop]), clock, marks, arriving)
+        clock[ARRIVED] -= 1
+        stop += 1
+    clock[NEXT] = stop
+
+
+def room(clock: Any, start: Any, marks: Any, head: Any, spike_tick: Any) -> Any:
     """Whether there is room enough if all cells that were reached fire."""
-    start, touched = wires[0], cells[6]
-    reached = clock[REACHED]
-    if len(out[2]) and clock[WRITTEN] + reached > len(out[2]):
+    if (len(spike_tick) > 0) & (clock[WRITTEN] + clock[REACHED] > len(spike_tick)):
         return MORE_SPIKES
-    signals = reached
-    for number in range(reached):
-        signals += start[touched[number] + 1] - start[touched[number]]
-    if signals // CHUNK + min(signals, len(ring[0])) > clock[SPARE]:
+    total = clock[REACHED]
+    for number in range(clock[REACHED]):
+        cell = marks[TOUCHED, number]
+        total += start[cell + 1] - start[cell]
+    if total // CHUNK + min(total, len(head)) > clock[SPARE]:
         return MORE_SIGNALS
     return DONE
 
 
-def decide(wires: Any, law: Any, cells: Any, ring: Any, out: Any, clock: Any) -> None:
-    """Let the cells that were reached fire, fall silent or keep what arrived."""
-    period, threshold, memory, share, rate, raised, recovery, silenced = law
-    ready, fired, sums, seen, arriving, _, touched = cells
+def decide(
+    cell: Any, clock: Any, spans: Any, levels: Any, share: Any, rate: Any, marks: Any, sums: Any,
+    arriving: Any, head: Any, end: Any, following: Any, signals: Any,
+) -> Any:  # fmt: skip
+    """Whether a cell that was reached fires; else it falls silent or keeps what arrived."""
     now = clock[TICK]
-    for number in range(clock[REACHED]):
-        cell = touched[number]
-        net = arriving[cell]
-        if memory[cell] > 0:
-            net = np.float64(np.float32(net))  # as it will be taken back
-        total = net
-        if len(share):
-            total = gathered(cell, net, now - seen[cell], share, rate, sums)
-            seen[cell] = now
-        limit = threshold[cell]
-        if raised[cell] > 0.0:
-            age = (now - fired[cell] - period[cell]) * recovery[cell]
-            limit *= 1.0 + raised[cell] * vanishing(age)
-        if net > 0.0 and total >= limit:
-            fire(cell, wires, ring, out, clock)
-            ready[cell] = now + min(period[cell], FAR)
-            fired[cell] = now
-            sums[cell, :] = 0.0
-        elif silenced and net < 0.0:
-            ready[cell] = now + min(period[cell], FAR)
-        elif memory[cell] > 0:
-            send(now + memory[cell], signal_of(~cell, net), ring, clock)
+    net = arriving[cell]
+    if spans[MEMORY, cell] > 0:
+        net = np.float64(np.float32(net))  # as it will be taken back
+    total = net
+    if len(share) > 0:
+        total = gathered(cell, net, now - marks[SEEN, cell], share, rate, sums)
+        marks[SEEN, cell] = now
+    fires = (net > 0.0) & (total >= limit(cell, now, spans, levels, marks))
+    if fires:
+        marks[FIRED, cell] = now
+        for mode in range(len(share)):
+            sums[cell, mode] = 0.0
+    elif spans[MEMORY, cell] > 0:
+        send(now + spans[MEMORY, cell], signal_of(~cell, net), clock, head, end, following, signals)
+    if fires | ((clock[SILENCED] > 0) & (net < 0.0)):
+        marks[READY, cell] = now + spans[PERIOD, cell]
+    return fires
 
 
-def gathered(cell: int, net: float, age: int, share: Any, rate: Any, sums: Any) -> float:
+def limit(cell: Any, now: Any, spans: Any, levels: Any, marks: Any) -> Any:
+    """The threshold, raised after a spike."""
+    if levels[RAISED, cell] > 0.0:
+        age = np.float64(now - marks[FIRED, cell] - spans[PERIOD, cell])
+        raised = 1.0 + levels[RAISED, cell] * vanishing(age * levels[RECOVERY, cell])
+        return levels[THRESHOLD, cell] * raised
+    return levels[THRESHOLD, cell]
+
+
+def gathered(cell: Any, net: Any, age: Any, share: Any, rate: Any, sums: Any) -> Any:
     """What is left of all that arrived, and of what arrives now."""
     total = 0.0
     for mode in range(len(share)):
         left = sums[cell, mode]
-        if rate[cell, mode] > 0.0 and left != 0.0:
+        if rate[cell, mode] > 0.0:
             left *= vanishing(age * rate[cell, mode])
         left += share[mode] * net
         sums[cell, mode] = left
@@ -161,50 +272,53 @@ def gathered(cell: int, net: float, age: int, share: Any, rate: Any, sums: Any) 
     return total
 
 
-def vanishing(age: float) -> float:
+def vanishing(age: Any) -> Any:
     """e to the minus age, and nothing after 40: so that what is past comes to an end."""
-    return math.exp(-age) if age < 40.0 else 0.0
+    return exp_f8(-age) if age < 40.0 else 0.0
 
 
-def fire(cell: int, wires: Any, ring: Any, out: Any, clock: Any) -> None:
-    """Write a spike down and send its signals off."""
-    start, lag, onto = wires
-    first, count, spike_tick, spike_cell = out
-    head, end, following, signals = ring
-    now = clock[TICK]
+def write(cell: Any, clock: Any, first: Any, count: Any, spike_tick: Any, spike_cell: Any) -> None:
+    """Write a spike down."""
     if first[cell] < 0:
-        first[cell] = now
+        first[cell] = clock[TICK]
     count[cell] += 1
-    if len(spike_tick):
-        spike_tick[clock[WRITTEN]] = now
+    if len(spike_tick) > 0:
+        spike_tick[clock[WRITTEN]] = clock[TICK]
         spike_cell[clock[WRITTEN]] = cell
         clock[WRITTEN] += 1
-    begin, here = start[cell], now % len(head)
-    for edge in range(begin, start[cell + 1]):
+
+
+def fire(
+    cell: Any, clock: Any, start: Any, lag: Any, onto: Any, head: Any, end: Any, following: Any,
+    signals: Any,
+) -> None:  # fmt: skip
+    """Send the signals of a cell off."""
+    here = clock[TICK] % len(head)
+    for edge in range(start[cell], start[cell + 1]):
         slot = here + lag[edge]
-        if slot >= len(head):
-            slot -= len(head)
+        slot = slot - len(head) if slot >= len(head) else slot
         place = end[slot]
         if place % CHUNK == 0:
-            place = longer(slot, head, end, following, clock)
+            place = longer(slot, clock, head, end, following)
         signals[place] = onto[edge]
         end[slot] = place + 1
-    clock[FLYING] += start[cell + 1] - begin
+    clock[FLYING] += start[cell + 1] - start[cell]
 
 
-def send(tick: int, signal: int, ring: Any, clock: Any) -> None:
+def send(
+    when: Any, signal: Any, clock: Any, head: Any, end: Any, following: Any, signals: Any
+) -> None:
     """Put one signal under way."""
-    head, end, following, signals = ring
-    slot = tick % len(head)
+    slot = when % len(head)
     place = end[slot]
     if place % CHUNK == 0:
-        place = longer(slot, head, end, following, clock)
+        place = longer(slot, clock, head, end, following)
     signals[place] = signal
     end[slot] = place + 1
     clock[FLYING] += 1
 
 
-def longer(slot: int, head: Any, end: Any, following: Any, clock: Any) -> int:
+def longer(slot: Any, clock: Any, head: Any, end: Any, following: Any) -> Any:
     """Hang another chunk onto the chain of a slot; where it begins."""
     chunk = clock[FREE]
     clock[FREE] = following[chunk]
@@ -213,100 +327,46 @@ def longer(slot: int, head: Any, end: Any, following: Any, clock: Any) -> int:
         head[slot] = chunk
     else:
         following[(end[slot] - 1) // CHUNK] = chunk
-    return int(chunk * CHUNK)
+    return chunk * CHUNK
 
 
-def begin(clock: Any, cells: Any, ring: Any, out: Any) -> None:
-    """Everything at rest and nothing under way, at tick 0."""
-    ready, fired, sums, seen, _, stamp, _ = cells
-    ready[:] = 0
-    fired[:] = AWAY
-    sums[:] = 0.0
-    seen[:] = 0
-    stamp[:] = -1
-    out[0][:] = -1
-    out[1][:] = 0
-    if clock[FLYING] > 0:
-        sweep(ring, clock)
-    for place in (TICK, FLYING, WRITTEN, WAITING, REACHED, ARRIVED, LOST):
-        clock[place] = 0
-
-
-def sweep(ring: Any, clock: Any) -> None:
-    """Give all chunks of the ring back."""
-    head, end, following, _ = ring
-    for slot in range(len(head)):
-        chunk = head[slot]
-        while chunk >= 0:
-            after = -1 if chunk == (end[slot] - 1) // CHUNK else following[chunk]
-            following[chunk] = clock[FREE]
-            clock[FREE] = chunk
-            clock[SPARE] += 1
-            chunk = after
-        head[slot] = -1
-        end[slot] = 0
-
-
-def race_many(
-    wires: Any, law: Any, cells: Any, ring: Any, events: Any, starts: Any, blocked: Any,
-    firsts: Any, counts: Any, spent: Any, out: Any, clock: Any,
-) -> int:  # fmt: skip
-    """All trials of a batch one after another, from the one at hand; only when cells first fire.
-
-    spent: the trial at hand, whether it has begun, and signals that arrived and were lost in all.
-    """
-    while spent[0] < len(firsts):
-        trial = spent[0]
-        here = (firsts[trial], counts[trial], out[2], out[3])
-        if spent[1] == 0:
-            begin(clock, cells, ring, here)
-            if len(blocked):
-                cells[0][:] = blocked[trial]
-            clock[NEXT], clock[LAST] = starts[trial], starts[trial + 1]
-            spent[1] = 1
-        status = race_on(wires, law, cells, ring, events, here, clock)
-        if status != DONE:
-            return status
-        spent[2] += clock[ARRIVED]
-        spent[3] += clock[LOST]
-        spent[1] = 0
-        spent[0] += 1
-    return DONE
-
-
-def under_way(now: int, ring: Any, cells: Any, memory: Any, found: Any) -> int:
+def under_way(
+    clock: Any, spans: Any, marks: Any, head: Any, end: Any, following: Any, signals: Any,
+    ticks: Any, flying: Any,
+) -> Any:  # fmt: skip
     """List what is under way after a run: ticks to go and signal; how many these are."""
-    head, end, following, signals = ring
-    fired = cells[1]
-    ticks, flying = found
     count = 0
     for ahead in range(len(head)):
-        slot = (now + ahead) % len(head)
+        slot = (clock[TICK] + ahead) % len(head)
         chunk = head[slot]
+        last = (end[slot] - 1) // CHUNK
         while chunk >= 0:
-            last = chunk == (end[slot] - 1) // CHUNK
-            for place in range(chunk * CHUNK, end[slot] if last else (chunk + 1) * CHUNK):
-                one = signals[place] >> 32
-                if one < 0 and now + ahead - memory[~one] <= fired[~one]:
+            for place in range(chunk * CHUNK, end[slot] if chunk == last else (chunk + 1) * CHUNK):
+                signal = signals[place] >> 32
+                cell = ~signal if signal < 0 else signal
+                accepted = clock[TICK] + ahead - spans[MEMORY, cell]
+                if (signal < 0) & (accepted <= marks[FIRED, cell]):
                     continue
                 ticks[count] = ahead
                 flying[count] = signals[place]
                 count += 1
-            chunk = -1 if last else following[chunk]
+            chunk = -1 if chunk == last else following[chunk]
     return count
 
 
-def load(ticks: Any, signals: Any, ring: Any, clock: Any) -> None:
+def load(
+    clock: Any, head: Any, end: Any, following: Any, signals: Any, ticks: Any, flying: Any
+) -> None:
     """Put signals under way that were so in another run."""
     for number in range(len(ticks)):
-        send(ticks[number], signals[number], ring, clock)
+        send(ticks[number], flying[number], clock, head, end, following, signals)
 
 
-def signal_of(cell: int, weight: float) -> Any:
+def signal_of(cell: Any, weight: Any) -> Any:
     """Receiver and weight in one number; the receiver inverted where something is taken back."""
-    return np.int64(cell) << 32 | np.int64(np.float32(weight).view(np.uint32))
+    return (np.int64(cell) << 32) | np.int64(np.float32(weight).view(np.uint32))
 
 
-def weight_of(signal: int) -> float:
+def weight_of(signal: Any) -> Any:
     """The weight of a signal."""
     return np.float64(np.uint32(signal & 0xFFFFFFFF).view(np.float32))

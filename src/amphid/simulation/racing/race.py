@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from amphid.dynamics.receivers import LONGEST
 from amphid.dynamics.values import is_number
 from amphid.kernels import common_shape
 from amphid.simulation.racing import loop
-from amphid.simulation.racing.machine import Workspace, compiled
+from amphid.simulation.racing.machine import Workspace
 from amphid.simulation.racing.network import GeometricNetwork
 from amphid.simulation.racing.onsets import NO_BATCH, Onsets
 from amphid.simulation.racing.result import Race
@@ -55,20 +55,18 @@ def race(
     task = _Task(network, stimulus or NOTHING, duration, dt, refractory, state)
     parts = _shared_out(_Run(task).trials, task.trials, threads, 1)
     done = [one for part in parts for one in part]
-    ticks, cells = (list(columns) for columns in zip(*(d[:2] for d in done), strict=True))
-    trial = np.repeat(np.arange(task.trials), [len(column) for column in ticks])
-    arrived, lost = (torch.tensor([d[k] for d in done]).reshape(task.batch) for k in (2, 3))
+    trial = np.repeat(np.arange(task.trials), [len(one.tick) for one in done])
     return Race(
         network=network,
         trial=torch.from_numpy(trial),
-        cell=torch.from_numpy(np.concatenate(cells)).long(),
-        tick=torch.from_numpy(np.concatenate(ticks)).long(),
+        cell=_joined([one.cell for one in done]),
+        tick=_joined([one.tick for one in done]),
         batch=task.batch,
         ticks=task.ticks,
         dt=dt,
-        arrived=arrived,
-        lost=lost,
-        state=RaceState([d[4] for d in done], task.batch, dt),
+        arrived=torch.tensor([one.arrived for one in done]).reshape(task.batch),
+        lost=torch.tensor([one.lost for one in done]).reshape(task.batch),
+        state=RaceState([one.state for one in done], task.batch, dt),
     )
 
 
@@ -95,6 +93,16 @@ def first_spikes(
 
     _shared_out(part, task.trials, threads, at_once)
     return found.reshape(*task.batch, -1)
+
+
+class Found(NamedTuple):
+    """What came of one trial: its spikes in order, signals that arrived and were lost."""
+
+    tick: Array
+    cell: Array
+    arrived: int
+    lost: int
+    state: TrialState
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +158,8 @@ class _Task:
             rows = [np.arange(start[one], start[one + 1]) for one in which]
             start = np.cumsum([0, *map(len, rows)])
             columns = [column[np.concatenate(rows)] for column in columns]
-        return start, *columns
+        # one that never comes, so that there is one behind the last
+        return start, *(np.append(column, np.zeros(1, column.dtype)) for column in columns)
 
     @cached_property
     def blocked(self) -> Array:
@@ -181,59 +190,54 @@ class _Run:
 
     def __init__(self, task: _Task) -> None:
         self.task = task
-        self.code = compiled()
+        self.work = Workspace(*task.network.prepared(task.dt), task.ticks)
 
     def firsts(self, start: int, stop: int) -> Array:
         """[S, N] ticks at which cells first fire in trials start to stop, -1 where they do not."""
-        task, work = self.task, self._workspace()
-        size = len(task.network)
-        firsts = np.empty((stop - start, size), np.int32)
-        out = np.zeros(size, np.int32), np.zeros(size, np.int32), *_spikes(0)
-        spent = np.zeros(4, np.int64)
+        task = self.task
         starts, *events = task.events
-        own = (starts[start : stop + 1], task.blocked[start:stop], firsts, np.zeros_like(firsts))
-        while self.code.race_many(
-            work.wires, work.law, work.cells, work.ring, tuple(events), *own, spent, out, work.clock
-        ):
-            work.more_signals()
+        firsts = np.empty((stop - start, len(task.network)), np.int32)
+        given = starts[start : stop + 1], *events, task.blocked[start:stop], firsts
+        while self.work.run(*given, np.empty_like(firsts), *_spikes(0)):
+            self.work.more_signals()
         return firsts
 
-    def trials(self, start: int, stop: int) -> list[tuple[Array, Array, int, int, TrialState]]:
-        """Ticks and cells of all spikes, signals that arrived and were lost, and the state."""
-        work = self._workspace()
-        return [self._trial(trial, work) for trial in range(start, stop)]
+    def trials(self, start: int, stop: int) -> list[Found]:
+        """What comes of each trial."""
+        return [self._trial(trial) for trial in range(start, stop)]
 
-    def _trial(self, trial: int, work: Workspace) -> tuple[Array, Array, int, int, TrialState]:
-        task, clock, size = self.task, work.clock, len(self.task.network)
-        out = np.zeros(size, np.int32), np.zeros(size, np.int32), *_spikes(1024)
-        self.code.begin(clock, work.cells, work.ring, out)
+    def _trial(self, trial: int) -> Found:
+        task, work = self.task, self.work
+        starts, *events = task.events
+        work.begin()
         if task.states is not None:
             task.states[trial].put(work)
         if len(task.blocked):
-            work.cells[0][:] = np.maximum(work.cells[0], task.blocked[trial])
-        starts, *events = task.events
-        clock[loop.NEXT : loop.LAST + 1] = starts[trial : trial + 2]
-        while status := self.code.race_on(
-            work.wires, work.law, work.cells, work.ring, tuple(events), out, clock
-        ):
+            work.marks[loop.READY] = np.maximum(work.marks[loop.READY], task.blocked[trial])
+        work.clock[loop.NEXT : loop.LAST + 1] = starts[trial : trial + 2]
+        size = len(task.network)
+        seen = np.full((1, size), -1, np.int32), np.zeros((1, size), np.int32)
+        given = starts, *events, np.zeros((0, size), np.int32), *seen
+        tick, cell = _spikes(1024)
+        while status := work.run(*given, tick, cell):
             if status == loop.MORE_SIGNALS:
                 work.more_signals()
             else:
-                out = (
-                    *out[:2],
-                    *(np.concatenate([c, np.zeros_like(c), *_spikes(size)[:1]]) for c in out[2:]),
-                )
-        written = int(clock[loop.WRITTEN])
-        order = np.lexsort((out[3][:written], out[2][:written]))
-        reception = task.network.prepared(task.dt)[1]
-        state = TrialState.of(work, reception)
-        tick, cell = out[2][order], out[3][order]
-        return tick, cell, int(clock[loop.ARRIVED]), int(clock[loop.LOST]), state
+                tick, cell = (np.pad(column, (0, len(column) + size)) for column in (tick, cell))
+        return self._found(tick, cell)
 
-    def _workspace(self) -> Workspace:
-        work = Workspace(*self.task.network.prepared(self.task.dt))
-        work.clock[loop.END] = self.task.ticks
-        return work
+    def _found(self, tick: Array, cell: Array) -> Found:
+        clock = self.work.clock
+        tick, cell = tick[: clock[loop.WRITTEN]], cell[: clock[loop.WRITTEN]]
+        order = np.lexsort((cell, tick))
+        state = TrialState.of(self.work, self.task.network.prepared(self.task.dt)[1])
+        return Found(
+            tick[order], cell[order], int(clock[loop.ARRIVED]), int(clock[loop.LOST]), state
+        )
+
+
+def _joined(columns: Sequence[Array]) -> Tensor:
+    return torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *columns])).long()
 
 
 def _spikes(room: int) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from amphid.dynamics.receivers import LONGEST, Reception
 from amphid.simulation.racing import loop
-from amphid.simulation.racing.machine import Workspace, compiled
+from amphid.simulation.racing.machine import Workspace
 from amphid.simulation.racing.network import signals
 
 Array = NDArray[Any]
@@ -88,11 +88,13 @@ class TrialState:
     def of(work: Workspace, reception: Reception) -> TrialState:
         """What a thread has come to at the end of a trial."""
         now = int(work.clock[loop.TICK])
-        ready, fired, sums, seen = work.cells[:4]
+        ready, fired, seen = (work.marks[row] for row in (loop.READY, loop.FIRED, loop.SEEN))
         since = np.where(reception.raised > 0, now - fired.astype(np.int64), -1)
         recovered = (since - reception.period) * reception.recovery >= 40
         age = now - seen.astype(np.int64)
-        left = np.where(age[:, None] * reception.rate < 40, sums[:, : len(reception.share)], 0.0)
+        left = np.where(
+            age[:, None] * reception.rate < 40, work.sums[:, : len(reception.share)], 0.0
+        )
         fading = ((left != 0) & (reception.rate > 0)).any(1)
         return TrialState(
             refractory=_refractory(ready - now),
@@ -104,16 +106,13 @@ class TrialState:
 
     def put(self, work: Workspace) -> None:
         """Let a thread, at rest, start from here."""
-        ready, fired, sums, seen = work.cells[:4]
-        ready[:] = self.refractory
-        fired[:] = np.where(self.since >= 0, -self.since, loop.AWAY)
-        sums[:, : self.sums.shape[1]] = self.sums
-        seen[:] = -self.age
+        work.marks[loop.READY] = self.refractory
+        work.marks[loop.FIRED] = np.where(self.since >= 0, -self.since, -loop.FAR)
+        work.marks[loop.SEEN] = -self.age
+        work.sums[:, : self.sums.shape[1]] = self.sums
         flying = self.signals
         receiver = np.where(flying.forgets, ~flying.cell, flying.cell)
-        work.room_for(len(flying))
-        held = signals(receiver, flying.weight)
-        compiled().load(flying.ticks, held, work.ring, work.clock)
+        work.load(np.ascontiguousarray(flying.ticks), signals(receiver, flying.weight))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,12 +156,9 @@ def _refractory(left: Array) -> Array:
 
 
 def _under_way(work: Workspace) -> UnderWay:
-    flying = int(work.clock[loop.FLYING])
-    ticks, held = np.zeros(flying, np.int32), np.zeros(flying, np.int64)
-    now, memory = int(work.clock[loop.TICK]), work.law[2]
-    count = compiled().under_way(now, work.ring, work.cells, memory, (ticks, held))
-    receiver = held[:count] >> 32
-    weight = (held[:count] & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
+    ticks, held = work.under_way()
+    receiver = held >> 32
+    weight = (held & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
     forgets = receiver < 0
     cell = np.where(forgets, ~receiver, receiver).astype(np.int32)
-    return UnderWay(ticks[:count], cell, forgets, weight)
+    return UnderWay(ticks, cell, forgets, weight)
