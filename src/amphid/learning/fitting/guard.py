@@ -20,6 +20,7 @@ from amphid.learning.gradients.objective import Criterion, Mean, Objective, Para
 
 LOSS, UPDATES = "the loss", "the updates"
 LONGEST = 2**20  # updates between two checks
+NEVER = 2**62  # where all is decided
 ROUNDING = 1e3  # in units of the last place, of all that is added up
 UP = "fit lowers its loss: what should go up is learning.Reward(criterion)."
 OFF = "guard=None fits without this check."
@@ -94,7 +95,7 @@ class Watch:
         if self.guard is None:
             return None
         check_steps(self.plan.optimizer)
-        if update < self.due or not self.open(self.tallies):
+        if update < self.due:
             return None
         params = {name: held.detach().clone() for name, held in self.plan.params().items()}
         return Before(params, self.draws.now(), copy.deepcopy(self._remembered()))
@@ -110,7 +111,7 @@ class Watch:
             showed |= self._along(before, loss, gradients)
             showed |= self._against(before, loss, gradients)
         self.wait = 1 if showed else min(2 * self.wait, LONGEST)
-        self.due = update + self.wait
+        self.due = update + self.wait if self.open(self.tallies) else NEVER
         for name in self.tallies:
             if self.tallies[name].flipped(self.guard.alarm):
                 raise ValueError(self._said(name, update))
