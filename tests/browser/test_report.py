@@ -1,7 +1,6 @@
 """The report in a browser, opened from disk: it draws, plays, turns and answers."""
 
 import math
-import shutil
 from pathlib import Path
 
 import pytest
@@ -25,19 +24,6 @@ BRIGHT = """() => {
   }
   return colors.size;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs Chromium: there is no program called chromium")
-    with playwright.sync_playwright() as started:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = started.chromium.launch(executable_path=program, args=flags, timeout=PATIENCE)
-        yield browser
-        browser.close()
 
 
 def worm_report(folder: Path) -> Path:
@@ -82,12 +68,12 @@ def reports(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(browser, reports):
+def opened(chromium, reports):
     """Opens a report in a new window; no error and no request may come of it."""
     contexts, complaints = [], []
 
     def open_report(name, width=1280, height=900, scheme="light"):
-        context = browser.new_context(
+        context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme
         )
         contexts.append(context)

@@ -136,8 +136,8 @@ def test_muscles_bend_it_by_how_far_they_are_above_rest(worm):
     raised = rest.clone()
     raised[[i for i, name in enumerate(names) if name.startswith(("MDL05", "MDR05"))]] += 1.0
     active = worm.muscles(raised)
-    assert active[0, 8:10] == pytest.approx(0.5, abs=1e-5)
-    assert active.sum() == pytest.approx(1.0, abs=1e-5)
+    assert active[0, 8:10] == pytest.approx(1.0, abs=1e-5)
+    assert active.sum() == pytest.approx(2.0, abs=1e-5)
     raised[[i for i, name in enumerate(names) if name.startswith("MD")]] += 1.0
     for _ in range(50):
         worm.step(raised, 2.0)

@@ -97,7 +97,7 @@ def _page(sections: Mapping[str, str], data: str) -> str:
     script = f'(() => {{\n"use strict";\n{scripts}}})();\n'
     style = texts["report.css"]
     policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     harmless = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -106,7 +106,8 @@ def _page(sections: Mapping[str, str], data: str) -> str:
     )
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """The hash by which a policy of contents knows a script or a style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 

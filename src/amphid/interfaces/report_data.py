@@ -94,7 +94,7 @@ def payload(trial: Trial, title: str) -> dict[str, Any]:
             for column in ("name", "kind", "cell_class", "transmitter")
         },
         "total": len(trial.connectome),
-        "place": _place(place(cells)),
+        "place": packed_place(place(cells)),
         "duration": trial.run.duration,
         "onset": trial.onset,
         "during": trial.during,
@@ -104,7 +104,7 @@ def payload(trial: Trial, title: str) -> dict[str, Any]:
         "traces": _traces(trial),
         "stimulated": _numbers_among(trial.cells, trial.stimulated),
         "strongest": _numbers_among(trial.cells, trial.strongest[:TRACES]),
-        "connections": _connections(trial),
+        "connections": packed_connections(trial.shown),
     }
 
 
@@ -253,10 +253,10 @@ def _fields(trial: Trial, frames: NDArray[np.float64]) -> Iterator[dict[str, Any
         yield {
             "name": name,
             "unit": UNITS.get(name.rpartition(".")[2], "1"),
-            "low": _packed(low, "<f4"),
-            "span": _packed(span, "<f4"),
-            "rest": _packed(whole[before], "<f4"),
-            "value": _packed(code, "<u2"),
+            "low": packed(low, "<f4"),
+            "span": packed(span, "<f4"),
+            "rest": packed(whole[before], "<f4"),
+            "value": packed(code, "<u2"),
         }
 
 
@@ -264,8 +264,8 @@ def _events(spikes: Spikes, cells: Indices) -> dict[str, Any]:
     chosen = spikes.of(torch.from_numpy(cells))
     return {
         "dt": spikes.dt,
-        "step": _packed(chosen.index[0].numpy() + 1, "<u4"),
-        "cell": _packed(chosen.cell.numpy(), "<u2"),
+        "step": packed(chosen.index[0].numpy() + 1, "<u4"),
+        "cell": packed(chosen.cell.numpy(), "<u2"),
     }
 
 
@@ -280,8 +280,8 @@ def _traces(trial: Trial) -> dict[str, Any] | None:
     time, thin = _extremes(trial.run.time.numpy(), value)
     return {
         "cells": np.searchsorted(trial.cells, cells).tolist(),
-        "time": _packed(time, "<f4"),
-        "value": _packed(thin.T, "<f4"),
+        "time": packed(time, "<f4"),
+        "value": packed(thin.T, "<f4"),
     }
 
 
@@ -301,29 +301,30 @@ def _extremes(
     return time.reshape(-1, width)[:, [width // 4, 3 * width // 4]].reshape(-1), thin
 
 
-def _place(placement: Placement) -> dict[str, Any]:
+def packed_place(placement: Placement) -> dict[str, Any]:
+    """Where cells are drawn, within -1 and 1."""
     point = placement.point
     reach = float(np.abs(point).max(initial=0.0)) or 1.0
     return {
-        "point": _packed(point / reach, "<f4"),
-        "known": _packed(placement.known, "u1"),
+        "point": packed(point / reach, "<f4"),
+        "known": packed(placement.known, "u1"),
         "marks": [[text, *(x / reach for x in spot)] for text, *spot in placement.marks],
         "note": placement.note,
         "scale": reach if placement.known.any() else None,
     }
 
 
-def _connections(trial: Trial) -> dict[str, Any]:
-    """Those among the cells of the page; of too many, the largest."""
-    wires = trial.shown.connections
+def packed_connections(connectome: Connectome) -> dict[str, Any]:
+    """The connections among at most 65,535 cells, as typed arrays; of too many, the largest."""
+    wires = connectome.connections
     kept = np.argsort(-wires.synapses, kind="stable")[:CONNECTIONS]
     wires = wires.take(np.sort(kept))
     return {
-        "pre": _packed(wires.pre, "<u2"),
-        "post": _packed(wires.post, "<u2"),
-        "synapses": _packed(wires.synapses, "<f4"),
-        "sign": _packed(wires.sign, "i1"),
-        "electrical": _packed(wires.electrical, "u1"),
+        "pre": packed(wires.pre, "<u2"),
+        "post": packed(wires.post, "<u2"),
+        "synapses": packed(wires.synapses, "<f4"),
+        "sign": packed(wires.sign, "i1"),
+        "electrical": packed(wires.electrical, "u1"),
     }
 
 
@@ -332,5 +333,6 @@ def _numbers_among(cells: Indices, chosen: Indices) -> list[int]:
     return [int(number) for number in np.searchsorted(cells, inside)]
 
 
-def _packed(array: Any, dtype: str) -> str:
+def packed(array: Any, dtype: str) -> str:
+    """An array as base64 of the bytes of that type."""
     return base64.b64encode(np.ascontiguousarray(array, dtype=dtype).tobytes()).decode("ascii")

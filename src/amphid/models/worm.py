@@ -27,7 +27,7 @@ LIMITS = (
     "joined by springs in a medium that resists. It moves as the muscles of the network say.",
     "This wiring with these cells has no rhythm of its own, and no cell here feels how the body "
     "is bent: so the worm bends when it is touched, but it does not crawl.",
-    "How far a muscle contracts for each mV is not measured: here it contracts fully at 2 mV above "
+    "How far a muscle contracts for each mV is not measured: here it contracts fully at 1 mV above "
     "rest, through a low pass of 100 ms. Muscle k of a row acts on segments 2k - 1 and 2k.",
     "To see what this body does with a rhythm, the published circuit of stretch-switched cells can "
     "drive the muscles in place of the network. It crawls forward, and no touch turns it round.",
@@ -53,7 +53,7 @@ class Senses:
     touch: float = 20.0
     food: float = 5.0
     spread: float = 400.0
-    gain: float = 0.5
+    gain: float = 1.0
     low_pass: float = 100.0
 
 
@@ -68,7 +68,7 @@ class Worm:
     def __init__(
         self, connectome: Connectome, body: WormBody | None = None, senses: Senses | None = None
     ) -> None:
-        self.body = body or WormBody(dish=1500.0)
+        self.body = body or WormBody(dish=1200.0)
         self.senses = senses or Senses()
         self.size = len(connectome)
         place = {str(name): index for index, name in enumerate(connectome.cells.name)}

@@ -22,6 +22,7 @@ EXTRAS = {
     "neuroml": ("libneuroml",),
     "nwb": ("pynwb",),
     "parquet": ("pyarrow",),
+    "web": ("starlette", "uvicorn", "websockets"),
     "quantum": ("qiskit", "qiskit-aer"),
 }
 HEAVY = ("torchvision", "torchaudio")

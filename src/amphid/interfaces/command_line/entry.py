@@ -21,6 +21,7 @@ from amphid.interfaces.command_line import (
     simulate,
     study,
     train,
+    view,
 )
 from amphid.interfaces.command_line.parsing import Parser, UsageError, add_global_options, parse
 
@@ -33,6 +34,7 @@ Wiring in, behavior out: nervous systems simulated, trained and measured.
   amphid scan celegans --stimulate PLM --lesion each   who is needed
   amphid train digits --epochs 3                   a spiking network reads digits
   amphid search train.py:loss --trials 50          the settings that are best
+  amphid view celegans                             touch it on a live page
   amphid connectome list                           the wiring there is
   amphid study list                                the claims that can be run
 """
@@ -66,7 +68,7 @@ def command_parser() -> Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     parser.set_defaults(parser=parser, run=None)
-    for module in (simulate, scan, train, search, connectome, export, study, doctor):
+    for module in (simulate, scan, train, search, view, connectome, export, study, doctor):
         module.add(commands)
     add_global_options(parser)
     return parser

@@ -38,17 +38,26 @@ def python_of(settings: RunSettings) -> str:
     """A script that makes the same recording, to the bit on the same machine."""
     told = settings.simulation
     parts = [
-        "import numpy as np\n" if settings.network.signs == "file" else "",
-        "import torch\n\nimport amphid as am\nfrom amphid import dynamics, wiring\n\n",
-        f"g = torch.Generator().manual_seed({told.seed})\n" if _draws(settings) else "",
-        _wiring(settings),
-        f"net = am.Network(\n    connectome,\n    neuron={_neuron(settings)},\n",
-        f"    synapse={_synapse(settings)},\n)\n",
+        *network_of(settings),
         _stimulus(settings),
         "with torch.no_grad():\n    run = am.simulate(",
         f"net, stimulus, record={tuple(told.record)!r}, every={told.every})\n",
     ]
     return "".join(parts)
+
+
+def network_of(settings: RunSettings) -> tuple[str, str]:
+    """The imports, and the lines that make the same network, called `net`."""
+    numpy = "import numpy as np\n" if settings.network.signs == "file" else ""
+    seeded = f"g = torch.Generator().manual_seed({settings.simulation.seed})\n"
+    imports = "import torch\n\nimport amphid as am\nfrom amphid import dynamics, wiring\n\n"
+    made = [
+        seeded if _draws(settings) else "",
+        _wiring(settings),
+        f"net = am.Network(\n    connectome,\n    neuron={_neuron(settings)},\n",
+        f"    synapse={_synapse(settings)},\n)\n",
+    ]
+    return numpy + imports, "".join(made)
 
 
 def _draws(settings: RunSettings) -> bool:

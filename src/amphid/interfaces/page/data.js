@@ -107,6 +107,7 @@ function readConnections(packed) {
 
 /** Connections of one cell, largest first: {other, out, sign, electrical, synapses}. */
 function connectionsOf(run, cell) {
+  if (run.links?.has(cell)) return run.links.get(cell);
   const { pre, post, synapses, sign, electrical } = run.connections;
   const found = [];
   for (let edge = 0; edge < pre.length; edge++) {
@@ -115,7 +116,9 @@ function connectionsOf(run, cell) {
     const other = out ? post[edge] : pre[edge];
     found.push({ other, out, sign: sign[edge], electrical: electrical[edge] === 1, synapses: synapses[edge] });
   }
-  return found.sort((one, two) => two.synapses - one.synapses);
+  found.sort((one, two) => two.synapses - one.synapses);
+  run.links?.set(cell, found);
+  return found;
 }
 
 /** A number for reading, with its sign when asked for and a proper minus. */

@@ -52,7 +52,7 @@ function listenToScene(scene, changed, picked, hovered) {
     return changed();
   });
   const up = (event) => {
-    if (down.delete(event.pointerId) && moved < 5 && event.type === "pointerup") picked(cellAt(scene, ...spot(event)));
+    if (down.delete(event.pointerId) && moved < 5 && event.type === "pointerup") picked(cellAt(scene, ...spot(event)), event);
   };
   canvas.addEventListener("pointerup", up);
   canvas.addEventListener("pointercancel", up);

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+FOR_EVER = 1e6  # ms
+
 
 @dataclass(frozen=True)
 class Stimulate:
@@ -17,6 +19,12 @@ class Stimulate:
     amplitude: float
     duration: float = 500.0
 
+    def __str__(self) -> str:
+        if not self.amplitude:
+            return f"no current into {self.cell}"
+        long = f"{self.duration:g} ms" if self.duration < FOR_EVER else "as long as it lives"
+        return f"{self.amplitude:g} pA into {self.cell} for {long}"
+
     def __post_init__(self) -> None:
         _check_number("Stimulate: amplitude", self.amplitude, "pA")
         _check_number("Stimulate: duration", self.duration, "ms", least=0.0)
@@ -28,12 +36,18 @@ class Lesion:
 
     cell: str
 
+    def __str__(self) -> str:
+        return f"{self.cell} is killed"
+
 
 @dataclass(frozen=True)
 class Restore:
     """A dead cell lives again, from the voltage at which it died."""
 
     cell: str
+
+    def __str__(self) -> str:
+        return f"{self.cell} lives again"
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,9 @@ class Poke:
 
     place: float
     duration: float = 300.0
+
+    def __str__(self) -> str:
+        return f"touch at {self.place:.0%} of the body"
 
     def __post_init__(self) -> None:
         _check_number("Poke: place", self.place, "the body's length", least=0.0, most=1.0)
@@ -55,6 +72,9 @@ class Feed:
     x: float
     y: float
 
+    def __str__(self) -> str:
+        return f"food at {self.x:.0f}, {self.y:.0f} um"
+
     def __post_init__(self) -> None:
         _check_number("Feed: x", self.x, "um")
         _check_number("Feed: y", self.y, "um")
@@ -65,6 +85,9 @@ class Crawl:
     """Whether the published circuit drives the muscles, in place of the network."""
 
     on: bool
+
+    def __str__(self) -> str:
+        return f"the {'published circuit' if self.on else 'network'} drives the muscles"
 
 
 Action = Stimulate | Lesion | Restore | Poke | Feed | Crawl

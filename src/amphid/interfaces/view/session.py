@@ -59,6 +59,7 @@ class Session:
         if not (isinstance(noise, int | float) and 0 <= noise < math.inf):
             raise ValueError(f"noise must be a number of pA, 0 or more, got {noise!r}.")
         self.noise, self.worm = float(noise), worm
+        self.draws = generator is not None
         self.generator = generator or torch.Generator()
         self.connectome = self.life.connectome
         self._place = {name: i for i, name in enumerate(map(str, self.connectome.cells.name))}
@@ -89,6 +90,11 @@ class Session:
     def dead(self) -> tuple[int, ...]:
         """Indices of the dead cells, in order."""
         return tuple(sorted(self._dead))
+
+    @property
+    def driven(self) -> tuple[int, ...]:
+        """Indices of the cells into which a pulse flows, in order."""
+        return tuple(sorted(self._pulses))
 
     def reset(self, seed: int | None = None) -> None:
         """Back to rest at time 0 with an empty log; seed: the same when None.

@@ -1,0 +1,183 @@
+"""`amphid view`: a live page on which a network is played, touched and lesioned."""
+
+from __future__ import annotations
+
+import argparse
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amphid.interfaces.command_line import output
+from amphid.interfaces.command_line.parsing import (
+    UsageError,
+    add_global_options,
+    not_negative,
+    positive,
+    whole,
+)
+from amphid.interfaces.command_line.simulate import add_model, models_told
+
+if TYPE_CHECKING:
+    from amphid.interfaces.command_line.options import Told
+    from amphid.interfaces.view import Session
+
+_DESCRIPTION = """\
+Open a page on this machine where a network lives: play it, stimulate and kill cells, poke the worm,
+record, and copy what was done as Python that repeats it exactly. Ctrl-C ends it.
+"""
+_EXAMPLES = """\
+examples:
+  amphid view celegans
+  amphid view celegans --neuron lif --seed 3 --noise 40
+  amphid view brain.h5 --neuron lif --port 8000 --no-browser
+"""
+GRADED_STEP = 5.0  # ms; semi-implicit steps of graded cells bear it, and a page wants few
+
+UNTYPED = (
+    "config", "stimulate", "stimulus", "amplitude", "start", "stop", "duration", "record", "every",
+)  # fmt: skip
+"""Options of a simulation that a session does not have."""
+
+
+def add(commands: Any) -> None:
+    """The command and its options."""
+    parser = commands.add_parser(
+        "view",
+        usage="amphid view NETWORK [options]",
+        help="play, touch and lesion a network on a live page",
+        description=_DESCRIPTION,
+        epilog=f"{models_told()}\n{_EXAMPLES}",
+    )
+    parser.set_defaults(parser=parser, run=run, **dict.fromkeys(UNTYPED))
+    parser.add_argument(
+        "network", nargs="?", metavar="NETWORK", help="celegans, a data set, or a file"
+    )
+    group = parser.add_argument_group("page")
+    group.add_argument("--port", type=whole, default=0, metavar="N", help="of the page (any free)")
+    group.add_argument("--no-browser", action="store_true", help="only print the address")
+    group.add_argument("--no-body", action="store_true", help="the worm without its body")
+    session = parser.add_argument_group("session")
+    session.add_argument("--dt", type=positive, metavar="ms", help="of one step (by model)")
+    session.add_argument(
+        "--noise", type=not_negative, metavar="pA", help="deviation of a current into every cell"
+    )
+    session.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights of the network, .safetensors"
+    )
+    add_model(parser)
+    add_global_options(parser, seed="noise and of cells that fire by chance")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the page until interrupted; returns the exit code."""
+    if arguments.network is None:
+        raise UsageError("NETWORK is missing: celegans, a data set or a file.", "amphid view")
+    if arguments.port > 65535:
+        raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
+    from amphid.interfaces.view.server import serve
+    from amphid.interfaces.view.stage import Stage
+
+    told, session = opened(arguments)
+    for remark in told.remarks:
+        output.remark(remark, quiet=arguments.quiet)
+    stage = Stage(
+        session,
+        title=title_of(told),
+        recipe=recipe_of(told, arguments.weights),
+        keep=lambda recorded: kept(recorded, told, arguments),
+    )
+    serve(stage, port=arguments.port, ready=lambda address: announce(address, arguments))
+    return 0
+
+
+def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
+    """The session that was asked for, at rest."""
+    import torch
+
+    from amphid.interfaces.command_line import building, models, options
+    from amphid.interfaces.view import Session
+    from amphid.interfaces.weights import load_weights
+
+    noise, arguments.noise = arguments.noise or 0.0, None
+    graded = arguments.neuron in (None, "graded")
+    arguments.dt = arguments.dt or (GRADED_STEP if graded else models.CELLS[arguments.neuron].dt)
+    told = options.complete(arguments)
+    seed = told.settings.simulation.seed
+    generator = torch.Generator().manual_seed(seed)
+    connectome = building.wired(told.settings, told.loaded)
+    network = building.equipped(told.settings, connectome, generator)
+    if arguments.weights:
+        load_weights(network, arguments.weights)
+    draws = told.settings.model.neuron == "escape"
+    session = Session(
+        network,
+        dt=told.settings.simulation.dt,
+        seed=seed,
+        noise=noise,
+        generator=generator if draws else None,
+        worm=None if arguments.no_body else worm_of(session_cells=connectome),
+    )
+    return told, session
+
+
+def worm_of(session_cells: Any) -> Any:
+    """The body of the worm, where the network has its muscles and touch receptors."""
+    from amphid.models import Worm
+
+    if not len(session_cells.cells.name[session_cells.cells.kind == "muscle"]):
+        return None
+    try:
+        return Worm(session_cells)
+    except KeyError:
+        return None
+
+
+def title_of(told: Told) -> str:
+    """What is looked at, in words."""
+    model = told.settings.model
+    source = told.settings.network.source
+    name = "C. elegans" if source == "celegans" else Path(source).name
+    return f"{name}, {model.neuron} cells"
+
+
+def recipe_of(told: Told, weights: Path | None) -> tuple[str, str]:
+    """The Python that makes the network."""
+    from amphid.interfaces.command_line.script import network_of
+
+    imports, lines = network_of(told.settings)
+    if weights:
+        imports = f"{imports.rstrip()}\nfrom amphid.interfaces.weights import load_weights\n\n"
+        lines += f"load_weights(net, {str(weights.resolve())!r})\n"
+    return imports, lines
+
+
+def kept(session: Session, told: Told, arguments: argparse.Namespace) -> Path:
+    """Write what a session recorded as a run folder; returns it."""
+    from datetime import datetime
+
+    from amphid.interfaces.command_line import run_folder
+    from amphid.interfaces.report import write_report
+    from amphid.interfaces.view.script import python_of
+
+    run, now = session.recording(), datetime.now().astimezone()
+    script = python_of(session, recipe_of(told, arguments.weights))
+    folder = run_folder.default_folder(now, (told.settings, session.log, session.time))
+    with run_folder.whole(folder) as draft:
+        run.save(draft / "recording.h5")
+        (draft / "session.py").write_text(script, encoding="utf-8")
+        log = [{"time": event.time, "action": repr(event.action)} for event in session.log]
+        about = run_folder.circumstances(arguments.argv, now)
+        run_folder.write_json(draft / "run.json", {**about, "seed": session.seed, "log": log})
+        title = f"{title_of(told)}: a session"
+        write_report(draft / "report.html", run, session.connectome, title=title, python=script)
+    return folder
+
+
+def announce(address: str, arguments: argparse.Namespace) -> None:
+    """Tell where the page is, and open it unless told not to."""
+    if arguments.json:
+        output.document({"address": address})
+    else:
+        print(f"The page is at {address}\nCtrl-C ends it.", flush=True)
+    if not (arguments.no_browser or arguments.json):
+        webbrowser.open(address)

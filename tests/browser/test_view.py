@@ -1,0 +1,279 @@
+"""The live page in a browser: it draws, answers gestures, comes back, and says when it is over."""
+
+import threading
+import time
+
+import pytest
+
+from amphid.dynamics import Graded, graded_synapses
+from amphid.interfaces.view import Session
+from amphid.interfaces.view.stage import Stage
+from amphid.models import Worm
+from amphid.simulation import Network
+from amphid.wiring import by_transmitter, celegans
+
+uvicorn = pytest.importorskip("uvicorn", reason="needs the extra web")
+pytest.importorskip("websockets", reason="needs the extra web")
+server = pytest.importorskip("amphid.interfaces.view.server")
+
+pytestmark = pytest.mark.browser
+PATIENCE = 120_000  # ms
+
+
+class Served:
+    """The worm with its body, served from a thread."""
+
+    def __init__(self, port=0):
+        worm = celegans(signs=by_transmitter)
+        net = Network(worm, neuron=Graded(), synapse=graded_synapses())
+        self.stage = Stage(Session(net, dt=5.0, worm=Worm(worm)), title="Worm <&>")
+        self.listening = server._listening(port)
+        self.door = server.Door(self.listening.getsockname()[1])
+        config = uvicorn.Config(
+            server.application(self.stage, self.door),
+            ws="websockets-sansio",
+            log_level="critical",
+            timeout_graceful_shutdown=1,
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(
+            target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True
+        )
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+
+    @property
+    def session(self):
+        return self.stage.session
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join(30)
+        self.listening.close()
+
+
+@pytest.fixture(scope="module")
+def served():
+    made = Served()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def opened(chromium, served):
+    """Opens the page in a new window; no error and no request elsewhere may come of it."""
+    contexts, complaints = [], []
+
+    def open_page(width=1280, height=900, scheme="light", address=None):
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        own = f"127.0.0.1:{served.door.port}"
+        page.on(
+            "request",
+            lambda request: (
+                complaints.append(request.url)
+                if own not in request.url and not request.url.startswith("data:")
+                else None
+            ),
+        )
+        page.goto(address or served.door.address)
+        if address is None:
+            until(page, "window.amphid.pictures > 0 && window.amphid.frames > 1")
+        return page
+
+    served.session.reset()
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def until(page, expression):
+    for _ in range(PATIENCE // 50):
+        if page.evaluate(f"() => Boolean({expression})"):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never came true: {expression}")
+
+
+def spot_of(page, name):
+    page.locator("#cells").scroll_into_view_if_needed()
+    box = page.locator("#cells").bounding_box()
+    x, y = page.evaluate("(name) => window.amphid.spot(name)", name)
+    return box["x"] + x, box["y"] + y
+
+
+def pause(page):
+    page.locator("#play").click()
+    until(page, "!amphid.playing")
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1440, "light"), (820, "dark"), (360, "light"), (360, "dark")]
+)
+def test_it_fits_every_width_and_is_not_blank(opened, width, scheme):
+    page = opened(width=width, scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("h1").inner_text() == "Worm <&>"
+    colors = """(id) => {
+      const canvas = document.getElementById(id);
+      const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      const seen = new Set();
+      for (let i = 0; i < data.length; i += 4) {
+        if (data[i + 3] > 200) seen.add([0, 1, 2].map((k) => data[i + k] >> 4).join());
+      }
+      return seen.size;
+    }"""
+    assert page.evaluate(colors, "cells") > 8
+    assert page.evaluate(colors, "dish") > 3
+
+
+def test_a_click_stimulates_a_shift_click_kills_and_again_restores(opened, served):
+    page = opened()
+    page.mouse.click(*spot_of(page, "DB6"))
+    until(page, "amphid.actions === 1 && amphid.value('DB6') > 0")
+    assert page.locator("#cell-title").inner_text() == "DB6"
+    page.keyboard.down("Shift")
+    page.mouse.click(*spot_of(page, "DB6"))
+    until(page, "amphid.dead('DB6')")
+    page.mouse.click(*spot_of(page, "DB6"))
+    until(page, "!amphid.dead('DB6')")
+    page.keyboard.up("Shift")
+    assert [type(event.action).__name__ for event in served.session.log] == [
+        "Stimulate",
+        "Lesion",
+        "Restore",
+    ]
+    assert served.session.log[0].action.amplitude == 20.0
+    assert page.locator("#log li").count() == 3
+    page.keyboard.down("Alt")
+    page.mouse.click(*spot_of(page, "DD4"))
+    page.keyboard.up("Alt")
+    assert page.evaluate("amphid.picked") == "DD4"
+    assert len(served.session.log) == 3
+
+
+def test_time_is_paused_stepped_slowed_and_begun_again(opened, served):
+    page = opened()
+    pause(page)
+    before = served.session.steps
+    page.locator("#step").click()
+    until(page, f"amphid.time === {5.0 * (before + 1)}")
+    page.locator("#speed").fill("-1")
+    until(page, "amphid.state.speed === 0.1")
+    while served.stage.speed != 0.1:
+        page.wait_for_timeout(20)
+    page.locator("#seed").fill("7")
+    page.locator("#reset").click()
+    until(page, "amphid.time === 0")
+    assert served.session.seed == 7
+    page.locator("#play").click()
+    until(page, "amphid.playing && amphid.time > 0")
+
+
+def test_everything_is_reached_by_keyboard(opened, served):
+    page = opened()
+    page.locator("body").press("/")
+    page.keyboard.type("AVAL")
+    page.keyboard.press("Enter")
+    until(page, "amphid.picked === 'AVAL'")
+    page.locator("#cells").focus()
+    page.keyboard.press("s")
+    until(page, "amphid.actions === 1")
+    page.keyboard.press("k")
+    until(page, "amphid.dead('AVAL')")
+    page.keyboard.press("k")
+    until(page, "!amphid.dead('AVAL')")
+    page.keyboard.press("]")
+    until(page, "amphid.picked === 'AVAR'")
+    page.keyboard.press("p")
+    assert page.locator("#traces canvas").count() == 2
+    page.locator("#dish").press("3")
+    until(page, "amphid.actions === 4")
+    page.locator("#dish").press("f")
+    until(page, "amphid.actions === 5")
+    assert str(served.session.log[3].action) == "touch at 80% of the body"
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("button, select, input, canvas")].filter((item) =>
+          !item.textContent.trim() && !item.ariaLabel && !item.labels?.length).length"""
+    )
+    assert unnamed == 0
+
+
+def test_the_worm_is_touched_where_it_is_clicked(opened, served):
+    page = opened()
+    page.locator("#dish").scroll_into_view_if_needed()
+    pause(page)
+    box = page.locator("#dish").bounding_box()
+    x, y = page.evaluate("amphid.bodySpot(0.75)")
+    page.mouse.click(box["x"] + x, box["y"] + y)
+    until(page, "amphid.actions === 1")
+    assert served.session.log[0].action.place == pytest.approx(0.75, abs=0.05)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 60)
+    until(page, "amphid.actions === 2")
+    assert abs(served.session.log[1].action.x) < 30
+    assert served.session.log[1].action.y > 300
+    page.locator("#crawl").check()
+    until(page, "amphid.actions === 3")
+    page.locator("#play").click()
+
+
+def test_the_table_says_what_the_picture_shows(opened):
+    page = opened()
+    pause(page)
+    page.locator("#table-box summary").click()
+    until(page, "document.querySelectorAll('#table tr').length === 397")
+    row = page.locator("#table tr", has_text="AVAL").first
+    until(page, "document.querySelector('#table tr td:nth-child(4)').textContent !== ''")
+    assert "mV" in row.inner_text()
+    page.locator("#play").click()
+
+
+def test_the_script_is_shown_and_copied(opened):
+    page = opened()
+    page.locator("#cells").press("]")
+    page.locator("#script").click()
+    until(page, "document.getElementById('code-text').textContent.includes('session.run(')")
+
+
+def test_an_error_is_shown_and_the_page_lives_on(opened):
+    page = opened()
+    page.locator("#record").click()
+    until(page, "amphid.errors === 1")
+    assert "no place to write" in page.locator("#banner").inner_text()
+    before = page.evaluate("amphid.pictures")
+    until(page, f"amphid.pictures > {before}")
+
+
+def test_two_pages_show_one_session(opened, served):
+    one, two = opened(), opened()
+    one.mouse.click(*spot_of(one, "VD8"))
+    until(two, "amphid.actions === 1")
+    assert two.locator("#log li").count() == 1
+    pause(two)
+    until(one, "!amphid.playing")
+    assert one.evaluate("amphid.time") == two.evaluate("amphid.time") == served.session.time
+    two.locator("#play").click()
+
+
+def test_a_wrong_token_is_refused(opened, served):
+    page = opened(address=f"http://127.0.0.1:{served.door.port}/?token=guess")
+    assert "only by the address" in page.locator("body").inner_text()
+
+
+def test_a_server_that_ends_is_told_on_the_page(chromium):
+    served = Served()
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(served.door.address)
+    until(page, "window.amphid && window.amphid.pictures > 0")
+    served.stop()
+    until(page, "amphid.connection === 'stopped'")
+    assert "has stopped" in page.locator("#banner").inner_text()
+    context.close()
