@@ -87,6 +87,11 @@ from amphid.learning.searching import (
     found,
     search,
 )
+from amphid.learning.starting.draws import Kaiming, OrthogonalWeights, Xavier
+from amphid.learning.starting.grad_init import GradInit
+from amphid.learning.starting.lsuv import LSUV
+from amphid.learning.starting.rates import layer_rates
+from amphid.learning.starting.scales import Emergence, PermutedScales, Started, initialize, scales
 from amphid.learning.surrogate_audit import Agreement, SurrogateAudit, surrogate_audit, trend_angle
 from amphid.learning.surrogate_widths import scale_surrogates
 from amphid.learning.symmetric import InhibitorySTDP
@@ -98,6 +103,7 @@ __all__ = [
     "GP",
     "L1",
     "L2",
+    "LSUV",
     "OSTL",
     "OTTT",
     "RTRL",
@@ -128,6 +134,7 @@ __all__ = [
     "EProp",
     "EachUpdate",
     "EarlyStopping",
+    "Emergence",
     "Estimator",
     "Everything",
     "Evolved",
@@ -139,6 +146,7 @@ __all__ = [
     "Frozen",
     "Gaussian",
     "GaussianKernel",
+    "GradInit",
     "GradientReport",
     "Grid",
     "Grouped",
@@ -151,6 +159,7 @@ __all__ = [
     "InhibitorySTDP",
     "Integers",
     "Islands",
+    "Kaiming",
     "LeastSquares",
     "LogUniform",
     "LossLine",
@@ -167,7 +176,9 @@ __all__ = [
     "OneSided",
     "OpenAIES",
     "Orthogonal",
+    "OrthogonalWeights",
     "Penalty",
+    "PermutedScales",
     "PoissonLikelihood",
     "Population",
     "PostTriggered",
@@ -188,6 +199,7 @@ __all__ = [
     "Sharing",
     "Sobol",
     "Spread",
+    "Started",
     "Stretches",
     "SurrogateAudit",
     "SymmetricFeedback",
@@ -201,6 +213,7 @@ __all__ = [
     "VictorPurpura",
     "WeakGrad",
     "WeakReport",
+    "Xavier",
     "all_spikes",
     "between",
     "centered_ranks",
@@ -209,6 +222,8 @@ __all__ = [
     "fit",
     "found",
     "gradient_report",
+    "initialize",
+    "layer_rates",
     "least_squares",
     "loss_line",
     "loss_plane",
@@ -218,6 +233,7 @@ __all__ = [
     "rises_per_ms",
     "scale_surrogates",
     "scale_weights",
+    "scales",
     "search",
     "smoothed",
     "surrogate_audit",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +58,14 @@ Heard = Callable[[Call, list[Tensor]], None]
 class Following(TorchFunctionMode):
     """Within the block, operations on given tensors, and on what comes of them, are told.
 
-    heard: called with every operation and the tensors that came of it.
+    heard: called with every operation and the tensors that came of it. also: names of operations
+    that are told of, and followed from there, on whatever tensors: a function with a backward of
+    its own loses what it is given.
     """
 
-    def __init__(self, tensors: Iterable[Tensor], heard: Heard) -> None:
+    def __init__(self, tensors: Iterable[Tensor], heard: Heard, also: Collection[str] = ()) -> None:
         super().__init__()
-        self.heard, self.count = heard, 0
+        self.heard, self.also, self.count = heard, also, 0
         self.numbers: dict[int, int] = {}
         self.kept: list[Tensor] = []  # so that no other tensor takes over an id
         for tensor in tensors:
@@ -80,7 +82,7 @@ class Following(TorchFunctionMode):
         kwargs = kwargs or {}
         inputs, (slotted, named) = self._slots(args, kwargs)
         result = func(*args, **kwargs)
-        if inputs:
+        if inputs or (self.also and _name(func) in self.also):
             self._tell(func, slotted, named, inputs, result)
         return result
 

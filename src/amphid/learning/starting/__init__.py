@@ -1,0 +1,1 @@
+"""Where weights start from, and how fast each layer of them moves."""
