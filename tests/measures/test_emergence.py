@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 
 import amphid as am
 from amphid.dynamics import LIF, Delta
-from amphid.measures import RelativeThreshold, ShareOfTime, Threshold, emergence
+from amphid.measures import RelativeThreshold, ShareOfTime, Threshold, connection_paths, emergence
 from amphid.measures.emerging.wired import wired
 from amphid.models import Recurrent
 from amphid.wiring import Cells, Connections, Connectome
@@ -244,6 +244,19 @@ def test_connections_without_weight_do_not_count():
     active = np.array([False, True, True])
     assert both(emergence(net, active)) == (2, 2)
     assert both(emergence(wiring, active)) == (3, 3)
+
+
+def test_paths_along_connections_are_those_that_go_when_a_connection_goes():
+    """Without cycles each path uses a connection once, so cutting it takes away what it carries."""
+    draw = random.Random(3)
+    edges = [(a, b) for a in range(7) for b in range(a + 1, 7) if draw.random() < 0.7]
+    active = np.array([draw.random() < 0.6 for _ in range(7)])
+    whole = emergence(graph(edges, 7), active)
+    along = connection_paths(graph(edges, 7), active, longest=7)
+    for place, carried in enumerate(along.tolist()):
+        cut = emergence(graph(edges[:place] + edges[place + 1 :], 7), active)
+        assert whole.inside - cut.inside == carried
+    assert along.sum() > 0
 
 
 def test_a_cycle_asks_for_a_length():

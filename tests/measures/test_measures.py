@@ -34,7 +34,8 @@ MEASURES = {
 PAIRS = ("train_correlation", "van_rossum", "victor_purpura")  # of trains: test_spike_trains.py
 LASTING = ("Activity", "Glimpse", "Persistence", "glimpse", "persistence")  # test_persistence.py
 OF_NETWORKS = (  # test_emergence.py
-    "Emerged", "RelativeThreshold", "ShareOfTime", "Threshold", "emergence",
+    "Emerged", "RelativeThreshold", "ShareOfTime", "Threshold", "connection_paths",
+    "emergence",
 )  # fmt: skip
 OF_WIRES = ("RefractionRatios", "refraction_ratio")  # test_refraction.py
 PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")

@@ -69,6 +69,9 @@ from amphid.learning.modulated import Modulated
 from amphid.learning.pair import STDP
 from amphid.learning.penalties import L1, L2, RateBounds, TotalSpikes
 from amphid.learning.post_triggered import PostTriggered
+from amphid.learning.pruning.prune import Sparsity, prune, prune_in_rounds, sparsity
+from amphid.learning.pruning.rankings import AtRandom, ByEmergence, ByMagnitude, BySynapticFlow
+from amphid.learning.pruning.smaller import pruned_network, smaller
 from amphid.learning.reward import Reward
 from amphid.learning.rule import Rule, all_spikes, between, nearest_spike
 from amphid.learning.searching import (
@@ -119,10 +122,14 @@ __all__ = [
     "Alternating",
     "Annealed",
     "Antithetic",
+    "AtRandom",
     "Auto",
     "Averaged",
     "Backprop",
     "BumpKernel",
+    "ByEmergence",
+    "ByMagnitude",
+    "BySynapticFlow",
     "CellPerturbation",
     "Choice",
     "Cloning",
@@ -198,6 +205,7 @@ __all__ = [
     "Scheme",
     "Sharing",
     "Sobol",
+    "Sparsity",
     "Spread",
     "Started",
     "Stretches",
@@ -229,13 +237,18 @@ __all__ = [
     "loss_plane",
     "losses_of",
     "nearest_spike",
+    "prune",
+    "prune_in_rounds",
+    "pruned_network",
     "random_direction",
     "rises_per_ms",
     "scale_surrogates",
     "scale_weights",
     "scales",
     "search",
+    "smaller",
     "smoothed",
+    "sparsity",
     "surrogate_audit",
     "trend_angle",
 ]

@@ -3,7 +3,7 @@
 from amphid.measures import quantum
 from amphid.measures.activity import Activity
 from amphid.measures.emerging.activity import RelativeThreshold, ShareOfTime, Threshold
-from amphid.measures.emerging.emergence import emergence
+from amphid.measures.emerging.emergence import connection_paths, emergence
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.lasting import Glimpse, Persistence, glimpse, persistence
 from amphid.measures.population import fluctuation, population_rate, rhythm
@@ -22,6 +22,7 @@ __all__ = [
     "ShareOfTime",
     "Threshold",
     "active",
+    "connection_paths",
     "emergence",
     "fluctuation",
     "glimpse",

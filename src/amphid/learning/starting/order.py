@@ -88,7 +88,7 @@ def _by_run(model: nn.Module, inputs: Any) -> Found:
     # gradients stay on: without them torch takes fused ways that hide their weights
     with _untouched(model), Following(tensors, heard, also=USES):
         model(*arguments)
-    owners = _owners(model)
+    owners = parameters_in_use(model)
     shut = {id(owners.get(id(_root(held)))) for held in embedded}
     known = [(owners.get(id(_root(held))), level) for held, level in used]
     return [(own, level) for own, level in known if own is not None and id(own) not in shut]
@@ -111,7 +111,7 @@ def _root(held: Tensor) -> Tensor:
     return held if held._base is None else held._base
 
 
-def _owners(model: nn.Module) -> dict[int, nn.Parameter]:
+def parameters_in_use(model: nn.Module) -> dict[int, nn.Parameter]:
     """Parameters by the id of what the model computes with: itself, or itself under a mask."""
     owners = {id(own): own for own in model.parameters()}
     for module in model.modules():

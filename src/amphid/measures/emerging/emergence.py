@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from amphid.measures.emerging.activity import Convention, ShareOfTime, Threshold
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.emerging.layered import layered
-from amphid.measures.emerging.modules import of_module
-from amphid.measures.emerging.spiking import of_layers
-from amphid.measures.emerging.wired import wired
+from amphid.measures.emerging.modules import of_module, units_of_module
+from amphid.measures.emerging.spiking import of_layers, units_of_layers
+from amphid.measures.emerging.walking import Structure
+from amphid.measures.emerging.wired import through_connections, wired
 from amphid.models import Sequential
 from amphid.simulation import Network, Recording
 from amphid.wiring import Connectome
@@ -66,7 +67,7 @@ def emergence(
     if isinstance(network, Connectome | Network):
         return _of_wires(network, activity, active or ShareOfTime(), longest)
     if isinstance(network, Sequential):
-        rule = active or (ShareOfTime() if _spikes(network) else Threshold())
+        rule = active or usual(network)
         return of_layers(network, _inputs(activity)[0], rule, longest, dt)
     if isinstance(network, nn.Module):
         return of_module(network, _inputs(activity), active or Threshold(), longest)
@@ -78,8 +79,22 @@ def emergence(
     )
 
 
-def _spikes(model: nn.Module) -> bool:
-    return any(getattr(part, "output", None) == "spike" for part in model.modules())
+def usual(model: nn.Module) -> Convention:
+    """The convention for a model that is given none: by time where its cells spike."""
+    spikes = any(getattr(part, "output", None) == "spike" for part in model.modules())
+    return ShareOfTime() if spikes else Threshold()
+
+
+def active_units(
+    model: nn.Module, inputs: Any, rule: Convention | None
+) -> tuple[Structure, dict[int, Tensor]]:
+    """How a module is connected, and which units [1, *N] of each layer are active on inputs."""
+    given, rule = _inputs(inputs), rule or usual(model)
+    if isinstance(model, Sequential):
+        made, active = units_of_layers(model, given[0], rule, 1.0)
+    else:
+        made, active = units_of_module(model, given, rule)
+    return made, {number: mask[None] for number, mask in active.items()}
 
 
 def _inputs(activity: Any) -> list[Tensor]:
@@ -95,16 +110,44 @@ def _inputs(activity: Any) -> list[Tensor]:
 def _of_wires(
     network: Connectome | Network, activity: Any, rule: Convention, longest: int | None
 ) -> Emerged:
+    pre, post, _ = _arcs(network)
+    size = len(network if isinstance(network, Connectome) else network.connectome)
+    return wired(pre, post, _mask(activity, size, rule), longest)
+
+
+def connection_paths(
+    network: Connectome | Network,
+    activity: Any,
+    *,
+    longest: int,
+    active: Convention | None = None,
+) -> Tensor:
+    """How many of the paths that `emergence` counts inside go along each connection [E].
+
+    network, activity, active, longest: as of `emergence`. Both directions of an electrical
+    connection are added up; one whose weight is zero has none.
+    """
+    pre, post, number = _arcs(network)
+    connectome = network if isinstance(network, Connectome) else network.connectome
+    mask = _mask(activity, len(connectome), active or ShareOfTime())
+    along = through_connections(pre, post, mask, longest)
+    total = np.bincount(number, weights=along, minlength=len(connectome.connections))
+    return torch.from_numpy(total)
+
+
+def _arcs(network: Connectome | Network) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Cells before and behind every connection that is there, and its number."""
     connectome = network if isinstance(network, Connectome) else network.connectome
     wires = connectome.connections
     there = np.ones(len(wires), bool)
     if isinstance(network, Network):
-        there = (network.weight.detach() != 0).flatten(0, -2).any(0).cpu().numpy() if (
-            network.weight.dim() > 1) else (network.weight.detach() != 0).cpu().numpy()  # fmt: skip
-    back = there & wires.electrical & (wires.pre != wires.post)
-    pre = np.concatenate([wires.pre[there], wires.post[back]])
-    post = np.concatenate([wires.post[there], wires.pre[back]])
-    return wired(pre, post, _mask(activity, len(connectome), rule), longest)
+        weight = network.weight.detach().cpu()
+        there = (weight != 0).reshape(-1, len(wires)).any(0).numpy()
+    on = np.flatnonzero(there)
+    back = np.flatnonzero(there & wires.electrical & (wires.pre != wires.post))
+    pre = np.concatenate([wires.pre[on], wires.post[back]])
+    post = np.concatenate([wires.post[on], wires.pre[back]])
+    return pre, post, np.concatenate([on, back])
 
 
 def _mask(activity: Any, size: int, rule: Convention) -> NDArray[np.bool_]:

@@ -20,10 +20,17 @@ def of_module(
     model: nn.Module, inputs: Sequence[Tensor], rule: Convention, longest: int | None
 ) -> Emerged:
     """Emergence of a module on a batch of inputs [B, ...], in eval mode."""
+    return counted(*units_of_module(model, inputs, rule), model, longest)
+
+
+def units_of_module(
+    model: nn.Module, inputs: Sequence[Tensor], rule: Convention
+) -> tuple[Structure, dict[int, Tensor]]:
+    """How a module is connected, and which units [*N] of each layer are active on a batch."""
     with evaluating(model):
         active = _active(model, inputs, rule)
         made = structure(model, [given[:1] for given in inputs])
-    return counted(made, {number: active[number] for number in made.units}, model, longest)
+    return made, {number: active[number] for number in made.units}
 
 
 def counted(

@@ -30,6 +30,14 @@ def of_layers(
             "emergence: recurrent layers have cycles, along which a path never ends: give "
             "longest=, the most connections that a path may have."
         )
+    made, active = units_of_layers(model, inputs, rule, dt)
+    return counted(made, active, model, longest)
+
+
+def units_of_layers(
+    model: Sequential, inputs: Tensor, rule: Convention, dt: float
+) -> tuple[Structure, dict[int, Tensor]]:
+    """How a Sequential is connected, and which units [*N] of each layer are active."""
     cells = [part for _, part in _leaves(model) if _is_cells(part)]
     example = inputs[:1] if makes_time(model) or inputs.dim() < 3 else inputs[0, :1]
     with evaluating(model):
@@ -48,7 +56,7 @@ def of_layers(
         number: rule(values, values.dim() - len(made.shapes[number]) + 1)
         for number, values in given.items()
     }
-    return counted(made, active, model, longest)
+    return made, active
 
 
 def _leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -35,6 +35,24 @@ def wired(
     return Emerged(inside, through, len(active), int(active.sum()), after.nnz)
 
 
+def through_connections(
+    pre: NDArray[Any], post: NDArray[Any], active: NDArray[np.bool_], longest: int
+) -> NDArray[np.float64]:
+    """How many of the paths within the active part go along each connection [E], rounded.
+
+    Paths have up to `longest` connections; one that passes a connection twice counts twice.
+    """
+    after = _matrix(pre, post, len(active))
+    on, before = active.astype(np.float64), after.T.tocsr()
+    leading = [1.0 - on]  # paths of k connections that stand at a unit and are to go on
+    ending = [on]  # paths of up to k connections that start at a unit and stay active
+    for _ in range(longest - 1):
+        leading.append(on * (before @ leading[-1]))
+        ending.append(on * (1.0 + after @ ending[-1]))
+    pairs = zip(leading, ending[::-1], strict=True)
+    return np.sum([lead[pre] * end[post] for lead, end in pairs], axis=0)
+
+
 def emitted(ahead: Tensor, on: Tensor) -> Tensor:
     """What a unit adds to those before it, of paths ahead of it [K, 2, *N], both forms."""
     inside, through = ahead[:, :1] * on, ahead[:, 1:]
