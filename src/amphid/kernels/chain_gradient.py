@@ -103,6 +103,7 @@ class _Room:
         self.ahead = [own for ahead, _ in made for own in ahead]
         self.back = [own for _, back in made for own in back]
         self.numbers_ahead, self.numbers_back = numbers(self.ahead), numbers(self.back)
+        self.unused = [torch.empty(size, dtype=chain.dtype) for size in chain.sizes[1:]]
 
 
 class _Layer:
@@ -165,10 +166,13 @@ class _Layer:
         )
         ahead = [*values, *states, drive, *self._constants(self.there), output, *saved]
         back = [*(inputs[place] for place in adjoint.used), *self._constants(self.back), found]
-        wide = torch.zeros(self.size, width, dtype=dtype)
+        wide = torch.zeros(sizes[1], width, dtype=dtype)
+        rows = self.steps * self.copies
+        events = [torch.zeros(rows + 1, dtype=torch.int64), torch.zeros(rows * self.before + 1)]
+        events[1] = events[1].to(torch.int32)
         return (
-            [*sizes, turned, filled, *rest, *ahead],
-            [*sizes, wide, sums, total, output, *back],
+            [*sizes, *events, turned, filled, *rest, *ahead],
+            [*sizes, *events, wide, sums, total, output, *back],
         )
 
     def _constants(self, layout: Layout) -> list[Tensor]:
@@ -201,21 +205,25 @@ class _Run(torch.autograd.Function):
     def forward(ctx: Any, chain: ChainGradient, x: Tensor, *held: Tensor) -> Tensor:
         lent, (steps, copies) = chain.lend(), chain.times
         rows = x.reshape(steps, -1).contiguous()
-        output = x.new_empty(steps, copies * chain.sizes[-1])
+        output = torch.empty(steps, copies * chain.sizes[-1], dtype=chain.dtype)
         own = [steps, copies, chain.sizes[0], rows, output, *(each.contiguous() for each in held)]
         chain.ahead(own, lent.room.ahead, lent.room.numbers_ahead)
         ctx.chain, ctx.lent = chain, lent
         ctx.save_for_backward(rows, *held[: len(chain.layers)])
-        return output.view(steps, copies, -1)
+        return output.view(steps, copies, chain.sizes[-1])
 
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> Any:
         refuse_twice()
         chain, room = ctx.chain, ctx.lent.room
         (steps, copies), (rows, *weights) = chain.times, ctx.saved_tensors
-        of_weights = [own.new_empty(own.shape) for own in weights]
-        of_biases = [own.new_empty(len(own)) for own in weights]
+        found = [torch.empty(own.shape, dtype=chain.dtype) for own in weights]
+        asked = ctx.needs_input_grad[2 + len(weights) :]
+        biases = [
+            torch.empty(size, dtype=chain.dtype) if needed else unused
+            for size, needed, unused in zip(chain.sizes[1:], asked, room.unused, strict=True)
+        ]
         own = [steps, copies, chain.sizes[0], rows, given.reshape(steps, -1).contiguous()]
-        own += [*(each.contiguous() for each in weights), *of_weights, *of_biases]
+        own += [*(each.contiguous() for each in weights), *found, *biases]
         chain.back(own, room.back, room.numbers_back)
-        return None, None, *of_weights, *of_biases
+        return None, None, *found, *biases

@@ -30,8 +30,9 @@ class Wired:
 def write_ahead(layers: Sequence[Wired]) -> str:
     """Source of `ahead(T, B, I, X, OUTPUT, *weights, *biases, *layers)`.
 
-    A layer has its numbers of cells N and of cells with those that fill it up L, its weights turned
-    [I, L], its bias filled up [L], its variables at rest [B * L] each and the arrays of its code.
+    A layer has its numbers of cells N and of cells with those that fill it up L, where its input is
+    not zero, its weights turned [I, L], its bias filled up [L], its variables at rest [B * L] each
+    and the arrays of its code.
     """
     texts, named = _sequences([own.ahead for own in layers], "_ahead", backward=False)
     lines, source, width = [], "X", "I"
@@ -40,7 +41,9 @@ def write_ahead(layers: Sequence[Wired]) -> str:
         lines += [
             f"turn(W_{k}, TURNED_{k})",
             f"copy(N_{k}, BIAS_{k}, FILLED_{k})",
-            f"lead(T, B, {before}, {width}, L_{k}, {source}, TURNED_{k}, FILLED_{k}, DRIVE_{k})",
+            f"index(T, B, {before}, {width}, {source}, START_{k}, PLACE_{k})",
+            f"lead(T, B, {width}, L_{k}, {source}, START_{k}, PLACE_{k}, TURNED_{k}, "
+            f"FILLED_{k}, DRIVE_{k})",
         ]
         for rest, state, kept in zip(own.rests, own.states, own.kept, strict=True):
             lines.append(f"copy(B * L_{k}, {rest}, {state}{'[0]' if kept else ''})")
@@ -51,15 +54,17 @@ def write_ahead(layers: Sequence[Wired]) -> str:
     takes = ["T", "B", "I", "X", "OUTPUT"]
     takes += [f"{what}_{k}" for what in ("W", "BIAS") for k in range(len(layers))]
     for k, own in enumerate(layers):
-        takes += [f"N_{k}", f"L_{k}", f"TURNED_{k}", f"FILLED_{k}", *own.rests, *own.ahead_names]
+        takes += [f"N_{k}", f"L_{k}", f"START_{k}", f"PLACE_{k}", f"TURNED_{k}", f"FILLED_{k}"]
+        takes += [*own.rests, *own.ahead_names]
     return _whole(texts, "ahead", takes, lines)
 
 
 def write_back(layers: Sequence[Wired]) -> str:
     """Source of `back(T, B, I, X, GIVEN, *weights, *of_weights, *of_biases, *layers)`.
 
-    A layer has N and L, its weights filled up [N, L of the layer before], sums of gradients of its
-    weights turned [I, L] and of its bias [L], its output, and the arrays of its code.
+    A layer has N and L, where its input is not zero, its weights filled up [L, L of the layer
+    before], sums of gradients of its weights turned [I, L] and of its bias [L], its output, and the
+    arrays of its code.
     """
     texts, named = _sequences([own.back for own in layers], "_back", backward=True)
     last, lines = len(layers) - 1, []
@@ -70,19 +75,21 @@ def write_back(layers: Sequence[Wired]) -> str:
         lines += [f"clear(B * L_{k}, {name})" for name in own.moving]
         lines += [
             f"run{named[k]}(T, B * L_{k}, {', '.join(own.back_names)})",
-            f"weigh(T, B, {before}, {width}, L_{k}, {source}, FOUND_{k}, SUM_{k}, TOTAL_{k})",
+            f"weigh(T, B, {before}, {width}, L_{k}, {source}, START_{k}, PLACE_{k}, FOUND_{k}, "
+            f"SUM_{k}, TOTAL_{k})",
             f"turn_back(SUM_{k}, OF_W_{k})",
             f"copy(N_{k}, TOTAL_{k}, OF_BIAS_{k})",
         ]
         if k:
             lines += [
                 f"widen(W_{k}, WIDE_{k})",
-                f"lower(T, B, N_{k}, L_{k}, {width}, FOUND_{k}, WIDE_{k}, GIVEN_{k - 1})",
+                f"lower(T, B, L_{k}, {width}, FOUND_{k}, WIDE_{k}, GIVEN_{k - 1})",
             ]
     takes = ["T", "B", "I", "X", "GIVEN"]
     takes += [f"{what}_{k}" for what in ("W", "OF_W", "OF_BIAS") for k in range(len(layers))]
     for k, own in enumerate(layers):
-        takes += [f"N_{k}", f"L_{k}", f"WIDE_{k}", f"SUM_{k}", f"TOTAL_{k}", f"OUT_{k}"]
+        takes += [f"N_{k}", f"L_{k}", f"START_{k}", f"PLACE_{k}"]
+        takes += [f"WIDE_{k}", f"SUM_{k}", f"TOTAL_{k}", f"OUT_{k}"]
         takes += own.back_names
     return _whole(texts, "back", takes, lines)
 
@@ -150,39 +157,65 @@ def widen(W, INTO):
 
 
 @inner
-def lead(T, B, before, width, n, X, FROM, FIRST, INTO):
+def index(T, B, before, width, X, START, PLACE):
+    count = 0
     for t in range(T):
         for b in range(B):
-            copy(n, FIRST, INTO[t, b * n : b * n + n])
+            START[t * B + b] = count
             for i in range(before):
-                a = X[t, b * width + i]
-                if a != 0:
-                    add(n, a, FROM[i], INTO[t, b * n : b * n + n])
+                PLACE[count] = i
+                count += X[t, b * width + i] != 0
+    START[T * B] = count
 
 
 @inner
-def weigh(T, B, before, width, n, X, FOUND, INTO, TOTAL):
+def lead(T, B, width, n, X, START, PLACE, FROM, FIRST, INTO):
+    for t in range(T):
+        for b in range(B):
+            copy(n, FIRST, INTO[t, b * n : b * n + n])
+            for e in range(START[t * B + b], START[t * B + b + 1]):
+                i = PLACE[e]
+                add(n, X[t, b * width + i], FROM[i], INTO[t, b * n : b * n + n])
+
+
+@inner
+def weigh(T, B, before, width, n, X, START, PLACE, FOUND, INTO, TOTAL):
     clear(n, TOTAL)
     for i in range(before):
         clear(n, INTO[i])
     for t in range(T):
         for b in range(B):
             add(n, 1, FOUND[t, b * n : b * n + n], TOTAL)
-            for i in range(before):
-                a = X[t, b * width + i]
-                if a != 0:
-                    add(n, a, FOUND[t, b * n : b * n + n], INTO[i])
+            for e in range(START[t * B + b], START[t * B + b + 1]):
+                i = PLACE[e]
+                add(n, X[t, b * width + i], FOUND[t, b * n : b * n + n], INTO[i])
 
 
 @inner
-def lower(T, B, size, n, width, FOUND, FROM, INTO):
+def add_four(n, a, b, c, d, A, B, C, D, INTO):
+    for j in range(n):
+        INTO[j] += (a * A[j] + b * B[j]) + (c * C[j] + d * D[j])
+
+
+@inner
+def lower(T, B, n, width, FOUND, FROM, INTO):
     for t in range(T):
         for b in range(B):
             clear(width, INTO[t, b * width : b * width + width])
-            for j in range(size):
-                a = FOUND[t, b * n + j]
-                if a != 0:
-                    add(width, a, FROM[j], INTO[t, b * width : b * width + width])
+            for j in range(0, n, 4):
+                k = b * n + j
+                add_four(
+                    width,
+                    FOUND[t, k],
+                    FOUND[t, k + 1],
+                    FOUND[t, k + 2],
+                    FOUND[t, k + 3],
+                    FROM[j],
+                    FROM[j + 1],
+                    FROM[j + 2],
+                    FROM[j + 3],
+                    INTO[t, b * width : b * width + width],
+                )
 
 
 @inner

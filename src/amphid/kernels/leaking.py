@@ -57,11 +57,11 @@ def leaking_sum(x: Tensor, kept: float) -> Tensor | None:
 
 
 def _run(x: Tensor, kept: float, *, back: bool = False) -> Tensor:
-    rows = x.reshape(len(x), -1).contiguous()
-    result = torch.empty_like(rows)
+    rows = x if x.dim() == 2 else x.reshape(x.shape[0], -1)
+    rows, result = rows.contiguous(), torch.empty(rows.shape, dtype=x.dtype)
     way = "backward" if back else "forward"
     _code().call(way, _number(kept, x.dtype), rows, result)
-    return result.view(x.shape)
+    return result if x.dim() == 2 else result.view(x.shape)
 
 
 class _LeakingSum(torch.autograd.Function):
@@ -74,7 +74,9 @@ class _LeakingSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> Any:
-        return _Coming.apply(given, ctx.kept), None  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled():  # it will be differentiated again
+            return _Coming.apply(given, ctx.kept), None  # type: ignore[no-untyped-call]
+        return _run(given, ctx.kept, back=True), None
 
 
 class _Coming(torch.autograd.Function):

@@ -87,14 +87,6 @@ class Straight:
             for name, each in held.items()
         )
 
-    def has(self, held: Mapping[str, Tensor]) -> bool:
-        """Whether these are weights and biases of it, of its shapes."""
-        own = self.parameters
-        return all(
-            name in own and each.shape == own[name].shape and each.dtype == own[name].dtype
-            for name, each in held.items()
-        )
-
     def members(self, x: Tensor, held: Mapping[str, Tensor]) -> Tensor | None:
         """Outputs [S, T, *B, N] for an input [T, *B, I] of members with these weights and biases.
 
@@ -116,13 +108,17 @@ class Straight:
         """Outputs [T, *B, N] for an input [T, *B, I] with these weights and biases.
 
         held: those that are not given are those of the model; gradients lead to all of them, and
-        to nothing else. None where machine code cannot be had, or where a product of matrices costs
-        less.
+        to nothing else. None where something else is held, where machine code cannot be had, or
+        where a product of matrices costs less.
         """
         copies = math.prod(x.shape[1:-1])
         if self.products * len(x) * copies > MANY or (code := self.gradient(x)) is None:
             return None
-        own = {**self.parameters, **held}
+        own = self.parameters
+        for name, each in held.items():
+            if name not in own or each.shape != own[name].shape or each.dtype != own[name].dtype:
+                return None
+            own[name] = each
         weights = [own[weight] for weight, _ in self.names]
         biases = [
             own.get(bias, nothing)

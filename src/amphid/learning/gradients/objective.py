@@ -111,8 +111,7 @@ class Objective:
             return None
         if (way := as_chain(self.model, self.inputs, self.dt)) is None:
             return None
-        held = {**self.fixed, **params}
-        return way.differentiable(self.inputs, held) if way.has(held) else None
+        return way.differentiable(self.inputs, {**self.fixed, **params})
 
     def _onward(self, start: Start, params: Mapping[str, Tensor]) -> Any:
         named = dict(self.model.named_parameters())
