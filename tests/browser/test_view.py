@@ -6,7 +6,7 @@ import time
 import pytest
 
 from amphid.dynamics import Graded, graded_synapses
-from amphid.interfaces.view import Session
+from amphid.interfaces.view import Event, Lesion, Session, Stimulate, export_page
 from amphid.interfaces.view.stage import Stage
 from amphid.models import Worm
 from amphid.simulation import Network
@@ -276,4 +276,31 @@ def test_a_server_that_ends_is_told_on_the_page(chromium):
     served.stop()
     until(page, "amphid.connection === 'stopped'")
     assert "has stopped" in page.locator("#banner").inner_text()
+    context.close()
+
+
+def test_an_exported_page_opens_from_disk_plays_and_is_scrubbed(chromium, tmp_path):
+    worm = celegans(signs=by_transmitter)
+    net = Network(worm, neuron=Graded(), synapse=graded_synapses())
+    session = Session(net, dt=5.0, worm=Worm(worm))
+    log = [Event(50.0, Stimulate("PLML", 20.0, 100.0)), Event(100.0, Lesion("AVAL"))]
+    path = export_page(tmp_path / "a.html", session, log=log, until=300.0, title="Film")
+    context = chromium.new_context()
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(path.as_uri())
+    until(page, "window.amphid && amphid.time === 300 && !amphid.playing")  # it plays to its end
+    page.locator("#scrub").fill("2")
+    until(page, "Math.abs(amphid.time - 65) < 6")
+    assert page.evaluate("amphid.value('PLML')") > 0
+    assert not page.evaluate("amphid.dead('AVAL')")
+    page.locator("#scrub").fill("9")
+    until(page, "amphid.dead('AVAL')")
+    assert page.evaluate("amphid.value('PLML')") == pytest.approx(
+        float(session.life.level[session.place_of("PLML")]), abs=0.1
+    )
+    assert page.locator("#log li").count() == 2
+    assert not page.locator("#record").is_visible()
+    assert errors == []
     context.close()

@@ -19,7 +19,9 @@ from amphid.interfaces.command_line.simulate import add_model, models_told
 
 if TYPE_CHECKING:
     from amphid.interfaces.command_line.options import Told
-    from amphid.interfaces.view import Session
+    from amphid.interfaces.view import Event, Session
+    from amphid.models import Worm
+    from amphid.wiring import Connectome
 
 _DESCRIPTION = """\
 Open a page on this machine where a network lives: play it, stimulate and kill cells, poke the worm,
@@ -29,13 +31,13 @@ _EXAMPLES = """\
 examples:
   amphid view celegans
   amphid view celegans --neuron lif --seed 3 --noise 40
+  amphid view celegans --export touch.html --stimulate PLM:20:500:1500 --poke 0.3:2500
   amphid view brain.h5 --neuron lif --port 8000 --no-browser
 """
 GRADED_STEP = 5.0  # ms; semi-implicit steps of graded cells bear it, and a page wants few
 
-UNTYPED = (
-    "config", "stimulate", "stimulus", "amplitude", "start", "stop", "duration", "record", "every",
-)  # fmt: skip
+FILM = 4000.0  # ms
+UNTYPED = ("config", "stimulus", "amplitude", "start", "stop", "record", "every")
 """Options of a simulation that a session does not have."""
 
 
@@ -64,6 +66,25 @@ def add(commands: Any) -> None:
     session.add_argument(
         "--weights", type=Path, metavar="FILE", help="weights of the network, .safetensors"
     )
+    film = parser.add_argument_group("a file in place of the live page")
+    film.add_argument("--export", type=Path, metavar="FILE", help="a page that plays, .html")
+    film.add_argument("--png", type=Path, metavar="FILE", help="its end: .png, .pdf or .svg")
+    film.add_argument("--gif", type=Path, metavar="FILE", help="a film: .gif, .webm or .mp4")
+    film.add_argument("--duration", type=positive, metavar="ms", help="that it shows (4000)")
+    film.add_argument(
+        "--stimulate",
+        action="append",
+        metavar="CELLS",
+        help="a pulse into cells, as in amphid simulate: CELLS:pA:START:STOP",
+    )
+    film.add_argument(
+        "--poke",
+        action="append",
+        type=_poke,
+        metavar="PLACE:START",
+        help="touch the worm at a place from 0, the nose, to 1, the tail, at that time in ms",
+    )
+    film.add_argument("--crawl", action="store_true", help="the published circuit crawls")
     add_model(parser)
     add_global_options(parser, seed="noise and of cells that fire by chance")
 
@@ -74,12 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("NETWORK is missing: celegans, a data set or a file.", "amphid view")
     if arguments.port > 65535:
         raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
-    from amphid.interfaces.view.server import serve
-    from amphid.interfaces.view.stage import Stage
-
     told, session = opened(arguments)
     for remark in told.remarks:
         output.remark(remark, quiet=arguments.quiet)
+    if arguments.export or arguments.png or arguments.gif:
+        return filmed(session, told, arguments)
+    from amphid.interfaces.view.server import serve
+    from amphid.interfaces.view.stage import Stage
+
     stage = Stage(
         session,
         title=title_of(told),
@@ -100,6 +123,7 @@ def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
 
     noise, arguments.noise = arguments.noise or 0.0, None
     graded = arguments.neuron in (None, "graded")
+    arguments.duration = arguments.duration or FILM
     arguments.dt = arguments.dt or (GRADED_STEP if graded else models.CELLS[arguments.neuron].dt)
     told = options.complete(arguments)
     seed = told.settings.simulation.seed
@@ -115,19 +139,60 @@ def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
         seed=seed,
         noise=noise,
         generator=generator if draws else None,
-        worm=None if arguments.no_body else worm_of(session_cells=connectome),
+        worm=None if arguments.no_body else worm_of(connectome),
     )
     return told, session
 
 
-def worm_of(session_cells: Any) -> Any:
+def filmed(session: Session, told: Told, arguments: argparse.Namespace) -> int:
+    """Write the session that was typed as files; returns the exit code."""
+    from amphid.interfaces.view import export_page
+    from amphid.interfaces.view.stills import save_film, save_still
+
+    log, until = script_of(session, told, arguments), told.settings.simulation.duration
+    title, made = title_of(told), []
+    if arguments.gif:
+        made.append(save_film(arguments.gif, session, log=log, until=until))
+    if arguments.export:
+        path = export_page(arguments.export, session, log=log, until=until, title=title)
+        made.append(path)
+    if arguments.png:
+        session.replay(log, until)
+        made.append(save_still(arguments.png, session))
+    if arguments.json:
+        output.document({"written": list(map(str, made)), "actions": len(log)})
+    else:
+        output.facts({f"written {path.suffix[1:]}": str(path) for path in made})
+    return 0
+
+
+def script_of(session: Session, told: Told, arguments: argparse.Namespace) -> list[Event]:
+    """What is to be done in a film, in order."""
+    from amphid.interfaces.view import Crawl, Event, Poke, Stimulate
+
+    names = session.connectome.cells.name
+    log = [Event(0.0, Crawl(on=True))] if arguments.crawl else []
+    log += [Event(start, Poke(place)) for place, start in arguments.poke or ()]
+    for pulse in told.settings.stimulus.pulse:
+        for cell in session.connectome.select(*pulse.cells):
+            act = Stimulate(str(names[cell]), pulse.amplitude, pulse.stop - pulse.start)
+            log.append(Event(pulse.start, act))
+    return sorted(log, key=lambda event: event.time)
+
+
+def _poke(text: str) -> tuple[float, float]:
+    place, _, start = text.partition(":")
+    return not_negative(place), not_negative(start or "500")
+
+
+def worm_of(connectome: Connectome) -> Worm | None:
     """The body of the worm, where the network has its muscles and touch receptors."""
     from amphid.models import Worm
 
-    if not len(session_cells.cells.name[session_cells.cells.kind == "muscle"]):
+    if "MDL01" not in connectome.cells.name:
         return None
     try:
-        return Worm(session_cells)
+        return Worm(connectome)
     except KeyError:
         return None
 

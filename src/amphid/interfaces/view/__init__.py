@@ -10,8 +10,10 @@ from amphid.interfaces.view.actions import (
     Restore,
     Stimulate,
 )
+from amphid.interfaces.view.export import export_page, film
 from amphid.interfaces.view.living import Life, LivingNetwork
 from amphid.interfaces.view.session import Session
+from amphid.interfaces.view.stills import body, save_film, save_still, still
 
 __all__ = [
     "Action",
@@ -25,4 +27,10 @@ __all__ = [
     "Restore",
     "Session",
     "Stimulate",
+    "body",
+    "export_page",
+    "film",
+    "save_film",
+    "save_still",
+    "still",
 ]

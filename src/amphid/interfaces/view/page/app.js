@@ -59,7 +59,7 @@ function readNetwork(told) {
 function makeField() {
   const { shows } = run;
   if (!shows.spikes) {
-    const field = { name: "v", title: shows.name, unit: shows.unit, signed: true, logarithmic: shows.unit === "mV", top: 3, small: 0.003 };
+    const field = { name: "v", title: shows.name, unit: shows.unit, signed: true, logarithmic: shows.unit === "mV", top: shows.unit === "mV" ? 30 : 1, small: 0.03 };
     field.change = (cell) => (picture ? picture.change[cell] : 0);
     field.value = valueOf;
     return field;
@@ -81,9 +81,10 @@ function fireRates(passed) {
   }
 }
 
-/** The scale grows with what is seen, in steps of about three, and never shrinks by itself. */
+/** The scale grows with what is seen, in steps of about three; one in decades is wide from the start. */
 function widenScale() {
   const { field } = state;
+  if (field.logarithmic) return;
   let most = 0;
   for (let cell = 0; cell < run.size; cell++) {
     const change = Math.abs(field.change(cell, 0));
@@ -92,7 +93,6 @@ function widenScale() {
   if (most <= field.top * 1.05) return;
   while (field.top < most) field.top *= String(field.top / 10 ** Math.floor(Math.log10(field.top))).startsWith("1") ? 3 : 10 / 3;
   field.top = Number(field.top.toPrecision(1));
-  field.small = field.logarithmic ? field.top / 1000 : field.small;
   recolor();
 }
 
@@ -150,7 +150,7 @@ function take(frame) {
   if (passed || !history.filled) remember(history, run, state.field, frame.time, theme);
   takeSamples(frame, passed);
   if (run.worm) takeBody(frame, passed);
-  setPlaying(Boolean(frame.flags & FLAG.playing));
+  if (feed) setPlaying(Boolean(frame.flags & FLAG.playing));
   widenScale();
   redraw();
 }
@@ -708,8 +708,11 @@ const reel = { at: 0, shown: 0, last: 0 };
 
 function showTape(at) {
   reel.at = Math.max(0, Math.min(tape.frames.length - 1, at));
-  if (picture && tape.frames[reel.at].time < picture.time) forget();
-  take(tape.frames[reel.at]);
+  const next = picture ? tape.frames.indexOf(picture) + 1 : 0;
+  if (reel.at < next - 1) forget();
+  const start = reel.at < next - 1 ? 0 : next;
+  if (start === 0) picture = null;
+  for (let k = start; k <= reel.at; k++) take(tape.frames[k]);
   $("scrub").value = reel.at;
   $("scrub").setAttribute("aria-valuetext", `${(picture.time / 1000).toFixed(2)} s`);
 }
@@ -740,6 +743,7 @@ function openTape() {
   showSpeed(1);
   begin(tape.network);
   for (const name of tape.pinned) pin(run.index.get(name));
+  tape.log.forEach((event) => logged({ ...event, place: null }, false));
   $("scrub").max = tape.frames.length - 1;
   $("scrub").addEventListener("input", (event) => {
     setPlaying(false);

@@ -1,0 +1,124 @@
+"""A session as a page that plays, a still, a film; and `amphid view` from a shell."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from amphid.dynamics import LIF, Conductance
+from amphid.interfaces.command_line import main
+from amphid.interfaces.view import (
+    Crawl,
+    Event,
+    Lesion,
+    Session,
+    Stimulate,
+    body,
+    export_page,
+    film,
+    save_film,
+    save_still,
+    still,
+)
+from amphid.simulation import Network
+from amphid.wiring import Cells, Connections, Connectome
+
+LOG = [Event(10.0, Stimulate("c2", 500.0, 20.0)), Event(25.0, Lesion("c4"))]
+
+
+@pytest.fixture
+def session():
+    wires = Connections([0, 1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 0], sign=1)
+    synapse = {"excitatory": Conductance(tau=5.0, conductance=150.0, reversal=0.0)}
+    cells = Cells([f"c{i}" for i in range(7)])
+    return Session(Network(Connectome(cells, wires), neuron=LIF(), synapse=synapse), dt=0.5)
+
+
+def test_a_film_is_what_a_replay_is(session):
+    fired = torch.zeros(7)
+    shown = [seen.copy() for seen in film(session, LOG, 50.0, pictures=100.0)]
+    level = session.life.level.clone()
+    session.replay([])
+    session.run(10.0)
+    session.act(LOG[0].action)
+    session.advance(30, lambda: fired.add_(session.life.fired))
+    session.act(LOG[1].action)
+    session.advance(50, lambda: fired.add_(session.life.fired))
+    assert len(shown) == 6
+    assert torch.equal(session.life.level, level)
+    assert (sum(shown) > 0).tolist() == (fired > 0).tolist()
+
+
+def test_the_page_holds_every_picture_and_loads_nothing(session, tmp_path):
+    path = export_page(tmp_path / "a.html", session, log=LOG, until=50.0, title="</script>&")
+    text = path.read_text("utf-8")
+    assert "connect-src 'none'" in text
+    assert "<title>&lt;/script&gt;&amp;</title>" in text
+    tape = json.loads(re.search(r'id="tape">(.*?)</script>', text, re.S)[1])
+    assert len(tape["sizes"]) == 2
+    assert tape["network"]["title"] == "</script>&"
+    assert [event["text"] for event in tape["log"]] == ["500 pA into c2 for 20 ms", "c4 is killed"]
+    assert tape["pinned"] == ["c2"]
+
+
+def test_stills_and_films_are_written(session, tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    session.replay(LOG, 30.0)
+    assert save_still(tmp_path / "a.png", session).read_bytes()[:4] == b"\x89PNG"
+    gif = save_film(tmp_path / "a.gif", session, pictures=100.0)
+    assert gif.read_bytes()[:4] == b"GIF8"
+    assert still(session).figure is not None
+    with pytest.raises(ValueError, match="no body"):
+        body(session)
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (lambda s, d: export_page(d / "a.htm", s, until=9.0), "ends in .html"),
+        (lambda s, d: export_page(d / "b" / "a.html", s, until=9.0), "no folder"),
+        (lambda s, d: export_page(d / "a.html", s), "a time and pictures above 0"),
+        (lambda s, d: export_page(d / "a.html", s, until=1e9), "more than a page"),
+        (lambda s, d: save_still(d / "a.jpg", s), "must end in .png"),
+        (lambda s, d: save_film(d / "a.avi", s), "must end in .gif"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_written_is_a_sentence(session, tmp_path, write, sentence):
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        write(session, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
+    out = tmp_path / "touch.html"
+    words = [
+        "--duration",
+        "60",
+        "--stimulate",
+        "PLML:20:10:30",
+        "--poke",
+        "0.3:40",
+        "--crawl",
+        "--json",
+    ]
+    assert main(["view", "celegans", "--export", str(out), *words]) == 0
+    assert json.loads(capsys.readouterr().out) == {"written": [str(out)], "actions": 3}
+    assert str(Crawl(True)) in out.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["view"], "NETWORK is missing"),
+        (["view", "celegens"], "Did you mean celegans"),
+        (["view", "celegans", "--port", "70000"], "at most 65535"),
+        (["view", "celegans", "--poke", "x:3", "--export", "a.html"], "--poke"),
+        (["view", "celegans", "--weights", "none.safetensors"], "none.safetensors"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_typed_wrongly_is_a_sentence_and_two(argv, sentence, capsys):
+    assert main(argv) == 2
+    assert sentence in capsys.readouterr().err
