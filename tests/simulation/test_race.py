@@ -92,6 +92,18 @@ def test_a_race_is_that_of_a_plain_queue(name, seed):
     assert pairs(run) == plain_race(network, events, TICKS, DT)
 
 
+def test_events_that_are_weak_add_up_with_signals():
+    network = GeometricNetwork(plane(2), RECEIVERS["exponential"])
+    drawn = seeded(2)
+    cell = torch.randint(CELLS, (97,), generator=drawn)
+    tick = torch.randint(40, (97,), generator=drawn)
+    weight = torch.randn(97, generator=drawn) + 0.5
+    run = race(network, Onsets(cell, tick * DT, weight), duration=TICKS * DT, dt=DT)
+    events = list(zip(tick.tolist(), cell.tolist(), weight.double().tolist(), strict=True))
+    assert len(run) > 0
+    assert pairs(run) == plain_race(network, events, TICKS, DT)
+
+
 @pytest.mark.parametrize("name", RECEIVERS)
 def test_no_cell_fires_twice_within_its_refractory_period(name):
     network = GeometricNetwork(plane(3, far=0.1), RECEIVERS[name])

@@ -5,7 +5,7 @@ cell, and `simulation.race` does the rest, from one arrival to the next. Signals
 tick are simultaneous: their weights are added before anything is asked, so their order is of no
 account. One that arrives while its cell is refractory is lost.
 
-The competition of latencies with refractoriness is that of Silva 2019, doi 10.1162/neco_a_01233;
+The competition of latencies with refractoriness is that of Silva 2019, doi 10.1162/neco_a_01241;
 decays, relative refractoriness and inhibition are definitions of this package.
 """
 
@@ -82,7 +82,7 @@ class Winner(Receiver):
     is refractory as well, and silent. Where several arrive in one tick the sign of their sum
     decides, and a sum of zero does nothing. The winner among the signals under way is the one of
     least effective latency that is not below the effective refractory period (Silva 2019,
-    doi 10.1162/neco_a_01233); that inhibition can win is a definition of this package.
+    doi 10.1162/neco_a_01241); that inhibition can win is a definition of this package.
     """
 
     period: Value
@@ -135,7 +135,7 @@ class Summing(Receiver):
     A cell asks for its threshold in ticks in which what arrives excites it, and in no others: where
     inhibition wears off, it does not fire by itself. When it fires, its sum is emptied.
 
-    The geometric perceptron of Silva 2019, doi 10.1162/neco_a_01233, in a definition of this
+    The geometric perceptron of Silva 2019, doi 10.1162/neco_a_01241, in a definition of this
     package.
     """
 
