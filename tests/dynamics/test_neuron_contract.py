@@ -22,8 +22,10 @@ from amphid.dynamics import (
     BinaryThreshold,
     ClearingLIF,
     EscapeRate,
+    ExponentialMemory,
     FastSigmoid,
     FitzHughNagumo,
+    Fractional,
     Graded,
     HodgkinHuxley,
     Izhikevich,
@@ -60,6 +62,11 @@ def ablated(**values: Any) -> Ablated:
     return Ablated(LIF(**values), alive=torch.tensor([1.0, 1.0, 1.0]))
 
 
+def fractional(**values: Any) -> Fractional:
+    memory = ExponentialMemory(error=1e-2, horizon=1000)
+    return Fractional(LIF(**values), order=0.7, memory=memory)
+
+
 def mixed(**values: Any) -> Mixed:
     parts = {"B": Graded(**values), "A*": Refractory(Izhikevich(), period=3.0), "*": LIF()}
     return Mixed(parts, where={"B": [1], "A*": [2], "*": [0]})
@@ -83,6 +90,7 @@ NEURONS = {
     "Graded": Case(Graded, drive=2.0),
     "BinaryThreshold": Case(BinaryThreshold),
     "EscapeRate": Case(escape_rate, rests=False),
+    "Fractional": Case(fractional),
     "Refractory": Case(refractory, drive=2000.0),
     "Ablated": Case(ablated),
     "Mixed": Case(mixed),

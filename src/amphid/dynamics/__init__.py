@@ -4,6 +4,18 @@ from amphid.dynamics.ablation import Ablated
 from amphid.dynamics.binary import BinaryThreshold, EscapeRate
 from amphid.dynamics.clearing import ClearingLIF
 from amphid.dynamics.conductance import FitzHughNagumo, HodgkinHuxley, MorrisLecar
+from amphid.dynamics.fractional import (
+    AdaptiveMemory,
+    BlockMemory,
+    ExponentialMemory,
+    Fractional,
+    FractionalDiffusion,
+    FullMemory,
+    Memory,
+    ShortMemory,
+    SummedMemory,
+    mittag_leffler,
+)
 from amphid.dynamics.gating import ExponentialRate, Gate, LinearRate, Rate, SigmoidRate
 from amphid.dynamics.graded import GapJunction, Graded, GradedSynapse, graded_synapses
 from amphid.dynamics.integrate_and_fire import ALIF, LIF, LeakyIntegrator, ThresholdIntegrator
@@ -46,10 +58,12 @@ __all__ = [
     "NMDA",
     "Ablated",
     "AdEx",
+    "AdaptiveMemory",
     "Alpha",
     "AlphaConductance",
     "Arctan",
     "BinaryThreshold",
+    "BlockMemory",
     "Boxcar",
     "ClearingLIF",
     "Conductance",
@@ -60,10 +74,14 @@ __all__ = [
     "DoubleExponentialConductance",
     "EscapeRate",
     "Exponential",
+    "ExponentialMemory",
     "ExponentialRate",
     "ExponentialTrace",
     "FastSigmoid",
     "FitzHughNagumo",
+    "Fractional",
+    "FractionalDiffusion",
+    "FullMemory",
     "GapJunction",
     "Gate",
     "Gaussian",
@@ -75,6 +93,7 @@ __all__ = [
     "LinearRate",
     "Membrane",
     "MembraneNeuron",
+    "Memory",
     "Mixed",
     "MorrisLecar",
     "MultiGaussian",
@@ -86,12 +105,14 @@ __all__ = [
     "Refractory",
     "Relative",
     "RelativeRefractoriness",
+    "ShortMemory",
     "ShortTerm",
     "Sigmoid",
     "SigmoidRate",
     "SigmoidRelease",
     "StepTrace",
     "StraightThrough",
+    "SummedMemory",
     "Summing",
     "Surrogate",
     "Synapse",
@@ -103,5 +124,6 @@ __all__ = [
     "Winner",
     "graded_synapses",
     "learned",
+    "mittag_leffler",
     "step_by_step",
 ]

@@ -39,6 +39,9 @@ class Neuron(Equation, ABC, Generic[S]):
     """What the cell gives out: "spike" in {0, 1}, "release" in [0, 1] or "v" in mV; "output" where
     cells of several kinds stand side by side."""
 
+    unsteady: str = ""
+    """Why no machine code can step such cells, where a state grows from step to step."""
+
     surrogate: Surrogate
     reset_gradient: bool
 

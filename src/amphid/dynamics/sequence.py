@@ -50,14 +50,14 @@ def run_sequence(neuron: Neuron[Any], current: Tensor, state: Any, dt: float) ->
         )
     except ValueError:  # values of some of the cells only, as in a mixture
         return run_plainly(neuron, current, state, dt)
-    leaves, current = [leaf.expand(shape) for leaf in leaves], current.expand(-1, *shape)
-    known, key = _kept(neuron, named, leaves, structure, current, dt)
+    leaves, wide = [leaf.expand(shape) for leaf in leaves], current.expand(-1, *shape)
+    known, key = _kept(neuron, named, leaves, structure, wide, dt)
     try:
         if key not in known:
-            known[key] = _made(neuron, named, leaves, structure, current, dt)
+            known[key] = _made(neuron, named, leaves, structure, wide, dt)
         if (scan := known[key]) is None:
             return run_plainly(neuron, current, state, dt)
-        output, *after = scan([*named.values()], leaves, current)
+        output, *after = scan([*named.values()], leaves, wide)
     except (UnknownOperation, ModuleNotFoundError) as reason:
         _log.warning("%s is run step by step: %s", type(neuron).__name__, reason)
         known[key] = None
@@ -121,6 +121,11 @@ def _kept(
     return known, key
 
 
+def why_unsteady(neuron: nn.Module) -> str:
+    """Why the state of cells grows from step to step, or "" where it is always as large."""
+    return next((why for part in neuron.modules() if (why := getattr(part, "unsteady", ""))), "")
+
+
 def tensors_of(neuron: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Parameters and buffers by name."""
     yield from neuron.named_parameters()
@@ -152,6 +157,8 @@ def _made(
     current: Tensor,
     dt: float,
 ) -> Scan:
+    if why := why_unsteady(neuron):
+        raise UnknownOperation(why)
     stepping, names = _Stepping(neuron), [f"neuron.{name}" for name in named]
 
     def step(*given: Tensor) -> list[Tensor]:

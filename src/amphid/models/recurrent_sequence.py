@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from amphid.dynamics import Neuron
 from amphid.dynamics.coupled import CoupledCells
-from amphid.dynamics.sequence import settings_of, tensors_of
+from amphid.dynamics.sequence import settings_of, tensors_of, why_unsteady
 from amphid.kernels import Traffic, is_watched
 from amphid.models.connections import Connections
 from amphid.models.folding import is_untouched
@@ -86,7 +86,7 @@ def _cells(owner: nn.Module, neuron: Neuron[Any], way: _Way, dt: float) -> Coupl
 def _way(neuron: Neuron[Any], projection: nn.Module, x: Tensor, dt: float) -> _Way | None:
     """The way back through a projection that consists of connections from cell to cell."""
     size = x.shape[-1]
-    if not is_untouched(projection):
+    if not is_untouched(projection) or why_unsteady(neuron):
         return None
     if type(projection) is nn.Linear and projection.in_features == projection.out_features == size:
         if size * x[0].numel() > (SPIKES if neuron.output == "spike" else VALUES):

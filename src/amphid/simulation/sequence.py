@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from amphid.dynamics.coupled import CoupledCells
-from amphid.dynamics.sequence import settings_of, tensors_of
+from amphid.dynamics.sequence import settings_of, tensors_of, why_unsteady
 from amphid.kernels import Traffic, is_watched
 from amphid.simulation.network import Network
 from amphid.simulation.stepping import Explicit, choose
@@ -26,7 +26,7 @@ def run_coupled(network: Network, stimulus: Tensor, dt: float) -> Tensor | None:
     plain = any(map(is_watched, inside)) or stimulus.dtype != network.weight.dtype
     if plain or network.trials or network.weight.dim() > 1 or "electrical" in network.edges:
         return None
-    if not stimulus.numel() or not network.edges:
+    if not stimulus.numel() or not network.edges or why_unsteady(network.neuron):
         return None
     wires = network._connected(dt)
     if not isinstance(choose(network, wires, dt), Explicit):

@@ -128,7 +128,7 @@ def choose(
         return (Joint if implicit else Explicit)(network, wires, dt)
     if not (isinstance(neuron, MembraneNeuron) and neuron.solvable and _may_be_stiff(network)):
         return Explicit(network, wires, dt)
-    rate = fastest_rate(network, neuron, wires)
+    rate = fastest_rate(network, neuron, wires, dt)
     if rate * dt <= STIFF:
         return Explicit(network, wires, dt)
     stepper = Joint(network, wires, dt)
@@ -144,15 +144,17 @@ def _may_be_stiff(network: Network) -> bool:
 
 @torch.no_grad()
 def fastest_rate(
-    network: Network, neuron: MembraneNeuron[Any], wires: Mapping[str, Wires]
+    network: Network, neuron: MembraneNeuron[Any], wires: Mapping[str, Wires], dt: float
 ) -> float:
     """Upper bound of the rates at which voltages move, per ms: total conductance over capacitance.
+
+    The capacitance is that of a step of dt ms, on which it hangs in cells of fractional order.
 
     Gap junctions count twice (Gershgorin); chemical synapses count, fully open, where release is
     graded and so bounded by one.
     """
     state = neuron.init(network.weight.new_zeros(len(network.connectome)))
-    membrane = neuron.membrane(state)
+    membrane = neuron.membrane(neuron.gates(state, dt))
     ones = torch.ones_like(state.v)
     total = ones * membrane.conductance
     for key, synapse in network.groups():

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from amphid.kernels import common_shape
+from amphid.dynamics.sequence import why_unsteady
+from amphid.kernels import UnknownOperation, common_shape
 from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
 from amphid.simulation.compiled.sleeping import may_sleep
@@ -76,6 +77,8 @@ class Compiled:
             )
         if not first_like(task).numel():
             return _handed_over(task, "there is no cell, or no trial, to step")
+        if why := why_unsteady(network.neuron):
+            raise UnknownOperation(why)
         flat = flat_task(task)
         walk = self._prepared(flat)
         if not walk:
