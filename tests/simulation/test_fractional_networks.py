@@ -70,7 +70,7 @@ def test_gap_junctions_are_solved_for_with_the_past() -> None:
 
 def test_what_grows_is_left_to_torch_in_a_sentence() -> None:
     neuron = slow(dynamics.LIF(), memory=dynamics.BlockMemory())
-    net = am.Network(layers(), neuron=neuron, synapse=dynamics.Delta(amplitude=1.0))
+    net = am.Network(layers(), neuron=neuron, synapse=dynamics.Delta(charge=100.0))
     stimulus = torch.full((20, 2, 15), 500.0)
     with pytest.raises(UnknownOperation, match="what BlockMemory keeps grows with the past"):
         am.simulate(net, stimulus, dt=1.0, engine=am.Compiled())
