@@ -19,7 +19,7 @@ from amphid.tasks import Batches, Digits, Score, accuracy
 
 DT = 0.05  # ms
 WINDOW = 10.0  # ms
-SPIKE = 1.0  # ms that a spike of a pixel lasts
+LASTING = 0.1  # share of the window for which a spike of a pixel is on
 FIRINGS = 10.0  # expected of a white pixel in the window
 SILENT = 0.01  # intensity below which a pixel is silent
 APPLIED = 0.5  # pA into every cell of 1 pF
@@ -53,33 +53,40 @@ ASSUMPTIONS = (
 def spike_trains(
     images: Tensor, generator: torch.Generator, window: float = WINDOW, dt: float = DT
 ) -> Tensor:
-    """Images [B, ...] from 0 to 1 as spikes [T, B, pixels] of 0 and 1 that last SPIKE ms."""
-    pixels, steps, lasting = images.flatten(1), round(window / dt), round(SPIKE / dt)
+    """Images [B, ...] from 0 to 1 as spikes [T, B, pixels] of 0 and 1, each on for LASTING."""
+    pixels, steps = images.flatten(1), round(window / dt)
     chance = FIRINGS / steps * pixels * (pixels >= SILENT)
     begins = torch.rand(steps, *pixels.shape, generator=generator) < chance
-    begun = begins.to(torch.float32).cumsum(0)
-    lately = begun.clone()
-    lately[lasting:] -= begun[:-lasting]
-    return (lately > 0).to(torch.float32)
+    step, *pixel = begins.nonzero(as_tuple=True)  # few, so the rest is cheap in long windows too
+    later = torch.arange(round(LASTING * steps))
+    spikes = torch.zeros(steps + len(later), *pixels.shape)
+    spikes[step + later[:, None], *pixel] = 1.0
+    return spikes[:steps]
 
 
 class BiophysicalNet(nn.Module):
     """784-100-10 cells of the mammalian cortex; images [B, 28, 28] to mean release [B, 10].
 
-    window, dt: ms.
+    window, dt: ms. gain: pA for every unit of a weight.
     """
 
-    def __init__(self, generator: torch.Generator, window: float = WINDOW, dt: float = DT) -> None:
+    def __init__(
+        self,
+        generator: torch.Generator,
+        window: float = WINDOW,
+        dt: float = DT,
+        gain: float = GAIN,
+    ) -> None:
         super().__init__()
-        self.window, self.dt = window, dt
+        self.window, self.dt, self.gain = window, dt, gain
         self.first, self.second = _layers(generator)
         self.cells = HodgkinHuxley.cortical(capacitance=1.0, terminal=SigmoidRelease())
         self.generator = generator
 
     def forward(self, images: Tensor) -> Tensor:
         """Release [B, 10], mean over the window."""
-        hidden = self.cells(GAIN * self.first(self._seen(images)) + APPLIED, dt=self.dt)
-        return self.cells(GAIN * self.second(hidden) + APPLIED, dt=self.dt).mean(0)
+        hidden = self.cells(self.gain * self.first(self._seen(images)) + APPLIED, dt=self.dt)
+        return self.cells(self.gain * self.second(hidden) + APPLIED, dt=self.dt).mean(0)
 
     def _seen(self, images: Tensor) -> Tensor:
         return spike_trains(images, self.generator, self.window, self.dt)
