@@ -36,7 +36,7 @@ class Published:
 
 
 PUBLISHED = (Published(10.0, 0.05, 0.60), Published(50.0, 0.1, 0.73), Published(100.0, 0.1, 0.57))
-QUICK, FULL = Course(800, 1, tested=500), Course(2000, 1, tested=2000)
+QUICK, FULL = Course(800, 2, tested=500), Course(2000, 2, tested=2000)
 
 
 def squared_errors(outputs: Tensor, digits: Tensor) -> Tensor:
@@ -71,8 +71,8 @@ WAYS: Mapping[str, Make] = {
 ASSUMPTIONS = (
     f"Published: regression on 1,000 samples of the weights of a layer, batches of {BATCH}, 2,000 "
     "images an epoch, 6 to 20 epochs, the best validation accuracy read off figures. Here: 2,000 "
-    "images seen once, noise on what arrives at cells, 4 runs of it for an update, the accuracy on "
-    "the first 2,000 test images at the end (quick: 800 and 500).",
+    "images seen twice, noise on what arrives at cells, 4 runs of it for an update, the accuracy "
+    "on the first 2,000 test images at the end (quick: 800 and 500).",
     f"Adam at {RATE:g}, batches of {BATCH}; {FIRINGS:g} spikes expected of a white pixel in any "
     "window, each on for a tenth of it, as published. Steps of 0.05 ms for 10 ms, 0.1 ms for "
     "longer windows. Net and start as in digits-biophysical-bptt.",
