@@ -76,8 +76,8 @@ ASSUMPTIONS = (
     f"Adam at {RATE:g}, batches of {BATCH}; {FIRINGS:g} spikes expected of a white pixel in any "
     "window, each on for a tenth of it, as published. Steps of 0.05 ms for 10 ms, 0.1 ms for "
     "longer windows. Net and start as in digits-biophysical-bptt.",
-    f"A unit of weight is {GAIN:g} pA for cells of 1 pF. At 10 pA, which does for 10 ms, cells in "
-    "longer windows fire by themselves rather than by what they see.",
+    f"A unit of weight is {GAIN:g} pA for cells of 1 pF, so that an update moves currents four "
+    "times as far as in digits-biophysical-bptt; at 10 pA long windows learned much less.",
     "Noise of the size of what arrives, the same number for 1 ms; a cell answers for what it gives "
     "out up to 6 ms later.",
     "The unit of weight was chosen at 50 ms with seed 500 by 300 images kept for validation; the "
