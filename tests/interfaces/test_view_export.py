@@ -103,7 +103,7 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         "--crawl",
         "--json",
     ]
-    assert main(["view", "celegans", "--export", str(out), *words]) == 0
+    assert main(["view", "celegans", "--export", str(out), *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"written": [str(out)], "actions": 3}
     assert str(Crawl(True)) in out.read_text("utf-8")
 

@@ -9,11 +9,14 @@ from amphid.interfaces.view import (
     Event,
     Feed,
     Lesion,
+    LivingNetwork,
+    LivingPortions,
     Poke,
     Restore,
     Session,
     Stimulate,
 )
+from amphid.interfaces.view.script import python_of
 from amphid.models import Worm
 from amphid.simulation import Network, Torch, pulse, simulate
 from amphid.wiring import Cells, Connections, Connectome, by_transmitter, celegans
@@ -174,6 +177,33 @@ def test_what_does_not_fit_is_refused_in_a_sentence_and_not_logged(act, sentence
     with pytest.raises((KeyError, ValueError, TypeError), match=sentence):
         act(session)
     assert session.log == []
+
+
+def test_portions_do_what_steps_do_and_repeat():
+    """In double precision, a spike more or less would show; lesions cut a cell out of both."""
+    made = []
+    for life in (
+        LivingNetwork(spiking().double(), 0.5),
+        LivingPortions(spiking().double(), 0.5, 4),
+    ):
+        session = Session(life)
+        fired = torch.zeros(7, dtype=torch.bool)
+        session.act(Lesion("c2"))
+        for cell in ("c0", "c4"):
+            session.act(Stimulate(cell, 600.0, 40.0))
+            for _ in range(round(20.0 / life.dt)):
+                session.advance(1)
+                fired |= life.fired
+        made.append((session, fired))
+    (one, fired), (other, again) = made
+    alive = [0, 1, 3, 4, 5, 6]
+    torch.testing.assert_close(other.life.level[alive], one.life.level[alive], rtol=0, atol=1e-9)
+    assert torch.equal(fired, again)
+    assert fired.any()
+    level, log = other.life.level.clone(), list(other.log)
+    other.replay(log, until=other.time)
+    assert torch.equal(other.life.level, level)
+    assert "LivingPortions(net, step=0.5, portion=4)" in python_of(other)
 
 
 def test_the_log_tells_when():

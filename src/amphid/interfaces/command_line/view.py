@@ -19,8 +19,9 @@ from amphid.interfaces.command_line.simulate import add_model, models_told
 
 if TYPE_CHECKING:
     from amphid.interfaces.command_line.options import Told
-    from amphid.interfaces.view import Event, Session
+    from amphid.interfaces.view import Event, Life, Session
     from amphid.models import Worm
+    from amphid.simulation import Network
     from amphid.wiring import Connectome
 
 _DESCRIPTION = """\
@@ -36,6 +37,8 @@ examples:
 """
 GRADED_STEP = 5.0  # ms; semi-implicit steps of graded cells bear it, and a page wants few
 
+MANY, CROWD = 1000, 30_000  # cells
+PORTION, LONG = 10.0, 40.0  # ms of a portion, of many cells and of a crowd
 FILM = 4000.0  # ms
 UNTYPED = ("config", "stimulus", "amplitude", "start", "stop", "record", "every")
 """Options of a simulation that a session does not have."""
@@ -133,9 +136,9 @@ def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
     if arguments.weights:
         load_weights(network, arguments.weights)
     draws = told.settings.model.neuron == "escape"
+    life = life_of(network, told.settings.simulation.dt)
     session = Session(
-        network,
-        dt=told.settings.simulation.dt,
+        life,
         seed=seed,
         noise=noise,
         generator=generator if draws else None,
@@ -183,6 +186,16 @@ def script_of(session: Session, told: Told, arguments: argparse.Namespace) -> li
 def _poke(text: str) -> tuple[float, float]:
     place, _, start = text.partition(":")
     return not_negative(place), not_negative(start or "500")
+
+
+def life_of(network: Network, dt: float) -> Life:
+    """Steps of the torch engine, or portions in compiled code for many cells."""
+    from amphid.interfaces.view import LivingNetwork, LivingPortions
+
+    cells = len(network.connectome)
+    if cells <= MANY:
+        return LivingNetwork(network, dt)
+    return LivingPortions(network, dt, max(1, round((PORTION if cells <= CROWD else LONG) / dt)))
 
 
 def worm_of(connectome: Connectome) -> Worm | None:

@@ -12,6 +12,7 @@ from amphid.interfaces.view.actions import (
 )
 from amphid.interfaces.view.export import export_page, film
 from amphid.interfaces.view.living import Life, LivingNetwork
+from amphid.interfaces.view.portions import LivingPortions
 from amphid.interfaces.view.session import Session
 from amphid.interfaces.view.stills import body, save_film, save_still, still
 
@@ -23,6 +24,7 @@ __all__ = [
     "Lesion",
     "Life",
     "LivingNetwork",
+    "LivingPortions",
     "Poke",
     "Restore",
     "Session",

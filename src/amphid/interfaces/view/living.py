@@ -25,6 +25,8 @@ class Life(Protocol):
     """What the level is, and its unit."""
     spikes: bool
     """Whether cells fire."""
+    script: str
+    """The first arguments of a session, in Python, the network being `net`."""
 
     def begin(self) -> None:
         """Start at rest, all cells alive."""
@@ -53,10 +55,11 @@ class LivingNetwork:
     shows = ("voltage", "mV")
 
     def __init__(self, network: Network, dt: float) -> None:
-        _check_single(network)
+        check_single(network)
         check_positive("dt", dt)
         self.network, self.dt, self.connectome = network, float(dt), network.connectome
         self.spikes = network.neuron.output == "spike"
+        self.script = f"net, dt={self.dt!r}"
 
     @torch.no_grad()
     def begin(self) -> None:
@@ -97,7 +100,8 @@ class LivingNetwork:
         return choose(network, network.wires(self.dt), self.dt, implicit=self._implicit)
 
 
-def _check_single(network: Network) -> None:
+def check_single(network: Network) -> None:
+    """Raise TypeError or ValueError for anything but a network of one copy."""
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}.")
     if network.batch:

@@ -15,10 +15,11 @@ def python_of(session: Session, recipe: tuple[str, str] = UNKNOWN) -> str:
     """
     imports, network = recipe
     used = {type(event.action).__name__ for event in session.log}
+    used |= {type(session.life).__name__} - {"LivingNetwork"}
     lines = [imports.rstrip("\n") + "\n" if imports else ""]
     lines.append(f"from amphid.interfaces.view import {', '.join(sorted({'Session', *used}))}\n")
     lines.append("from amphid.models import Worm\n" if session.worm is not None else "")
-    lines += ["\n", network, f"session = Session(net, {_told(session)})\n", "session.record()\n"]
+    lines += ["\n", network, f"session = Session({_told(session)})\n", "session.record()\n"]
     time = 0.0
     for event in session.log:
         if event.time > time:
@@ -31,7 +32,7 @@ def python_of(session: Session, recipe: tuple[str, str] = UNKNOWN) -> str:
 
 
 def _told(session: Session) -> str:
-    told = [f"dt={session.dt!r}", f"seed={session.seed!r}"]
+    told = [session.life.script, f"seed={session.seed!r}"]
     told += [f"noise={session.noise!r}"] if session.noise else []
     told += ["generator=g"] if session.draws else []
     told += ["worm=Worm(net.connectome)"] if session.worm is not None else []

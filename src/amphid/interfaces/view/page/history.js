@@ -88,8 +88,8 @@ function timeAxis(ctx, box, from, to, theme) {
   ctx.textBaseline = "top";
   ctx.fillRect(box.left, box.bottom, box.right - box.left, 1);
   const x = (time) => box.left + ((time - from) / (to - from)) * (box.right - box.left);
-  for (const tick of ticks(Math.max(0, from), to, Math.max(2, (box.right - box.left) / 120))) {
-    if (x(tick) > box.right - 8) continue;
+  for (const tick of ticks(from, to, Math.max(2, (box.right - box.left) / 120))) {
+    if (tick < 0 || x(tick) > box.right - 8) continue;
     ctx.fillRect(x(tick) - 0.5, box.bottom, 1, 4);
     ctx.fillText(written(tick / 1000, { digits: 6 }), x(tick), box.bottom + 6);
   }

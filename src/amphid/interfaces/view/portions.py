@@ -1,0 +1,91 @@
+"""A large network that lives: portions of many steps, each run by the compiled engine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from amphid.interfaces.view.living import check_single
+from amphid.simulation import Compiled, Engine, Network, NetworkState, Stimulus, simulate
+from amphid.simulation.stimulus import check_positive
+
+
+class LivingPortions:
+    """A `Network` of many cells, run some steps at once by the compiled engine.
+
+    What is done to it, and the noise of its session, hold for a portion; a cell that fires several
+    times within one is shown to have fired. A dead cell loses its connections and currents.
+
+    network: of one copy. step: ms. portion: steps; together they are the dt of the session.
+    engine: another one than `Compiled()`. Raises ValueError or TypeError for what does not fit.
+    """
+
+    shows = ("voltage", "mV")
+
+    def __init__(
+        self, network: Network, step: float, portion: int = 20, *, engine: Engine | None = None
+    ) -> None:
+        check_single(network)
+        check_positive("step", step)
+        if not isinstance(portion, int) or portion < 1:
+            raise ValueError(f"portion must be a number of steps, at least 1, got {portion!r}.")
+        self.network, self.size, self.portion = network, float(step), portion
+        self.dt, self.connectome = step * portion, network.connectome
+        self.engine = engine or Compiled()
+        self.spikes = network.neuron.output == "spike"
+        self.script = f"LivingPortions(net, step={self.size!r}, portion={portion!r})"
+        self.note = f"portions of {portion} steps of {step:g} ms in compiled code"
+        self._everyone = torch.arange(len(self.connectome))
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Start at rest, all cells alive."""
+        self.state: NetworkState | None = self.network.rest(self.size)
+        self._level = self.state.v.detach().clone()
+        self._fired = torch.zeros(len(self._everyone), dtype=torch.bool)
+        self.kill(())
+
+    @torch.no_grad()
+    def step(self, current: Tensor) -> None:
+        """One portion under a current [N] in pA."""
+        held = self._level[self._dead]
+        current = current.to(self.network.weight).index_fill(0, self._dead, 0.0)
+        stimulus = Stimulus(
+            current.expand(self.portion, -1), self._everyone, len(current), self.size
+        )
+        run = simulate(
+            self._living,
+            stimulus,
+            record=("v", *(["spike"] if self.spikes else [])),
+            every=self.portion,
+            state=self.state,
+            engine=self.engine,
+        )
+        self.state, self._level = run.state, run.v[-1].clone()
+        self._level[self._dead] = held
+        self._fired = torch.zeros_like(self._fired)
+        if run.spikes is not None:
+            self._fired[run.spikes.cell] = True
+            self._fired[self._dead] = False
+
+    def kill(self, dead: tuple[int, ...]) -> None:
+        """These cells, and no others, are dead from the next portion on."""
+        self._dead = torch.tensor(dead, dtype=torch.long)
+        if not dead:
+            self._living = self.network
+            return
+        alive = torch.ones(len(self._everyone)).index_fill(0, self._dead, 0.0)
+        wires = self.connectome.connections
+        ends = (torch.from_numpy(end.astype("int64")) for end in (wires.pre, wires.post))
+        before, behind = (alive[end] for end in ends)
+        self._living = self.network.weighted(self.network.weight.detach() * before * behind)
+
+    @property
+    def level(self) -> Tensor:
+        """Membrane potentials [N], mV."""
+        return self._level
+
+    @property
+    def fired(self) -> Tensor:
+        """Which cells fired in the last portion [N]."""
+        return self._fired
