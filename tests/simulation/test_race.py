@@ -321,6 +321,8 @@ def test_a_network_says_what_it_lacks():
         Winner(0.0)
     with pytest.raises(ValueError, match="one entry per cell: there are 53 cells"):
         race(GeometricNetwork(wires, Winner(torch.ones(7))), struck(0), duration=1.0, dt=DT)
+    with pytest.raises(ValueError, match=r"there is room for 67,108,864: raise dt\."):
+        race(GeometricNetwork(wires, Winner(1.0)), struck(0), duration=1.0, dt=1e-9)
     network = GeometricNetwork(wires, Winner(1.0))
     with pytest.raises(ValueError, match="cell must be the index of one of 53 cells"):
         race(network, struck(CELLS), duration=1.0, dt=DT)

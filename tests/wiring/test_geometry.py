@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from amphid.wiring import (
+    celegans,
     conducted,
     convoluted_lengths,
     geometric,
@@ -84,6 +85,13 @@ def test_delays_are_length_over_speed_and_what_synapses_take():
     speed = torch.linspace(1, 5, len(wires))
     delay = conducted(made, speed=speed, lengths=2 * straight, synaptic=0.5).connections.delay
     np.testing.assert_allclose(delay, 0.5 + 2 * straight / speed, rtol=1e-6)
+
+
+def test_gap_junctions_have_no_delay():
+    worm = celegans().without("muscle")
+    wires = conducted(worm, speed=100.0, synaptic=0.5).connections
+    np.testing.assert_array_equal(np.isnan(wires.delay), wires.electrical)
+    assert wires.delay[wires.chemical].min() == 0.5  # of a cell onto itself
 
 
 def test_geometry_says_what_is_wrong():

@@ -82,14 +82,14 @@ def conducted(
     lengths: ArrayLike | None = None,
     synaptic: float = 0.0,
 ) -> Connectome:
-    """The same with the delays that signals have on their way.
+    r"""The same with the delays that signals have on their way.
 
-    .. math:: \\text{delay} = \\text{synaptic} + \\text{length} / \\text{speed}
+    .. math:: \text{delay} = \text{synaptic} + \text{length} / \text{speed}
 
     speed: of conduction, um/ms, one number or [E]. lengths: [E] um; straight ones when None.
     synaptic: ms that every connection takes on top.
 
-    Where a length is nan, so is the delay. Gap junctions get delays too; nothing asks for them.
+    Where a length is nan, so is the delay; gap junctions have none.
     Raises ValueError for what is not positive, for lengths below zero and for other sizes.
     """
     size = len(connectome.connections)
@@ -99,7 +99,8 @@ def conducted(
         raise ValueError(f"speed must be positive and finite, in um/ms, got {speed!r}.")
     if (length < 0).any() or not 0 <= synaptic < np.inf:
         raise ValueError("lengths and synaptic must not be negative.")
-    return connectome.with_connections(delay=synaptic + length / pace)
+    delay = np.where(connectome.connections.chemical, synaptic + length / pace, np.nan)
+    return connectome.with_connections(delay=delay)
 
 
 def _column(what: str, value: ArrayLike, size: int) -> Numbers:

@@ -55,8 +55,8 @@ class Workspace:
         fresh = np.arange(had + 1, had + added + 1, dtype=np.int32)
         fresh[-1] = self.clock[loop.FREE]
         self.following = np.concatenate([self.following, fresh])
-        room = np.zeros(added * loop.CHUNK, np.int64)
-        self.signals = np.concatenate([self.signals, room]) if had else room
+        before, self.signals = self.signals, np.empty((had + added) * loop.CHUNK, np.int64)
+        self.signals[: len(before)] = before
         self.clock[loop.FREE] = had
         self.clock[loop.SPARE] += added
 
@@ -76,7 +76,7 @@ class Workspace:
     def under_way(self) -> tuple[Array, Array]:
         """Ticks to go and signals of what is under way."""
         flying = int(self.clock[loop.FLYING])
-        found = np.zeros(flying, np.int32), np.zeros(flying, np.int64)
+        found = np.empty(flying, np.int32), np.empty(flying, np.int64)
         own = self.clock, self.spans, self.marks, *self.ring
         count = compiled().call("under_way", *own, *found)
         return found[0][:count], found[1][:count]

@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amphid.dynamics.receivers import LONGEST, Receiver, Reception
+from amphid.dynamics.receivers import Receiver, Reception
 from amphid.dynamics.values import check_dt
 from amphid.wiring import Connectome
+
+LONGEST_WAY = 1 << 26
+"""Ticks for which a signal can be under way: each takes 12 bytes of every trial at work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +91,12 @@ class GeometricNetwork:
     def _rows(self, dt: float, memory: int) -> Rows:
         wires = self.connectome.connections
         lag = np.maximum(np.rint(self.latency / dt), 1)
-        if lag.max(initial=0) >= LONGEST:
-            raise ValueError(f"a latency takes {lag.max():g} ticks of {dt:g} ms: raise dt.")
+        longest = max(float(lag.max(initial=1)), memory)
+        if longest > LONGEST_WAY:
+            raise ValueError(
+                f"latencies and memories take up to {longest:,.0f} ticks of {dt:g} ms; there is "
+                f"room for {LONGEST_WAY:,}: raise dt."
+            )
         pre = wires.pre[self.edges]
         order = np.lexsort((lag, pre))
         counts = np.bincount(pre, minlength=len(self))
@@ -97,7 +104,7 @@ class GeometricNetwork:
             start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             lag=lag[order].astype(np.int32),
             onto=signals(wires.post[self.edges], self._weights())[order],
-            longest=max(int(lag.max(initial=1)), memory),
+            longest=int(longest),
         )
 
     def _weights(self) -> NDArray[np.float32]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from amphid.dynamics.receivers import LONGEST, Reception
 from amphid.simulation.racing import loop
 from amphid.simulation.racing.machine import Workspace
-from amphid.simulation.racing.network import signals
 
 Array = NDArray[Any]
 
@@ -25,27 +24,37 @@ Array = NDArray[Any]
 class UnderWay:
     """Signals under way in one trial, in any order; `sorted` has the one that is told apart by.
 
-    ticks: [S] until it arrives; 0 is the first tick to come. cell: [S] the receiver.
-    forgets: [S] whether it takes back what a `StepTrace` has kept so long, and is no signal.
-    weight: [S] that of the signal.
+    ticks: [S] until it arrives; 0 is the first tick to come. held: [S] receiver and weight, as the
+    loop has them.
     """
 
-    ticks: Array
-    cell: Array
-    forgets: Array
-    weight: Array
+    ticks: NDArray[np.int32]
+    held: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.ticks)
 
+    @property
+    def forgets(self) -> NDArray[np.bool_]:
+        """[S] whether it takes back what a `StepTrace` has kept so long, and is no signal."""
+        return np.less(self.held, 0)
+
+    @property
+    def cell(self) -> NDArray[np.int64]:
+        """[S] the receiver."""
+        receiver = self.held >> 32
+        return np.where(receiver < 0, ~receiver, receiver)
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """[S] that of the signal."""
+        return (self.held & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
+
     @cached_property
     def sorted(self) -> UnderWay:
-        """In the order of ticks, cell, what it is and weight."""
-        columns = (self.weight, self.forgets, self.cell, self.ticks)
-        order = np.lexsort(columns)
-        return UnderWay(
-            self.ticks[order], self.cell[order], self.forgets[order], self.weight[order]
-        )
+        """In the one order that does not depend on how they came about."""
+        order = np.lexsort((self.held, self.ticks))
+        return UnderWay(self.ticks[order], self.held[order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +82,8 @@ class TrialState:
         """A digest of 16 bytes of the whole state."""
         held = hashlib.blake2b(digest_size=16)
         moving = self.signals.sorted
-        columns = (moving.ticks, moving.cell, moving.forgets, moving.weight)
-        for column in (self.refractory, self.since, self.sums, self.age, *columns):
+        columns = (self.refractory, self.since, self.sums, self.age, moving.ticks, moving.held)
+        for column in columns:
             held.update(np.ascontiguousarray(column).tobytes() + b"|")
         return held.digest()
 
@@ -101,7 +110,7 @@ class TrialState:
             since=np.where(recovered, -1, since).astype(np.int32),
             sums=left + 0.0,  # without the sign of zero
             age=np.where(fading, age, 0).astype(np.int32),
-            signals=_under_way(work),
+            signals=UnderWay(*work.under_way()),
         )
 
     def put(self, work: Workspace) -> None:
@@ -110,9 +119,7 @@ class TrialState:
         work.marks[loop.FIRED] = np.where(self.since >= 0, -self.since, -loop.FAR)
         work.marks[loop.SEEN] = -self.age
         work.sums[:, : self.sums.shape[1]] = self.sums
-        flying = self.signals
-        receiver = np.where(flying.forgets, ~flying.cell, flying.cell)
-        work.load(np.ascontiguousarray(flying.ticks), signals(receiver, flying.weight))
+        work.load(self.signals.ticks, self.signals.held)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -153,12 +160,3 @@ class RaceState:
 def _refractory(left: Array) -> Array:
     """Ticks of it that are left; where it is for ever, they do not get fewer."""
     return np.where(left > LONGEST // 2, LONGEST, np.maximum(left, 0)).astype(np.int32)
-
-
-def _under_way(work: Workspace) -> UnderWay:
-    ticks, held = work.under_way()
-    receiver = held >> 32
-    weight = (held & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
-    forgets = receiver < 0
-    cell = np.where(forgets, ~receiver, receiver).astype(np.int32)
-    return UnderWay(ticks, cell, forgets, weight)
