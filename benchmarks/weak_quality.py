@@ -12,8 +12,10 @@ evaluations on the gradient through a surrogate, each counted as seven, then pai
 spends all of them so; `published` is least squares by 900 samples, one layer at a time. Peers run
 in environments of their own, whose Python is given: PGPE and SNES of EvoTorch, and separable CMA-ES
 of pycma; the loss is that at the center of their search, as ours is that of the parameters. All
-have the same problems, one for each seed, starts, losses and numbers of evaluations. Mean over the
-seeds, each of them, and CPU seconds a run without those of a peer's own process.
+have the same problems, one for each seed, starts, losses and numbers of evaluations. Settings of
+ours, and the learning rate of `published`, were chosen on seeds 10 and 11, which are not among
+those that are reported. Mean over the seeds, each of them, and CPU seconds a run without those of a
+peer's own process.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ SIZES, STEPS, RATE = (10, 30, 30, 10), 200, 40.0  # cells, ms, Hz
 GAIN, MEAN = 1.2, 0.3  # spread and mean of the weights of ten inputs
 START = 0.7  # spread of the weights that training starts from, beside that of a teacher
 PEERS = Path(__file__).with_name("weak_peers.py")
-SAMPLES = 16  # of pairs at each step: fewer are better still, at more CPU seconds
+SAMPLES = 4  # of pairs at each step
 SURROGATE_COST = 7  # evaluations that one gradient through a surrogate counts as
 
 
@@ -125,6 +127,7 @@ class Phase(NamedTuple):
     rate: float
     last: float  # rate at the end
     memory: float = 0.999  # of Adam for squares
+    bend: float = 1.0  # above one, the rate falls late
 
 
 def pairs(start: float, end: float) -> Callable[[torch.Generator, int], Any]:
@@ -145,7 +148,7 @@ def published(generator: torch.Generator, _: int) -> learning.Regression:
 
 
 WAYS: dict[str, tuple[Phase, ...]] = {
-    "pairs": (Phase(pairs(0.3, 0.06), SAMPLES, 1.0, 0.06, 0.006),),
+    "pairs": (Phase(pairs(0.4, 0.04), SAMPLES, 1.0, 0.04, 0.0005, memory=0.97, bend=1.5),),
     "surrogate first": (
         Phase(surrogate, SURROGATE_COST, 0.5, 0.1, 0.03),
         Phase(pairs(0.1, 0.02), SAMPLES, 0.5, 0.03, 0.001),
@@ -165,9 +168,8 @@ def trained(problem: Problem, phases: tuple[Phase, ...], evaluations: int, seed:
         estimator = phase.estimator(generator, calls)
         optimizer = torch.optim.Adam(params.values(), phase.rate, betas=(0.9, phase.memory))
         for call in range(calls):
-            optimizer.param_groups[0]["lr"] = phase.rate * (phase.last / phase.rate) ** (
-                call / calls
-            )
+            fallen = (call / calls) ** phase.bend
+            optimizer.param_groups[0]["lr"] = phase.rate * (phase.last / phase.rate) ** fallen
             _, gradients = estimator(objective, params)
             for name, held in params.items():
                 held.grad = gradients[name]

@@ -18,6 +18,7 @@ from amphid.dynamics import (
     HodgkinHuxley,
     LeakyIntegrator,
     SigmoidRelease,
+    learned,
     step_by_step,
 )
 from amphid.learning import Backprop, Objective
@@ -85,6 +86,26 @@ def test_runs_that_wait_for_their_gradients_do_not_disturb_each_other() -> None:
         for _ in range(2):
             found = torch.autograd.grad(value, own, retain_graph=True)
             assert all(map(torch.equal, found, grads))
+
+
+def test_a_number_of_a_cell_that_is_learned_gets_its_gradient() -> None:
+    cells = LIF(tau=learned(torch.full((N,), 9.0)))
+    net, x = am.Sequential(nn.Linear(K, N), models.Gain(6000.0), cells).double(), sequence()
+    found = weighed(net, x)
+    with step_by_step():
+        plain = weighed(net, x)
+    for one, other in zip(found, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_sequences_may_be_of_any_length() -> None:
+    net, x = seeded(spiking), sequence(B)
+    for steps in (T, 11, T - 2, 11):
+        found = weighed(net, x[:steps])
+        with step_by_step():
+            plain = weighed(net, x[:steps])
+        for one, other in zip(found, plain, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
 
 
 def test_an_objective_gives_what_its_model_called_by_hand_gives() -> None:

@@ -15,6 +15,7 @@ from amphid.kernels.scan import Compiled, Layout, Scan
 from amphid.kernels.sequence import constants
 from amphid.kernels.watched import refuse_twice
 
+ROOMS = 4  # sets of arrays that are kept for further runs
 PART = 8  # cells side by side: a layer is filled up to a whole number of these
 
 
@@ -25,7 +26,7 @@ class ChainGradient:
     arrays that lead from the way there to the way back are made once, and lent to one run after
     another.
 
-    cells: the numbers of each stage. sizes: of the input and of each stage. times: T and B.
+    cells: the numbers of each stage. sizes: of the input and of each stage. copies: B.
 
     Raises UnknownOperation, naming it, for a step that cannot be turned into machine code.
     """
@@ -35,13 +36,13 @@ class ChainGradient:
         stages: Sequence[Stage],
         cells: Sequence[Cells],
         sizes: Sequence[int],
-        times: tuple[int, int],
+        copies: int,
         dtype: torch.dtype,
     ) -> None:
-        self.sizes, self.times, self.dtype = sizes, times, dtype
+        self.sizes, self.copies, self.dtype = sizes, copies, dtype
         parts = zip(stages, cells, sizes[:-1], sizes[1:], strict=True)
         self.layers = [
-            _Layer(stage, own, (before, size), times, dtype) for stage, own, before, size in parts
+            _Layer(stage, own, (before, size), copies, dtype) for stage, own, before, size in parts
         ]
         wired = [layer.wired(k) for k, layer in enumerate(self.layers)]
         exact = dtype is not torch.float32
@@ -57,9 +58,11 @@ class ChainGradient:
         output: Tensor = _Run.apply(self, x, *weights, *biases)  # type: ignore[no-untyped-call]
         return output
 
-    def lend(self) -> _Lent:
-        """Arrays for a run, back in place as soon as nobody holds them."""
-        return _Lent(self._free, self._free.pop() if self._free else _Room(self))
+    def lend(self, steps: int) -> _Lent:
+        """Arrays for a run of so many steps, back in place as soon as nobody holds them."""
+        free = self._free
+        place = next((k for k, room in enumerate(free) if room.steps == steps), None)
+        return _Lent(free, _Room(self, steps) if place is None else free.pop(place))
 
 
 class _Code:
@@ -68,17 +71,18 @@ class _Code:
     def __init__(self, name: str, source: str, *, exact: bool) -> None:
         self.name, self.code = name, ObjectCode(source, exact=exact)
         self.function: Callable[..., int] | None = None
-        self.own: list[int] = []  # the numbers of the caller's arrays
+        self.own: dict[int, list[int]] = {}  # the numbers of the caller's arrays, by steps
         self.places: list[int] = []  # those among them that say where an array is
 
     def __call__(self, own: Sequence[Any], arrays: Sequence[Any], known: Sequence[int]) -> None:
-        """own: of the same shapes in every call. known: the numbers of the arrays that last."""
+        """own: steps first, all else of the same shapes. known: the numbers of what lasts."""
+        if own[0] not in self.own:
+            self.own = {own[0]: numbers(own)}
         if self.function is None:
             self.function = self.code.function(self.name, *own, *arrays)
-            self.own = numbers(own)
             sizes = [0 if type(each) is int else each.dim() for each in own]
             self.places = [k + sum(sizes[:k]) for k, size in enumerate(sizes) if size]
-        given = self.own.copy()
+        given = self.own[own[0]].copy()
         arrived = [each.data_ptr() for each in own if type(each) is not int]
         for place, address in zip(self.places, arrived, strict=True):
             given[place] = address
@@ -93,13 +97,15 @@ class _Lent:
 
     def __del__(self) -> None:
         self.free.append(self.room)
+        del self.free[:-ROOMS]
 
 
 class _Room:
     """The arrays of one run, as machine code takes them behind those of the caller."""
 
-    def __init__(self, chain: ChainGradient) -> None:
-        made = [layer.arrays() for layer in chain.layers]
+    def __init__(self, chain: ChainGradient, steps: int) -> None:
+        self.steps = steps
+        made = [layer.arrays(steps) for layer in chain.layers]
         self.ahead = [own for ahead, _ in made for own in ahead]
         self.back = [own for _, back in made for own in back]
         self.numbers_ahead, self.numbers_back = numbers(self.ahead), numbers(self.back)
@@ -114,12 +120,11 @@ class _Layer:
         stage: Stage,
         cells: Cells,
         sizes: tuple[int, int],
-        times: tuple[int, int],
+        copies: int,
         dtype: torch.dtype,
     ) -> None:
         self.before, self.size = sizes
-        self.steps, self.copies = times
-        self.cells, self.dtype = cells, dtype
+        self.cells, self.copies, self.dtype = cells, copies, dtype
         like = torch.zeros(self.copies, self.size, dtype=dtype)
         state = [own[0].expand(like.shape) for own in cells.state]
         self.scan = Scan(stage.step, [own[0] for own in cells.values], state, like, Compiled)
@@ -147,17 +152,17 @@ class _Layer:
             moving=moving,
         )
 
-    def arrays(self) -> tuple[list[Any], list[Any]]:
-        """New arrays, in the order of those names."""
+    def arrays(self, steps: int) -> tuple[list[Any], list[Any]]:
+        """New arrays for so many steps, in the order of those names."""
         adjoint, first, dtype = self.adjoint, self.scan.values, self.dtype
         values = [own[0] if len(own[0]) == 1 else self._filled(own[0]) for own in self.cells.values]
         rest = [self._filled(own[0]) for own in self.cells.state]
         states = [
-            self._rows(own.dtype, self.steps + 1) if first + v in adjoint.keep else own.clone()
+            self._rows(own.dtype, steps + 1) if first + v in adjoint.keep else own.clone()
             for v, own in enumerate(rest)
         ]
-        drive, output, given, found = (self._rows(dtype, self.steps) for _ in range(4))
-        saved = [self._rows(symbol.dtype, self.steps) for symbol in adjoint.saved]
+        drive, output, given, found = (self._rows(dtype, steps) for _ in range(4))
+        saved = [self._rows(symbol.dtype, steps) for symbol in adjoint.saved]
         moving = [torch.zeros_like(drive[0]) for _ in adjoint.through]
         inputs = [*values, *states, drive, *moving, given, *saved]
         sizes, width = [self.size, len(drive[0]) // self.copies], -(-self.before // PART) * PART
@@ -167,7 +172,7 @@ class _Layer:
         ahead = [*values, *states, drive, *self._constants(self.there), output, *saved]
         back = [*(inputs[place] for place in adjoint.used), *self._constants(self.back), found]
         wide = torch.zeros(sizes[1], width, dtype=dtype)
-        rows = self.steps * self.copies
+        rows = steps * self.copies
         events = [torch.zeros(rows + 1, dtype=torch.int64), torch.zeros(rows * self.before + 1)]
         events[1] = events[1].to(torch.int32)
         return (
@@ -203,8 +208,8 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, chain: ChainGradient, x: Tensor, *held: Tensor) -> Tensor:
-        lent, (steps, copies) = chain.lend(), chain.times
-        rows = x.reshape(steps, -1).contiguous()
+        steps, copies = len(x), chain.copies
+        lent, rows = chain.lend(steps), x.reshape(steps, -1).contiguous()
         output = torch.empty(steps, copies * chain.sizes[-1], dtype=chain.dtype)
         own = [steps, copies, chain.sizes[0], rows, output, *(each.contiguous() for each in held)]
         chain.ahead(own, lent.room.ahead, lent.room.numbers_ahead)
@@ -215,8 +220,8 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> Any:
         refuse_twice()
-        chain, room = ctx.chain, ctx.lent.room
-        (steps, copies), (rows, *weights) = chain.times, ctx.saved_tensors
+        chain, room, (rows, *weights) = ctx.chain, ctx.lent.room, ctx.saved_tensors
+        steps, copies = room.steps, chain.copies
         found = [torch.empty(own.shape, dtype=chain.dtype) for own in weights]
         asked = ctx.needs_input_grad[2 + len(weights) :]
         biases = [

@@ -14,7 +14,7 @@ from amphid.dynamics.values import check_dt
 from amphid.models.chain import run_chain
 from amphid.models.folding import Leading, check_cells, check_ordinary, folded, has_time
 from amphid.models.layer import Encoder, Layer, Readout, Stepping, nothing
-from amphid.models.straight import Straight, straight
+from amphid.models.straight import Straight, learns_cells, straight
 
 
 class Sequential(nn.Sequential):
@@ -43,7 +43,8 @@ class Sequential(nn.Sequential):
     def forward(self, x: Tensor, dt: float = 1.0) -> Tensor:
         """Output [T, *B, K] of an input [T, *B, N], from rest; dt in ms."""
         _check_input(self, x, dt)
-        way = straight(self, x, dt) if torch.is_grad_enabled() else None
+        asked = torch.is_grad_enabled() and not learns_cells(self)
+        way = straight(self, x, dt) if asked else None
         if way is not None and (given := way.differentiable(x, {})) is not None:
             return given
         leading, layers = self._leading(), list(self._layers())

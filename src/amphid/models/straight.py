@@ -24,7 +24,7 @@ _known: weakref.WeakKeyDictionary[nn.Module, dict[Any, Straight]] = weakref.Weak
 
 
 def straight(model: nn.Sequential, x: object, dt: float) -> Straight | None:
-    """How layers run one after another on sequences like x [T, *B, I] in machine code.
+    """How layers run one after another on sequences like x [T, *B, I] in machine code, of any T.
 
     They are linear maps, gains and cells and nothing else, and nobody listens to them. None for any
     other, and for inputs that torch must see. dt: ms. It is remembered, and made again once a
@@ -33,7 +33,7 @@ def straight(model: nn.Sequential, x: object, dt: float) -> Straight | None:
     if type(x) is not Tensor or x.dim() < 2 or not x.numel() or x.requires_grad or is_watched(x):
         return None
     known = _known.setdefault(model, {})
-    key = x.shape, x.dtype, dt
+    key = x.shape[1:], x.dtype, dt
     if (found := known.get(key)) is not None and found.holds():
         return found
     known.pop(key, None)
@@ -42,6 +42,16 @@ def straight(model: nn.Sequential, x: object, dt: float) -> Straight | None:
             known.pop(next(iter(known)))
         known[key] = made
     return made
+
+
+def learns_cells(model: nn.Module) -> bool:
+    """Whether a gradient is asked for anything but weights and biases of linear maps."""
+    return any(
+        own is not None and own.requires_grad
+        for module in model.modules()
+        if type(module) is not nn.Linear
+        for own in (*module._parameters.values(), *module._buffers.values())
+    )
 
 
 @dataclass(eq=False)
@@ -57,7 +67,7 @@ class Straight:
     given: Sequence[Given]
     marks: Sequence[Mark]
     codes: dict[Any, Chain | None] = field(default_factory=dict)
-    _gradient: ChainGradient | None = None
+    gradient: ChainGradient | None = None
     last: tuple[Tensor, int, Events] | None = None  # an input and what was found in it
 
     def holds(self) -> bool:
@@ -112,7 +122,7 @@ class Straight:
         where a product of matrices costs less.
         """
         copies = math.prod(x.shape[1:-1])
-        if self.products * len(x) * copies > MANY or (code := self.gradient(x)) is None:
+        if self.products * len(x) * copies > MANY or (code := self._both_ways(x)) is None:
             return None
         own = self.parameters
         for name, each in held.items():
@@ -138,17 +148,16 @@ class Straight:
         """Products of a weight and what arrives, in one step of one copy."""
         return sum(part.link.linear.weight.numel() for part in self.parts)
 
-    def gradient(self, x: Tensor) -> ChainGradient | None:
-        """The machine code of it for an input like this, both ways."""
-        if self._gradient is None:
+    def _both_ways(self, x: Tensor) -> ChainGradient | None:
+        if self.gradient is None:
             sizes = [x.shape[-1], *(part.link.linear.out_features for part in self.parts)]
             stages = [part.stage(own) for part, own in zip(self.parts, self.given, strict=True)]
-            cells, times = [own.cells for own in self.given], (len(x), math.prod(x.shape[1:-1]))
+            cells, copies = [own.cells for own in self.given], math.prod(x.shape[1:-1])
             try:
-                self._gradient = ChainGradient(stages, cells, sizes, times, x.dtype)
+                self.gradient = ChainGradient(stages, cells, sizes, copies, x.dtype)
             except (UnknownOperation, ModuleNotFoundError):
                 self.products = MANY + 1
-        return self._gradient
+        return self.gradient
 
     def _heard(self, x: Tensor) -> Events:
         """The events of an input, of the last one without looking again."""

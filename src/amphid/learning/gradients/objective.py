@@ -15,6 +15,7 @@ from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.start import Start
 from amphid.learning.watching import cells_of, overheard
 from amphid.models.sequential import Sequential, as_chain
+from amphid.models.straight import learns_cells
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params], Tensor]
@@ -107,7 +108,7 @@ class Objective:
     def _straight(self, params: Mapping[str, Tensor]) -> Tensor | None:
         """The outputs of a model that is a chain, where a gradient is asked for."""
         asked = torch.is_grad_enabled() and type(self.model) is Sequential
-        if self.start is not None or not asked:
+        if self.start is not None or not asked or learns_cells(self.model):
             return None
         if (way := as_chain(self.model, self.inputs, self.dt)) is None:
             return None
