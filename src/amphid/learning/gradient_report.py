@@ -94,7 +94,7 @@ def gradient_report(
             raise ValueError("the inputs of the batch are not finite: see inputs.isfinite().")
     settings = {} if dt is None else {"dt": dt}
     kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.enable_grad(), _heard(model) as passed:
+    with torch.enable_grad(), heard(model) as passed:
         value = loss(model(inputs, **settings), targets).mean()
     if not passed:
         raise ValueError(
@@ -114,7 +114,7 @@ def gradient_report(
 
 
 @dataclass
-class _Passed:
+class Passed:
     """One call of a layer of cells."""
 
     name: str
@@ -125,9 +125,9 @@ class _Passed:
 
 
 @contextmanager
-def _heard(model: nn.Module) -> Iterator[list[_Passed]]:
+def heard(model: nn.Module) -> Iterator[list[Passed]]:
     """Within the block, calls of layers of cells are kept, their currents asked for gradients."""
-    passed: list[_Passed] = []
+    passed: list[Passed] = []
 
     def keep(call: Call, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if not current.requires_grad:
@@ -136,7 +136,7 @@ def _heard(model: nn.Module) -> Iterator[list[_Passed]]:
         dt = float(kwargs.get("dt", last))
         result = call.go(current, *args, **kwargs)
         output = call.output(result)
-        passed.append(_Passed(call.name or "model", call.module, dt, current, output))
+        passed.append(Passed(call.name or "model", call.module, dt, current, output))
         return result
 
     layers = cells_of(model, lambda part: isinstance(part, Neuron | Recurrent | Network))
@@ -145,7 +145,7 @@ def _heard(model: nn.Module) -> Iterator[list[_Passed]]:
 
 
 def _layers(
-    passed: list[_Passed], gradients: tuple[Tensor | None, ...]
+    passed: list[Passed], gradients: tuple[Tensor | None, ...]
 ) -> tuple[LayerGradient, ...]:
     norms = [_norm(gradient) for gradient in gradients]
     last = norms[-1]
@@ -165,7 +165,7 @@ def _layers(
     )
 
 
-def _activity(one: _Passed) -> dict[str, float]:
+def _activity(one: Passed) -> dict[str, float]:
     output, kind = one.output.detach(), _neuron(one.layer).output
     rows = output.flatten(0, -2) if output.dim() < 5 else output.flatten(2).flatten(0, 1)
     if kind == "spike":

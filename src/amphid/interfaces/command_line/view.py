@@ -33,6 +33,7 @@ examples:
   amphid view celegans
   amphid view celegans --neuron lif --seed 3 --noise 40
   amphid view celegans --export touch.html --stimulate PLM:20:500:1500 --poke 0.3:2500
+  amphid view runs/2026-01-31_1a2b3c4
   amphid view brain.h5 --neuron lif --port 8000 --no-browser
 """
 GRADED_STEP = 5.0  # ms; semi-implicit steps of graded cells bear it, and a page wants few
@@ -48,14 +49,17 @@ def add(commands: Any) -> None:
     """The command and its options."""
     parser = commands.add_parser(
         "view",
-        usage="amphid view NETWORK [options]",
+        usage="amphid view NETWORK [options]\n       amphid view RUN [options]",
         help="play, touch and lesion a network on a live page",
         description=_DESCRIPTION,
         epilog=f"{models_told()}\n{_EXAMPLES}",
     )
     parser.set_defaults(parser=parser, run=run, **dict.fromkeys(UNTYPED))
     parser.add_argument(
-        "network", nargs="?", metavar="NETWORK", help="celegans, a data set, or a file"
+        "network",
+        nargs="?",
+        metavar="NETWORK",
+        help="celegans, a data set, a file, or the folder of a training",
     )
     group = parser.add_argument_group("page")
     group.add_argument("--port", type=whole, default=0, metavar="N", help="of the page (any free)")
@@ -95,15 +99,19 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until interrupted; returns the exit code."""
     if arguments.network is None:
-        raise UsageError("NETWORK is missing: celegans, a data set or a file.", "amphid view")
+        raise UsageError(
+            "NETWORK is missing: celegans, a data set, a file or a run folder.", "amphid view"
+        )
     if arguments.port > 65535:
         raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
+    if Path(arguments.network).is_dir():
+        return watched(Path(arguments.network), arguments)
     told, session = opened(arguments)
     for remark in told.remarks:
         output.remark(remark, quiet=arguments.quiet)
     if arguments.export or arguments.png or arguments.gif:
         return filmed(session, told, arguments)
-    from amphid.interfaces.view.server import serve
+    from amphid.interfaces.view.server import application, serve
     from amphid.interfaces.view.stage import Stage
 
     stage = Stage(
@@ -112,7 +120,11 @@ def run(arguments: argparse.Namespace) -> int:
         recipe=recipe_of(told, arguments.weights),
         keep=lambda recorded: kept(recorded, told, arguments),
     )
-    serve(stage, port=arguments.port, ready=lambda address: announce(address, arguments))
+    serve(
+        lambda door: application(stage, door),
+        port=arguments.port,
+        ready=lambda address: announce(address, arguments),
+    )
     return 0
 
 
@@ -145,6 +157,24 @@ def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
         worm=None if arguments.no_body else worm_of(connectome),
     )
     return told, session
+
+
+def watched(folder: Path, arguments: argparse.Namespace) -> int:
+    """Serve the page of a training until interrupted; returns the exit code."""
+    from amphid.interfaces.view.server import serve
+    from amphid.interfaces.view.training import is_training
+    from amphid.interfaces.view.training_server import training_application
+
+    if not is_training(folder):
+        raise FileNotFoundError(
+            f"{folder} holds no metrics.jsonl: give the folder of a training, or a network."
+        )
+    serve(
+        lambda door: training_application(folder, door),
+        port=arguments.port,
+        ready=lambda address: announce(address, arguments),
+    )
+    return 0
 
 
 def filmed(session: Session, told: Told, arguments: argparse.Namespace) -> int:

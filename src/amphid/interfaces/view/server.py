@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 HERE = "127.0.0.1"
 INSTALL = "The page needs starlette, uvicorn and websockets: pip install 'amphid[web]'"
 PAGES = 16  # at once
+PRIVATE = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
 UNWANTED, BUSY = 4403, 4429  # codes with which a socket is closed
 
 
@@ -73,8 +79,10 @@ def application(stage: Stage, door: Door) -> Starlette:
     return Starlette(routes=routes, lifespan=alive)
 
 
-def serve(stage: Stage, *, port: int = 0, ready: Callable[[str], None]) -> None:
-    """Serve the page until interrupted; `ready` is called with its address.
+def serve(
+    build: Callable[[Door], Starlette], *, port: int = 0, ready: Callable[[str], None]
+) -> None:
+    """Serve what is built for a door until interrupted; `ready` is called with its address.
 
     port: 0 for any that is free. Raises ValueError for one that is taken, ModuleNotFoundError
     without the extra `web`.
@@ -87,7 +95,7 @@ def serve(stage: Stage, *, port: int = 0, ready: Callable[[str], None]) -> None:
     listening = _listening(port)
     door = Door(listening.getsockname()[1])
     config = uvicorn.Config(
-        application(stage, door),
+        build(door),
         ws="websockets-sansio",
         ws_max_size=1 << 16,
         log_level="error",
@@ -115,9 +123,9 @@ async def _page(request: Request, stage: Stage, door: Door) -> Response:
     from amphid.interfaces.view.sheet import page
 
     if not door.admits(request):
-        return _refused()
+        return refused()
     text = page(stage.title, connect=f"ws://{request.headers['host']}")
-    return HTMLResponse(text, headers=_PRIVATE)
+    return HTMLResponse(text, headers=PRIVATE)
 
 
 async def _network(request: Request, stage: Stage, door: Door) -> Response:
@@ -126,24 +134,17 @@ async def _network(request: Request, stage: Stage, door: Door) -> Response:
     from amphid.interfaces.view.wire import network
 
     if not door.admits(request):
-        return _refused()
+        return refused()
     text = json.dumps(network(stage.session, title=stage.title), allow_nan=False)
-    return Response(text, media_type="application/json", headers=_PRIVATE)
+    return Response(text, media_type="application/json", headers=PRIVATE)
 
 
-_PRIVATE = {
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
-
-
-def _refused() -> Response:
+def refused() -> Response:
+    """The answer to whoever does not know the address."""
     from starlette.responses import PlainTextResponse
 
     text = "This page opens only by the address that amphid view printed, token included.\n"
-    return PlainTextResponse(text, status_code=403, headers=_PRIVATE)
+    return PlainTextResponse(text, status_code=403, headers=PRIVATE)
 
 
 async def _talk(socket: WebSocket, stage: Stage, door: Door) -> None:
@@ -182,18 +183,18 @@ async def _listen(socket: WebSocket, stage: Stage, client: Client) -> None:
     """Every message is done or answered with an error."""
     from amphid.interfaces.view.messages import Pace, number_of, read_message
 
-    pace, refused = Pace(), 0
+    pace, over = Pace(), 0
     while True:
         heard: dict[str, Any] = dict(await socket.receive())
         if heard["type"] == "websocket.disconnect":
             return
         text = heard.get("text")
         if not pace.allows():
-            refused += 1
-            if refused > 1000:
+            over += 1
+            if over > 1000:
                 await socket.close(BUSY, "too many messages")
                 return
-            if refused % 100 == 1:
+            if over % 100 == 1:
                 client.tell(op="error", id=0, message="too many messages: some were not read.")
         elif text is None:
             client.tell(op="error", id=0, message="a message must be text, not bytes.")

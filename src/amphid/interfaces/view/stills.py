@@ -34,8 +34,10 @@ def still(session: Session, axes: Axes | None = None, *, top: float | None = Non
     placement, change = place(session.connectome.cells), _change(session)
     top = top or max(float(np.abs(change).max()), 1e-3)
     order = np.argsort(np.abs(change), kind="stable")
+    across, up = placement.point[order, :2].T
     drawn = axes.scatter(
-        *placement.point[order, :2].T,
+        across,
+        up,
         c=change[order],
         s=14,
         cmap="PuOr_r",
@@ -54,6 +56,7 @@ def still(session: Session, axes: Axes | None = None, *, top: float | None = Non
 def body(session: Session, axes: Axes | None = None) -> Axes:
     """The body of a session in its dish, um. Raises ValueError for a session without one."""
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Circle
 
     if session.worm is None:
         raise ValueError("this session has no body: give it worm=Worm(connectome).")
@@ -63,7 +66,7 @@ def body(session: Session, axes: Axes | None = None) -> Axes:
     axes.fill(*outline.T, facecolor="#cfc6b2", edgecolor="#6d6450", linewidth=0.8)
     dish = session.worm.body.dish
     if dish is not None:
-        axes.add_patch(plt.Circle((0, 0), dish, fill=False, color="0.6"))
+        axes.add_patch(Circle((0, 0), dish, fill=False, color="0.6"))
         axes.set(xlim=(-1.05 * dish, 1.05 * dish), ylim=(-1.05 * dish, 1.05 * dish))
     if session.worm.food is not None:
         axes.plot(*session.worm.food, "P", color="#46823c", label="food")

@@ -1,0 +1,76 @@
+"""The page of a training over loopback: its log, and looks at its network when they are asked."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amphid.interfaces.view.server import INSTALL, PRIVATE, Door, refused
+from amphid.interfaces.view.sheet import training_page
+from amphid.interfaces.view.training import LOOKS, Log, Subject, subject_of
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+def training_application(folder: Path, door: Door) -> Starlette:
+    """Page, log and looks. Raises ModuleNotFoundError, with the way out, without the extra."""
+    try:
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(INSTALL, name=error.name) from None
+    log, subject = Log(folder / "metrics.jsonl"), subject_of(folder)
+    busy = asyncio.Lock()
+    return Starlette(
+        routes=[
+            Route("/", partial(_page, folder=folder, door=door)),
+            Route("/rows", partial(_rows, log=log, door=door, looks=subject is not None)),
+            Route("/look/{name}", partial(_look, subject=subject, door=door, busy=busy)),
+        ]
+    )
+
+
+async def _page(request: Request, folder: Path, door: Door) -> Response:
+    from starlette.responses import HTMLResponse
+
+    if not door.admits(request):
+        return refused()
+    return HTMLResponse(training_page(folder.resolve().name), headers=PRIVATE)
+
+
+async def _rows(request: Request, log: Log, door: Door, *, looks: bool) -> Response:
+    """The log, thinned; nothing where it is as long as the page knows."""
+    from starlette.responses import JSONResponse, Response
+
+    if not door.admits(request):
+        return refused()
+    size = log.size
+    if request.query_params.get("size") == str(size):
+        return Response(status_code=204, headers=PRIVATE)
+    rows = await asyncio.to_thread(log.rows)
+    return JSONResponse({"size": size, "rows": rows, "looks": looks}, headers=PRIVATE)
+
+
+async def _look(
+    request: Request, subject: Subject | None, door: Door, busy: asyncio.Lock
+) -> Response:
+    """One look at a time; what goes wrong is told in a sentence."""
+    from starlette.responses import JSONResponse
+
+    if not door.admits(request):
+        return refused()
+    look = LOOKS.get(request.path_params["name"])
+    if look is None or subject is None:
+        return JSONResponse({"error": "there is no such look at this run."}, 404, PRIVATE)
+    async with busy:
+        try:
+            return JSONResponse(await asyncio.to_thread(look, subject), headers=PRIVATE)
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            return JSONResponse(
+                {"error": str(error.args[-1] if error.args else error)}, 200, PRIVATE
+            )
