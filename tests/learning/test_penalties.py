@@ -10,10 +10,23 @@ from torch import nn
 
 import amphid.learning as room
 from amphid.dynamics import LIF, LeakyIntegrator
-from amphid.learning import L1, L2, Backprop, Objective, RateBounds, TotalSpikes, fit
+from amphid.learning import (
+    L1,
+    L2,
+    Backprop,
+    Balance,
+    Objective,
+    RateBounds,
+    Saturation,
+    TotalSpikes,
+    fit,
+)  # fmt: skip
 
 T, B, K, N, C = 23, 5, 7, 3, 2
-PENALTIES = [L1(0.3), L2(0.3), RateBounds(0.01, lower=20.0, upper=60.0), TotalSpikes(0.1)]
+PENALTIES = [
+    L1(0.3), L2(0.3), RateBounds(0.01, lower=20.0, upper=60.0), TotalSpikes(0.1), Balance(0.3),
+    Saturation(10.0, least=0.02, most=0.06),
+]  # fmt: skip
 
 
 class Net(nn.Module):
@@ -178,6 +191,32 @@ def test_models_in_several_threads_are_heard_apart() -> None:
         thread.join()
     alone = {seed: objective(Net(seed), TotalSpikes(1.0))({}).item() for seed in (1, 2, 3)}
     assert found == alone
+
+
+def test_saturation_looks_at_the_share_of_time() -> None:
+    net = Net()
+    spikes = net.cells(net.inward(inputs())).detach()
+    share = spikes.mean((0, 1))
+    apart = share - share.clamp(0.05, 0.1)
+    found = objective(net, Saturation(3.0, least=0.05, most=0.1, on="cells"))({}).detach()
+    assert float(found) == pytest.approx(3.0 * float(apart.square().mean()))
+    assert float(found) > 0
+    with pytest.raises(ValueError, match="the least not above the most"):
+        Saturation(1.0, least=0.6)
+
+
+def test_balance_is_of_what_each_cell_receives() -> None:
+    params = {
+        "a.weight": torch.tensor([[3.0, -1.0, -2.0], [3.0, -1.0, 0.0], [2.0, 0.0, 0.0]]),
+        "a.bias": torch.tensor([7.0]),
+    }
+    apart = (0.0 + (2 / 4) ** 2 + 1.0) / 3
+    assert float(Balance(0.5)(params, {})) == pytest.approx(0.5 * apart)
+    assert float(Balance(1.0, ratio=3.0, on="a.weight")(params, {})) == pytest.approx(
+        ((6 / 12) ** 2 + 0.0 + 1.0) / 3
+    )
+    with pytest.raises(ValueError, match="ratio must be a number above zero"):
+        Balance(1.0, ratio=0.0)
 
 
 def test_bounds_must_be_in_order() -> None:

@@ -67,7 +67,7 @@ from amphid.learning.losses.rate import CountCrossEntropy, PoissonLikelihood, Ra
 from amphid.learning.losses.trains import Correlation, VanRossum, VictorPurpura
 from amphid.learning.modulated import Modulated
 from amphid.learning.pair import STDP
-from amphid.learning.penalties import L1, L2, RateBounds, TotalSpikes
+from amphid.learning.penalties import L1, L2, Balance, RateBounds, Saturation, TotalSpikes
 from amphid.learning.post_triggered import PostTriggered
 from amphid.learning.pruning.prune import Sparsity, prune, prune_in_rounds, sparsity
 from amphid.learning.pruning.rankings import AtRandom, ByEmergence, ByMagnitude, BySynapticFlow
@@ -126,6 +126,7 @@ __all__ = [
     "Auto",
     "Averaged",
     "Backprop",
+    "Balance",
     "BumpKernel",
     "ByEmergence",
     "ByMagnitude",
@@ -202,6 +203,7 @@ __all__ = [
     "Reward",
     "Ridge",
     "Rule",
+    "Saturation",
     "Scheme",
     "Sharing",
     "Sobol",

@@ -120,6 +120,81 @@ class TotalSpikes:
         return self.strength * _summed(heard.total.sum(-1).mean() for heard in layers)
 
 
+@dataclass(frozen=True)
+class Saturation:
+    r"""Cells should be in a state in which their input still tells: neither never nor always on.
+
+    .. math:: \text{strength} \cdot \Bigl\langle \max(0, \text{least} - s)^2
+              + \max(0, s - \text{most})^2 \Bigr\rangle
+
+    with s the share of time steps in which a cell is on, on the mean of a batch; the mean over
+    cells, summed over layers. It is the cell's own ceiling that counts here, not a rate in Hz: a
+    cell that fires in every step, or in none, has no slope.
+    least, most: shares of time, from 0 to 1. on: layers of cells by their names in the model, or
+    patterns; all when None.
+    """
+
+    strength: float
+    least: float = 0.01
+    most: float = 0.5
+    on: str | tuple[str, ...] | None = None
+    watches = True
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+        if not 0 <= self.least <= self.most <= 1:
+            raise ValueError(
+                "least and most must be shares of time, the least not above the most, got "
+                f"{self.least!r} and {self.most!r}."
+            )
+
+    def __call__(self, params: Mapping[str, Tensor], activity: Mapping[str, Activity]) -> Tensor:
+        """The penalty."""
+        layers = _chosen(activity, self.on, "layer")
+        return self.strength * _summed(self._beyond(heard) for heard in layers)
+
+    def _beyond(self, heard: Activity) -> Tensor:
+        share = heard.total / heard.steps
+        share = share.flatten(0, -2).mean(0) if share.dim() > 1 else share
+        below, above = (self.least - share).clamp(min=0), (share - self.most).clamp(min=0)
+        return (below.square() + above.square()).mean()
+
+
+@dataclass(frozen=True)
+class Balance:
+    r"""Excitation and inhibition that a cell can receive should cancel.
+
+    .. math:: \text{strength} \Bigl\langle \Bigl(\frac{E - r I}{E + r I}\Bigr)^2 \Bigr\rangle
+
+    with E the sum of the positive weights into a cell and I that of the magnitudes of the negative
+    ones; the mean over cells, summed over weights. 0 where they balance, `strength` for a cell with
+    one kind alone.
+    ratio: r, how much an inhibitory weight counts. on: names of weights [cells, inputs], patterns
+    such as "*.weight"; all parameters with two axes or more when None.
+    """
+
+    strength: float
+    ratio: float = 1.0
+    on: str | tuple[str, ...] | None = None
+    watches = False
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+        if not 0 < self.ratio < float("inf"):
+            raise ValueError(f"ratio must be a number above zero, got {self.ratio!r}.")
+
+    def __call__(self, params: Mapping[str, Tensor], activity: Mapping[str, Activity]) -> Tensor:
+        """The penalty."""
+        wide = {name: held for name, held in params.items() if held.dim() > 1}
+        weights = _chosen(wide, self.on, "weight with an axis of cells and one of inputs")
+        return self.strength * _summed(self._apart(held.flatten(1)) for held in weights)
+
+    def _apart(self, weight: Tensor) -> Tensor:
+        excites, inhibits = weight.clamp(min=0).sum(1), -self.ratio * weight.clamp(max=0).sum(1)
+        total = (excites + inhibits).clamp(min=torch.finfo(weight.dtype).tiny)
+        return ((excites - inhibits) / total).square().mean()
+
+
 def _chosen(held: Mapping[str, Held], on: str | tuple[str, ...] | None, what: str) -> list[Held]:
     """Those whose names fit; every pattern must fit one."""
     if not held:

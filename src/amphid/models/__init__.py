@@ -24,6 +24,7 @@ from amphid.models.cortex import (
     vogels_abbott,
     vogels_abbott_currents,
 )
+from amphid.models.dale import DaleLinear
 from amphid.models.delays import Delay, DelayedLinear
 from amphid.models.dropout import Dropout
 from amphid.models.fly_brain import fly_brain, fly_drive, generated_fly
@@ -44,6 +45,7 @@ __all__ = [
     "ClassicWorm",
     "Connections",
     "CorticalModel",
+    "DaleLinear",
     "Delay",
     "DelayedLinear",
     "Dropout",

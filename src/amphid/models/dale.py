@@ -1,0 +1,73 @@
+"""Layers whose cells either excite or inhibit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+
+class DaleLinear(nn.Module):
+    r"""A linear layer in which all inputs excite, and cells of its own inhibit in between.
+
+    .. math:: y = |W_E| x - |W_{EI}| \, |W_{IE}| x + b
+
+    Inputs [*B, N] come from cells that excite, so they must not be negative: spikes, or rectified.
+    The inhibitory cells are linear and without delay. Weights are kept by their magnitude: the sign
+    of a cell holds whatever an optimizer does. At the start each output gets as much inhibition as
+    excitation, and outputs spread as those of a linear layer with Kaiming's start.
+
+    inputs, outputs: N and K. inhibitory: how many cells in between, a tenth of the outputs when
+    None. bias: whether outputs have one, zero at first. generator: draws.
+    Reference: Cornford et al. 2021, openreview.net/forum?id=eU776ZYxEpz. Their correction of
+    gradients is left to the optimizer.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        inhibitory: int | None = None,
+        bias: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        cells = max(1, outputs // 10) if inhibitory is None else inhibitory
+        for name, size in (("inputs", inputs), ("outputs", outputs), ("inhibitory", cells)):
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"DaleLinear: {name} must be a number of cells, got {size!r}.")
+        self.inputs, self.outputs, self.inhibitory = inputs, outputs, cells
+        scale = math.sqrt(2 / inputs)  # an exponential variable has its mean for its deviation
+        self.excite = nn.Parameter(_exponential((outputs, inputs), generator) * scale)
+        self.recruit = nn.Parameter(torch.full((cells, inputs), scale))
+        share = _exponential((outputs, cells), generator)
+        self.inhibit = nn.Parameter(share / share.sum(1, keepdim=True))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def extra_repr(self) -> str:
+        """Its sizes."""
+        return f"{self.inputs}, {self.outputs}, inhibitory={self.inhibitory}"
+
+    @property
+    def weight(self) -> Tensor:
+        """[K, N] of the linear layer that it amounts to."""
+        return self.excite.abs() - self.inhibit.abs() @ self.recruit.abs()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Currents [*B, K] of inputs [*B, N]."""
+        if x.shape[-1] != self.inputs:
+            raise ValueError(
+                f"DaleLinear takes {self.inputs} cells along the last axis, but there are "
+                f"{x.shape[-1]}: the input has shape {list(x.shape)}."
+            )
+        excited = linear(x, self.excite.abs(), self.bias)
+        return excited - linear(linear(x, self.recruit.abs()), self.inhibit.abs())
+
+
+def _exponential(shape: tuple[int, int], generator: Any) -> Tensor:
+    """Draws with a mean and a deviation of one."""
+    return torch.empty(shape).exponential_(generator=generator)
