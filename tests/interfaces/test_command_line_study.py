@@ -72,6 +72,9 @@ class TestStudy:
             "inbreeding",
             "integration-memory",
             "autodiff-fails",
+            "emergence-init",
+            "emergence-pruning",
+            "lottery-digits",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

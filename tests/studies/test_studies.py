@@ -18,8 +18,11 @@ from amphid.studies import (
     DigitsBiophysicalBptt,
     DigitsRegularized,
     DigitsSpiking,
+    EmergenceInit,
+    EmergencePruning,
     Inbreeding,
     IntegrationMemory,
+    LotteryDigits,
     Report,
     SearchDigits,
     Settings,
@@ -51,6 +54,9 @@ STUDIES = [
     Transfer(),
     Inbreeding(),
     IntegrationMemory(),
+    EmergenceInit(),
+    EmergencePruning(),
+    LotteryDigits(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

@@ -8,8 +8,11 @@ from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
 from amphid.studies.digits_regularized import DigitsRegularized
 from amphid.studies.digits_spiking import DigitsSpiking
 from amphid.studies.digits_weak import DigitsBiophysical
+from amphid.studies.emergence_init import EmergenceInit
+from amphid.studies.emergence_pruning import EmergencePruning
 from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.integration_memory import IntegrationMemory
+from amphid.studies.lottery_digits import LotteryDigits
 from amphid.studies.search_digits import SearchDigits
 from amphid.studies.spike_replication import SpikeReplication
 from amphid.studies.study import Report, Settings, Study
@@ -27,8 +30,11 @@ __all__ = [
     "DigitsBiophysicalBptt",
     "DigitsRegularized",
     "DigitsSpiking",
+    "EmergenceInit",
+    "EmergencePruning",
     "Inbreeding",
     "IntegrationMemory",
+    "LotteryDigits",
     "Report",
     "SearchDigits",
     "Settings",

@@ -52,8 +52,11 @@ def studies() -> dict[str, Study]:
     from amphid.studies.digits_regularized import DigitsRegularized
     from amphid.studies.digits_spiking import DigitsSpiking
     from amphid.studies.digits_weak import DigitsBiophysical
+    from amphid.studies.emergence_init import EmergenceInit
+    from amphid.studies.emergence_pruning import EmergencePruning
     from amphid.studies.inbreeding import Inbreeding
     from amphid.studies.integration_memory import IntegrationMemory
+    from amphid.studies.lottery_digits import LotteryDigits
     from amphid.studies.search_digits import SearchDigits
     from amphid.studies.spike_replication import SpikeReplication
     from amphid.studies.transfer import Transfer
@@ -80,6 +83,9 @@ def studies() -> dict[str, Study]:
             Inbreeding(),
             IntegrationMemory(),
             AutodiffFails(),
+            EmergenceInit(),
+            EmergencePruning(),
+            LotteryDigits(),
         )
     }
 

@@ -23,9 +23,11 @@ class Threshold:
     times and examples first; they are not shifted, so that what is zero stays silent. Without it
     the magnitude is taken as it comes: then a net whose layers differ in scale has layers that are
     all active beside others that are all silent, and the count says little but that.
+    above: 0.5 by default, at which about half of the units of a rectified net on digits are active.
+    At 0.05, 96 % of them are, so that the count is of a few stragglers.
     """
 
-    above: float = 0.05
+    above: float = 0.5
     normalized: bool = True
 
     def __post_init__(self) -> None:

@@ -52,7 +52,7 @@ def emergence(
 
     active: the convention by which a unit counts as active, `Threshold`, `RelativeThreshold` or
         `ShareOfTime`. When None it is `ShareOfTime()` where cells spike, else `Threshold()`: a mean
-        magnitude above a twentieth of the layer's standard deviation. It is relative to the layer
+        magnitude above half of the layer's standard deviation. It is relative to the layer
         because above zero nothing but the sign of the weights is seen, and above a fixed number
         mostly the scale of the layer is.
     longest: the most connections of a path. In networks with cycles, where it is needed, such a
