@@ -1,5 +1,6 @@
 """The studies of emergence and of pruning, in small, and how they are judged."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +29,13 @@ def blobs(seed):
     return (x[:200], y[:200]), (x[200:], y[200:])
 
 
-SMALL = Setting("small", dense(4, 17, norm=False), blobs, torch.optim.SGD, 0.5, 40, 20, 0.3)
+SMALL = Setting("small", dense(4, 17, norm=False), blobs, torch.optim.SGD, 0.5, 22, 20, 0.3)
 
 
 @pytest.mark.parametrize("name", [*ARMS, *MORE_ARMS])
 def test_every_arm_starts_and_learns(name):
     ran = trained(SMALL, (ARMS | MORE_ARMS)[name], 3, 0.01)
-    assert len(ran.losses) == 40
+    assert len(ran.losses) == 22
     assert ran.losses[-1] < ran.losses[0]
     assert 0 <= ran.early <= 1
     again = trained(SMALL, (ARMS | MORE_ARMS)[name], 3, 0.01)
@@ -98,12 +99,15 @@ def test_a_direction_leaves_out_what_is_masked_and_is_as_long_as_the_rest():
 
 
 @needs_digits
-def test_nets_of_a_width_are_followed_dense_and_pruned():
+def test_nets_of_a_width_are_followed_dense_and_pruned(monkeypatch):
+    monkeypatch.setattr(emergence_pruning, "LINES", 2)
+    monkeypatch.setattr(emergence_pruning, "RESAMPLED", 50)
     amount = replace(emergence_pruning.QUICK, images=500, epochs=2, widths=(8,), pruned=(0.5,))
     nets = [net for seed in (0, 1) for net in of_width(8, seed, amount)]
     assert [net.pruned for net in nets] == [0.0, 0.5, 0.0, 0.5]
     assert nets[0].paths.parameters - nets[1].paths.parameters == round((196 * 8 + 64 + 80) / 2)
-    measured, _ = emergence_pruning.summarized(nets, amount)
+    measured, control = emergence_pruning.summarized(nets, amount)
+    json.dumps([measured, control], allow_nan=False)
     assert set(measured["parts"]) == {
         "more accurate with E per parameter", "pruned sooner", "pruned lower", "more rugged with E",
     }  # fmt: skip
@@ -125,7 +129,7 @@ def test_all_parts_must_hold(parts, holds):
 
 @needs_digits
 def test_a_tenth_of_the_weights_is_kept_by_every_arm():
-    amount = lottery_digits.Amount(500, 10, 2, 1, lottery_digits.ARMS)
+    amount = lottery_digits.Amount(500, 3, 1, 1, lottery_digits.ARMS)
     found = lottery_digits.one(3, amount)
     assert set(found["accuracy"]) == set(lottery_digits.ARMS)
     assert all(kept == pytest.approx(0.1, abs=0.001) for kept in found["kept"].values())

@@ -198,7 +198,7 @@ def trained(setting: Setting, arm: Arm, seed: int, rate: float) -> Ran:
     draw_rest(net, draw)
     initialize(net, arm.start(draw), x[:BATCH])
     groups = layer_rates(net, rate, alpha=arm.alpha, optimizer=setting.optimizer, inputs=x[:BATCH])
-    more = {"momentum": 0.9} if setting.optimizer is torch.optim.SGD else {}
+    more: dict[str, Any] = {"momentum": 0.9} if setting.optimizer is torch.optim.SGD else {}
     optimizer = setting.optimizer(groups, **more)
     ran, order = Ran(), torch.Generator().manual_seed(seed)
     for step in range(setting.steps):

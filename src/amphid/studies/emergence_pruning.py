@@ -257,15 +257,7 @@ def summarized(nets: Sequence[Net], amount: Amount) -> tuple[dict[str, Any], dic
     control = {
         "rank correlation within a width": _within(nets, amount),
         "rank correlation by other thresholds": {
-            f"{above:g}": {
-                "E per parameter with accuracy": figure(
-                    _of(nets, lambda n: n.others[above].per_parameter, lambda n: n.accuracy)  # noqa: B023
-                ),
-                "log E with turns": figure(
-                    _of(nets, lambda n: n.others[above].log_inside, lambda n: n.turns)  # noqa: B023
-                ),
-            }
-            for above in OTHERS
+            f"{above:g}": _at(nets, above) for above in OTHERS
         },
     }
     return measured, control
@@ -320,14 +312,28 @@ def _within(nets: Sequence[Net], amount: Amount) -> dict[str, Any]:
     for width in amount.widths:
         own = [net for net in nets if net.width == width]
         found[f"{width} wide"] = {
-            "E per parameter with accuracy": figure(_of(own, _per_parameter, lambda n: n.accuracy)),
-            "log E with turns": figure(_of(own, _log, lambda n: n.turns)),
+            "E per parameter with accuracy": _of(own, _per_parameter, lambda n: n.accuracy),
+            "log E with turns": _of(own, _log, lambda n: n.turns),
         }
     return found
 
 
-def _of(nets: Sequence[Net], one: Callable[[Net], float], other: Callable[[Net], float]) -> float:
-    return _ranked(torch.tensor([[one(net), other(net)] for net in nets], dtype=torch.float64))
+def _at(nets: Sequence[Net], above: float) -> dict[str, Any]:
+    return {
+        "E per parameter with accuracy": _of(
+            nets, lambda n: n.others[above].per_parameter, lambda n: n.accuracy
+        ),
+        "log E with turns": _of(nets, lambda n: n.others[above].log_inside, lambda n: n.turns),
+    }
+
+
+def _of(
+    nets: Sequence[Net], one: Callable[[Net], float], other: Callable[[Net], float]
+) -> float | None:
+    """Rank correlation over nets; None where one of both is the same for all."""
+    pairs = torch.tensor([[one(net), other(net)] for net in nets], dtype=torch.float64)
+    found = _ranked(pairs)
+    return None if found != found else figure(found)
 
 
 def _sign(found: Mapping[str, Any], claimed: int) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 import torch
@@ -146,6 +146,6 @@ FULL = (
       for depth in (5, 10, 20) for norm in (False, True)),
     *(Setting(f"conv{' norm' * norm}", convolutional(norm=norm), digits(5000), SGD, 0.3, 300, 50,
               1.0 if norm else 0.3) for norm in (False, True)),
-    *(Setting(f"transformer{' norm' * norm}", lambda norm=norm: Translator(norm=norm),
+    *(Setting(f"transformer{' norm' * norm}", partial(Translator, norm=norm),
               reversals(5000), ADAM, 0.3, 600, 50, 0.03) for norm in (False, True)),
 )  # fmt: skip
