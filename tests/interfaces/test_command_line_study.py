@@ -18,7 +18,7 @@ class TestDoctor:
         found = amphid("doctor", "--json").document
         assert found["healthy"]
         assert found["self_test"]["passed"]
-        extras = {"plot", "neuroml", "nwb", "parquet", "search", "nir", "onnx"}
+        extras = {"plot", "neuroml", "nwb", "parquet", "search", "nir", "onnx", "quantum", "web"}
         assert set(found["extras"]) == extras
         assert found["versions"]["torch"]
 
@@ -75,6 +75,8 @@ class TestStudy:
             "emergence-init",
             "emergence-pruning",
             "lottery-digits",
+            "activity-persistence",
+            "activity-persistence-quantum",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

@@ -24,8 +24,9 @@ from amphid.measures.quantum import (
     grover,
     paired_deutsch_jozsa,
     search,
+    search_by_counting,
 )
-from amphid.measures.quantum.searching import certifying, told, worst_chance
+from amphid.measures.quantum.searching import certifying, missing, told, worst_chance
 
 GATES = [
     Hadamards(range(1, 3)),
@@ -156,11 +157,26 @@ def test_what_fills_a_register_up_is_never_found():
     assert search(~lone & False, generator=seeded()).cell is None
 
 
+@pytest.mark.parametrize("seek", [search, search_by_counting])
+@pytest.mark.parametrize("marked", [1, 7, 61])
+def test_every_search_names_a_marked_cell_or_none(seek, marked):
+    which = marks(61, marked)
+    assert all(which[seek(which, generator=seeded(seed)).cell] for seed in range(7))
+    assert seek(~which & which, failure=0.1, generator=seeded()).cell is None
+
+
+@pytest.mark.parametrize("precision", [1, 3, 5])
+def test_a_count_of_zero_misses_the_worst_number_of_marks_as_often_as_it_says(precision):
+    zeros = [
+        counting(marks(16, k), precision).probabilities()[:16].sum().item() for k in range(1, 17)
+    ]
+    assert missing(16, precision) == pytest.approx(max(zeros), abs=1e-12)
+
+
 @pytest.mark.parametrize("marked", [1, 2, 7, 40, 60, 61])
-def test_search_names_a_marked_cell_and_counts_its_queries(marked):
+def test_search_takes_the_queries_that_were_proven(marked):
     which = marks(61, marked)
     runs = [search(which, generator=seeded(seed)) for seed in range(31)]
-    assert all(which[run.cell] for run in runs)
     assert sum(run.queries for run in runs) / 31 < 4.5 * math.sqrt(64 / marked) + 1
 
 
@@ -210,6 +226,8 @@ def test_both_ways_to_decide_give_what_all_cells_say(cells, firing, prompt):
     truth = activity_of(fires, again)
     for seed in range(5):
         assert decide(fires, again, generator=seeded(seed)).activity is truth
+        counted = decide(fires, again, seek=search_by_counting, generator=seeded(seed))
+        assert counted.activity is truth
         sampled = decide_by_sampling(fires, again, generator=seeded(seed))
         assert sampled.activity is truth
         assert sampled.queries == cells or truth is Activity.SUSTAINED

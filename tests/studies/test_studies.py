@@ -10,6 +10,7 @@ import torch
 
 from amphid import studies
 from amphid.studies import (
+    ActivityPersistence,
     AutodiffFails,
     CnnHierarchy,
     CorticalColumn,
@@ -23,6 +24,7 @@ from amphid.studies import (
     Inbreeding,
     IntegrationMemory,
     LotteryDigits,
+    PersistenceQuantum,
     Report,
     SearchDigits,
     Settings,
@@ -57,6 +59,8 @@ STUDIES = [
     EmergenceInit(),
     EmergencePruning(),
     LotteryDigits(),
+    ActivityPersistence(),
+    PersistenceQuantum(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

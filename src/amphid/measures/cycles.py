@@ -72,17 +72,18 @@ def cycle(course: Course[S], state: S, longest: int) -> Cycle[S] | None:
     """The cycle that a run from there ends in; None where none shows within so many ticks.
 
     The second half of what was followed must look the same at least twice; the state is then asked
-    after up to 256 of these periods. A run that has ended is a cycle of period 0 that starts
-    with the tick after which no signal is under way.
+    after one of these periods, and after up to 256 of them where they last. A run that has ended is
+    a cycle of period 0 that starts with the tick after which no signal is under way.
     """
-    states, codes = {0: state}, np.zeros(0, np.uint64)
+    states, codes, period, tries = {0: state}, np.zeros(0, np.uint64), 0, 0
     while (now := len(codes)) < longest and not course.ended(state):
         done = course.run(state, min(max(now, 64), longest - now))
         codes, state = np.concatenate([codes, done.codes]), done.state
         states[len(codes)] = state
-        period = least_period(codes[len(codes) // 2 :])
+        before, period = period, least_period(codes[len(codes) // 2 :])
+        tries = tries + 1 if period == before else 0
         if period and not course.ended(state):
-            found = _proven(course, state, period, min(now // period + 1, MULTIPLES))
+            found = _proven(course, state, period, min(now // period + 1, 4**tries, MULTIPLES))
             if found:
                 return Cycle(_first(course, states, partial(_repeats, course, found[0])), *found)
     if not course.ended(state):

@@ -13,15 +13,19 @@ from amphid.studies.emergence_pruning import EmergencePruning
 from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.integration_memory import IntegrationMemory
 from amphid.studies.lottery_digits import LotteryDigits
+from amphid.studies.persistence_exact import ActivityPersistence
+from amphid.studies.persistence_quantum import PersistenceQuantum
 from amphid.studies.search_digits import SearchDigits
 from amphid.studies.spike_replication import SpikeReplication
 from amphid.studies.study import Report, Settings, Study
 from amphid.studies.transfer import Transfer
 from amphid.studies.whole_fly_brain import WholeFlyBrain
 from amphid.studies.worm_classic import WormClassic
+from amphid.studies.worm_persistence import PersistenceMap, worm_map
 from amphid.studies.worm_touch import WormTouch
 
 __all__ = [
+    "ActivityPersistence",
     "AutodiffFails",
     "CnnHierarchy",
     "CorticalColumn",
@@ -35,6 +39,8 @@ __all__ = [
     "Inbreeding",
     "IntegrationMemory",
     "LotteryDigits",
+    "PersistenceMap",
+    "PersistenceQuantum",
     "Report",
     "SearchDigits",
     "Settings",
@@ -44,4 +50,5 @@ __all__ = [
     "WholeFlyBrain",
     "WormClassic",
     "WormTouch",
+    "worm_map",
 ]

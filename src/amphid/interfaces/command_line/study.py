@@ -57,6 +57,8 @@ def studies() -> dict[str, Study]:
     from amphid.studies.inbreeding import Inbreeding
     from amphid.studies.integration_memory import IntegrationMemory
     from amphid.studies.lottery_digits import LotteryDigits
+    from amphid.studies.persistence_exact import ActivityPersistence
+    from amphid.studies.persistence_quantum import PersistenceQuantum
     from amphid.studies.search_digits import SearchDigits
     from amphid.studies.spike_replication import SpikeReplication
     from amphid.studies.transfer import Transfer
@@ -86,6 +88,8 @@ def studies() -> dict[str, Study]:
             EmergenceInit(),
             EmergencePruning(),
             LotteryDigits(),
+            ActivityPersistence(),
+            PersistenceQuantum(),
         )
     }
 

@@ -8,9 +8,9 @@ from amphid.measures.quantum.circuits import (
     grover,
     paired_deutsch_jozsa,
 )
-from amphid.measures.quantum.deciding import Answer, decide, decide_by_sampling
+from amphid.measures.quantum.deciding import Answer, Seek, decide, decide_by_sampling
 from amphid.measures.quantum.gates import Diffusion, Gate, Hadamards, InverseFourier, Oracle
-from amphid.measures.quantum.searching import Count, Search, count, search
+from amphid.measures.quantum.searching import Count, Search, count, search, search_by_counting
 
 __all__ = [
     "Answer",
@@ -22,6 +22,7 @@ __all__ = [
     "InverseFourier",
     "Oracle",
     "Search",
+    "Seek",
     "best_iterations",
     "count",
     "counting",
@@ -31,4 +32,5 @@ __all__ = [
     "grover",
     "paired_deutsch_jozsa",
     "search",
+    "search_by_counting",
 ]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from amphid.measures.activity import Activity
 from amphid.measures.quantum.circuits import deutsch_jozsa
-from amphid.measures.quantum.searching import measured, search
+from amphid.measures.quantum.searching import Search, measured, search
+
+
+class Seek(Protocol):
+    """A way to find a marked cell, such as `search` or `search_by_counting`."""
+
+    def __call__(self, marked: Tensor, *, failure: float, generator: torch.Generator) -> Search:
+        """A marked cell; none with that probability although there is one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,14 +35,15 @@ def decide(
     *,
     failure: float = 1e-6,
     tests: int = 2,
+    seek: Seek = search,
     generator: torch.Generator,
 ) -> Answer:
     """Deutsch-Jozsa, then Grover: which of the three it is, with few queries.
 
     One cell at random is asked. If it is silent, only a cell that fires keeps the answer from
     "quiescent"; if it is prompt, only one that is not keeps it from "saturated". Up to `tests`
-    Deutsch-Jozsa queries look for such dissent, then Grover's search does. "Sustained" is certain;
-    either other answer is wrong with probability below `failure`.
+    Deutsch-Jozsa queries look for such dissent, then Grover's search does, by `seek`. "Sustained"
+    is certain; either other answer is wrong with probability below `failure`.
     fires, prompt: [N] bool, as of `activity_of`; a query tells both of one cell, and building what
     answers it takes the simulation of them all.
     Raises ValueError for marks of different shapes, or prompt cells that do not fire.
@@ -48,7 +58,7 @@ def decide(
     for test in range(tests):
         if measured(circuit, generator):
             return Answer(Activity.SUSTAINED, 1 + (test + 1) * circuit.queries)
-    found = search(dissent, failure=failure, generator=generator)
+    found = seek(dissent, failure=failure, generator=generator)
     queries = 1 + tests * circuit.queries + found.queries
     return Answer(same if found.cell is None else Activity.SUSTAINED, queries)
 

@@ -9,7 +9,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from amphid.measures.quantum.circuits import Circuit, counting, grover, padded
+from amphid.measures.quantum.circuits import (
+    Circuit,
+    best_iterations,
+    counting,
+    grover,
+    padded,
+)
 
 GROWTH = 1.2  # of the most iterations, from one attempt to the next
 
@@ -44,8 +50,7 @@ def search(marked: Tensor, *, failure: float = 1e-6, generator: torch.Generator)
     marked: [cells] bool. Raises ValueError for a failure outside (0, 1).
     Reference: Boyer et al. 1998, arXiv quant-ph/9605034.
     """
-    if not 0 < failure < 1:
-        raise ValueError(f"failure must be a probability between 0 and 1, got {failure!r}.")
+    _check_failure(failure)
     bound, attempts = certifying(len(padded(marked)), failure)
     most, queries = 1.0, 0
     while attempts:
@@ -57,6 +62,47 @@ def search(marked: Tensor, *, failure: float = 1e-6, generator: torch.Generator)
             return Search(cell, queries)
         most = min(GROWTH * most, bound)
     return Search(None, queries)
+
+
+def search_by_counting(
+    marked: Tensor, *, failure: float = 1e-6, generator: torch.Generator
+) -> Search:
+    """Quantum counting, then Grover's search with the iterations that suit the number counted.
+
+    A count other than zero proves that there is a mark, and is made again where the search that
+    follows misses it. Zeros are counted until "none" is wrong with probability below `failure`. A
+    cell that it names is marked for certain.
+    marked: [cells] bool, at most 4096. Raises ValueError for more, and a failure outside (0, 1).
+    Reference: Brassard, Høyer & Tapp 1998, doi 10.1007/BFb0055105.
+    """
+    _check_failure(failure)
+    size = len(padded(marked))
+    precision = math.ceil(math.log2(2 * math.sqrt(size)))
+    circuit, queries = counting(marked, precision), 0
+    chances = circuit.probabilities().view(-1, size).sum(1)
+    zeros = math.ceil(math.log(failure) / math.log(missing(size, precision)))
+    while zeros:
+        queries += circuit.queries
+        marks = told(_drawn(chances, generator), precision, size)[0]
+        if not marks:
+            zeros -= 1
+            continue
+        iterations = best_iterations(max(1, round(marks)), size)
+        cell = measured(grover(marked, iterations), generator)
+        queries += iterations + 1
+        if cell < len(marked) and marked[cell]:
+            return Search(cell, queries)
+    return Search(None, queries)
+
+
+def missing(size: int, precision: int) -> float:
+    r"""The chance that counting gives zero although some entries are marked, of the worst number.
+
+    .. math:: \frac{\sin^2 P \theta}{P^2 \sin^2 \theta}, \qquad \sin^2 \theta = k / N, P = 2^t
+    """
+    share = torch.arange(1, size + 1, dtype=torch.float64) / size
+    values = 2**precision
+    return float(((values * share.sqrt().asin()).sin().square() / share).max()) / values**2
 
 
 def count(marked: Tensor, *, precision: int, generator: torch.Generator) -> Count:
@@ -80,7 +126,16 @@ def told(outcome: int, precision: int, size: int) -> tuple[float, float, float]:
 
 def measured(circuit: Circuit, generator: torch.Generator) -> int:
     """The basis state that a measurement at the end of a circuit gives."""
-    return int(torch.multinomial(circuit.probabilities(), 1, generator=generator))
+    return _drawn(circuit.probabilities(), generator)
+
+
+def _drawn(chances: Tensor, generator: torch.Generator) -> int:
+    return int(torch.multinomial(chances, 1, generator=generator))
+
+
+def _check_failure(failure: float) -> None:
+    if not 0 < failure < 1:
+        raise ValueError(f"failure must be a probability between 0 and 1, got {failure!r}.")
 
 
 @lru_cache
