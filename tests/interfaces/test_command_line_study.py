@@ -65,6 +65,7 @@ class TestStudy:
             "digits-biophysical-bptt",
             "digits-biophysical",
             "digits-binary",
+            "digits-without-training",
             "spike-replication",
             "search-digits",
             "cnn-hierarchy",

@@ -36,6 +36,15 @@ from amphid.models.readouts import FirstSpikeTime, LastStep, SpikeCount, TimeMax
 from amphid.models.recurrent import Recurrent
 from amphid.models.sequential import Sequential
 from amphid.models.stretch_circuit import StretchCircuit
+from amphid.models.waves import (
+    Edge,
+    FloodWaves,
+    GradientHistograms,
+    OrientedWaves,
+    Ridge,
+    WaveEncoder,
+    standard_waves,
+)
 from amphid.models.worm import Senses, Worm
 from amphid.models.worm_body import Mechanics, WormBody
 
@@ -49,13 +58,17 @@ __all__ = [
     "Delay",
     "DelayedLinear",
     "Dropout",
+    "Edge",
     "Encoder",
     "FirstSpikeTime",
+    "FloodWaves",
     "Gain",
+    "GradientHistograms",
     "LastStep",
     "LatencyCode",
     "Layer",
     "Mechanics",
+    "OrientedWaves",
     "PoissonCode",
     "PopulationCode",
     "RateCode",
@@ -63,12 +76,14 @@ __all__ = [
     "Recurrent",
     "Regime",
     "Repeat",
+    "Ridge",
     "Senses",
     "Sequential",
     "SpikeCount",
     "StretchCircuit",
     "TimeMax",
     "TimeMean",
+    "WaveEncoder",
     "Weights",
     "Worm",
     "WormBody",
@@ -83,6 +98,7 @@ __all__ = [
     "microcircuit",
     "permuted_weights",
     "relay_weights",
+    "standard_waves",
     "unit_lif",
     "vogels_abbott",
     "vogels_abbott_currents",

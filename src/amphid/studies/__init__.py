@@ -8,6 +8,7 @@ from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
 from amphid.studies.digits_regularized import DigitsRegularized
 from amphid.studies.digits_spiking import DigitsSpiking
 from amphid.studies.digits_weak import DigitsBiophysical
+from amphid.studies.digits_without_training import DigitsWithoutTraining
 from amphid.studies.emergence_init import EmergenceInit
 from amphid.studies.emergence_pruning import EmergencePruning
 from amphid.studies.inbreeding import Inbreeding
@@ -34,6 +35,7 @@ __all__ = [
     "DigitsBiophysicalBptt",
     "DigitsRegularized",
     "DigitsSpiking",
+    "DigitsWithoutTraining",
     "EmergenceInit",
     "EmergencePruning",
     "Inbreeding",

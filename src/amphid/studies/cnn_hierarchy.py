@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from amphid.learning import fit
 from amphid.studies.gabor import fits, random_filters
+from amphid.studies.harmed_images import blanked
 from amphid.studies.paired import drawn, figure
 from amphid.studies.study import Report, Settings, Study
 from amphid.tasks import Batches, Digits, accuracy
@@ -202,16 +203,7 @@ def moved(images: Tensor, lot: Tensor) -> Tensor:
 
 def hidden(images: Tensor, generator: torch.Generator) -> Tensor:
     """Images [B, H, W] with a square of PATCH pixels blanked, each at a place of its own."""
-    height, width = images.shape[1:]
-    top, left = (
-        torch.randint(side - PATCH + 1, (len(images), 1), generator=generator)
-        for side in (height, width)
-    )
-    rows, columns = torch.arange(height), torch.arange(width)
-    covered = ((rows >= top) & (rows < top + PATCH))[:, :, None] & (
-        (columns >= left) & (columns < left + PATCH)
-    )[:, None, :]
-    return images.masked_fill(covered, 0.0)
+    return blanked(images, PATCH, generator=generator)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ EXTRAS = {
     "parquet": ("pyarrow",),
     "web": ("starlette", "uvicorn", "websockets"),
     "quantum": ("qiskit", "qiskit-aer"),
+    "sklearn": ("scikit-learn",),
 }
 HEAVY = ("torchvision", "torchaudio")
 

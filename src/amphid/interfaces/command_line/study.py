@@ -52,6 +52,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.digits_regularized import DigitsRegularized
     from amphid.studies.digits_spiking import DigitsSpiking
     from amphid.studies.digits_weak import DigitsBiophysical
+    from amphid.studies.digits_without_training import DigitsWithoutTraining
     from amphid.studies.emergence_init import EmergenceInit
     from amphid.studies.emergence_pruning import EmergencePruning
     from amphid.studies.inbreeding import Inbreeding
@@ -78,6 +79,7 @@ def studies() -> dict[str, Study]:
             DigitsBiophysicalBptt(),
             DigitsBiophysical(),
             DigitsBinary(),
+            DigitsWithoutTraining(),
             SpikeReplication(),
             SearchDigits(),
             CnnHierarchy(),
