@@ -159,7 +159,7 @@ class Judge:
 def of_waves(inked: Pictures, seeds: Sequence[int], *, tell: Callable[[int], None]) -> list[Sets]:
     """Rows of each set by the standard waves of each seed; what needs no seed is done once."""
     done: dict[tuple[str, int], Tensor] = {}
-    found = []
+    found: list[Sets] = []
     for number, seed in enumerate(seeds):
         tell(number)
         rows = {}
