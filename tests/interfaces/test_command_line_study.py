@@ -18,7 +18,18 @@ class TestDoctor:
         found = amphid("doctor", "--json").document
         assert found["healthy"]
         assert found["self_test"]["passed"]
-        extras = {"plot", "neuroml", "nwb", "parquet", "search", "nir", "onnx", "quantum", "web"}
+        extras = {
+            "plot",
+            "search",
+            "nir",
+            "onnx",
+            "neuroml",
+            "nwb",
+            "parquet",
+            "web",
+            "quantum",
+            "sklearn",
+        }
         assert set(found["extras"]) == extras
         assert found["versions"]["torch"]
 
