@@ -1,12 +1,14 @@
 """The live page in a browser: it draws, answers gestures, comes back, and says when it is over."""
 
+import base64
 import threading
 import time
+from importlib import resources
 
 import pytest
 
 from amphid.dynamics import Graded, graded_synapses
-from amphid.interfaces.view import Event, Lesion, Session, Stimulate, export_page
+from amphid.interfaces.view import Event, Lesion, Session, Stimulate, export_page, sheet, wire
 from amphid.interfaces.view.stage import Stage
 from amphid.models import Worm
 from amphid.simulation import Network
@@ -303,4 +305,50 @@ def test_an_exported_page_opens_from_disk_plays_and_is_scrubbed(chromium, tmp_pa
     assert page.locator("#log li").count() == 2
     assert not page.locator("#record").is_visible()
     assert errors == []
+    context.close()
+
+
+def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
+    worm = celegans(signs=by_transmitter)
+    session = Session(
+        Network(worm, neuron=Graded(), synapse=graded_synapses()), dt=5.0, worm=Worm(worm)
+    )
+    script = resources.files("amphid.interfaces.view") / "page" / "widget.js"
+    tape = {"host": True, "network": wire.network(session, title="Notebook")}
+    context = chromium.new_context()
+    page = context.new_page()
+    page.set_content("<body></body>")
+    page.evaluate(
+        """async ({script, text}) => {
+          const {default: {render}} = await import(URL.createObjectURL(
+            new Blob([script], {type: "text/javascript"})));
+          window.said = [];
+          const model = {
+            get: (name) => ({page: text, title: "Notebook", height: 700})[name],
+            send: (content) => window.said.push(content),
+            on: (_, heard) => (window.tell = heard),
+          };
+          render({model, el: document.body});
+        }""",
+        {"script": script.read_text("utf-8"), "text": sheet.page("Notebook", tape=tape)},
+    )
+    until(page, "window.said.includes('ready')")
+    page.evaluate(
+        """({hello, picture}) => {
+          window.tell(hello, []);
+          window.tell({op: "picture"}, [new DataView(Uint8Array.from(atob(picture), (c) =>
+            c.charCodeAt(0)).buffer)]);
+        }""",
+        {
+            "hello": {"op": "hello", "speed": 1.0, "seed": 0, "log": []},
+            "picture": base64.b64encode(wire.frame(session, number=1)).decode(),
+        },
+    )
+    inside = page.frames[1]
+    for _ in range(PATIENCE // 50):
+        if inside.evaluate("() => window.amphid && window.amphid.frames > 0 && amphid.pictures"):
+            break
+        page.wait_for_timeout(50)
+    inside.locator("#step").click()
+    until(page, 'window.said.some((text) => text.includes(\'"op":"step"\'))')
     context.close()

@@ -9,6 +9,7 @@ from amphid.interfaces.view import (
     Event,
     Feed,
     Lesion,
+    LivingClassic,
     LivingNetwork,
     LivingPortions,
     Poke,
@@ -204,6 +205,28 @@ def test_portions_do_what_steps_do_and_repeat():
     other.replay(log, until=other.time)
     assert torch.equal(other.life.level, level)
     assert "LivingPortions(net, step=0.5, portion=4)" in python_of(other)
+
+
+def test_the_classic_worm_lives_as_its_program_does():
+    """Hunger alone: AVAL fires first, in the third update; see the golden values of its model."""
+    try:
+        life = LivingClassic()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    session = Session(life)
+    aval, first = session.place_of("AVAL"), []
+    for tick in range(1, 9):
+        session.advance(1)
+        first += [tick] * bool(life.fired[aval])
+    assert first[0] == 3
+    assert life.connectome.cells.kind[aval] == "inter"
+    session.reset()
+    session.act(Lesion("AVAL"))
+    session.act(Stimulate("PLML", 1.0, 5000.0))
+    fired = torch.zeros(len(session))
+    session.advance(10, lambda: fired.add_(life.fired))
+    assert fired[aval] == 0
+    assert fired.sum() > 0
 
 
 def test_the_log_tells_when():

@@ -22,6 +22,7 @@ EXTRAS = {
     "neuroml": ("libneuroml",),
     "nwb": ("pynwb",),
     "parquet": ("pyarrow",),
+    "notebook": ("anywidget",),
     "web": ("starlette", "uvicorn", "websockets"),
     "quantum": ("qiskit", "qiskit-aer"),
     "sklearn": ("scikit-learn",),

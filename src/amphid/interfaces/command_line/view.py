@@ -33,11 +33,13 @@ examples:
   amphid view celegans
   amphid view celegans --neuron lif --seed 3 --noise 40
   amphid view celegans --export touch.html --stimulate PLM:20:500:1500 --poke 0.3:2500
+  amphid view classic
   amphid view runs/2026-01-31_1a2b3c4
   amphid view brain.h5 --neuron lif --port 8000 --no-browser
 """
 GRADED_STEP = 5.0  # ms; semi-implicit steps of graded cells bear it, and a page wants few
 
+CLASSIC = "classic"
 MANY, CROWD = 1000, 30_000  # cells
 PORTION, LONG = 10.0, 40.0  # ms of a portion, of many cells and of a crowd
 FILM = 4000.0  # ms
@@ -59,7 +61,8 @@ def add(commands: Any) -> None:
         "network",
         nargs="?",
         metavar="NETWORK",
-        help="celegans, a data set, a file, or the folder of a training",
+        help="celegans, a data set, a file, the folder of a training, or classic: the worm "
+        "of the web that has a table of weights in place of physics",
     )
     group = parser.add_argument_group("page")
     group.add_argument("--port", type=whole, default=0, metavar="N", help="of the page (any free)")
@@ -106,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
     if Path(arguments.network).is_dir():
         return watched(Path(arguments.network), arguments)
+    if arguments.network == CLASSIC:
+        return classic(arguments)
     told, session = opened(arguments)
     for remark in told.remarks:
         output.remark(remark, quiet=arguments.quiet)
@@ -171,6 +176,22 @@ def watched(folder: Path, arguments: argparse.Namespace) -> int:
         )
     serve(
         lambda door: training_application(folder, door),
+        port=arguments.port,
+        ready=lambda address: announce(address, arguments),
+    )
+    return 0
+
+
+def classic(arguments: argparse.Namespace) -> int:
+    """Serve the page of the classic worm until interrupted; returns the exit code."""
+    from amphid.interfaces.view import LivingClassic, Session
+    from amphid.interfaces.view.server import application, serve
+    from amphid.interfaces.view.stage import Stage
+
+    session = Session(LivingClassic(), seed=arguments.seed)
+    stage = Stage(session, title="The classic worm of the web, for comparison", recipe=("", ""))
+    serve(
+        lambda door: application(stage, door),
         port=arguments.port,
         ready=lambda address: announce(address, arguments),
     )

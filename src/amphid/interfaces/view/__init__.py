@@ -10,6 +10,7 @@ from amphid.interfaces.view.actions import (
     Restore,
     Stimulate,
 )
+from amphid.interfaces.view.classic import LivingClassic
 from amphid.interfaces.view.export import export_page, film
 from amphid.interfaces.view.living import Life, LivingNetwork
 from amphid.interfaces.view.portions import LivingPortions
@@ -23,6 +24,7 @@ __all__ = [
     "Feed",
     "Lesion",
     "Life",
+    "LivingClassic",
     "LivingNetwork",
     "LivingPortions",
     "Poke",

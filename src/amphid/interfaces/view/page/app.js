@@ -59,7 +59,8 @@ function readNetwork(told) {
 function makeField() {
   const { shows } = run;
   if (!shows.spikes) {
-    const field = { name: "v", title: shows.name, unit: shows.unit, signed: true, logarithmic: shows.unit === "mV", top: shows.unit === "mV" ? 30 : 1, small: 0.03 };
+    const field = { name: "v", title: shows.name, unit: shows.unit, signed: true, logarithmic: true, top: shows.unit === "mV" ? 30 : 300 };
+    field.small = field.top / 1000;
     field.change = (cell) => (picture ? picture.change[cell] : 0);
     field.value = valueOf;
     return field;
@@ -530,7 +531,7 @@ function fillTable() {
 }
 
 function fillIn() {
-  document.body.classList.add(feed || !tape ? "live" : "tape");
+  document.body.classList.add(feed ? "live" : "tape");
   document.body.classList.toggle("bodiless", !run.worm);
   for (const name of run.names.slice(0, 20000)) option($("names"), name);
   for (const name of Object.keys(sorts())) option($("sort"), name);
@@ -762,5 +763,8 @@ async function openLive() {
   return begin(told);
 }
 
-if (tape) openTape();
+if (tape?.host) {
+  feed = openHost(hear, stood);
+  begin(tape.network);
+} else if (tape) openTape();
 else openLive().catch(() => stood("stopped"));

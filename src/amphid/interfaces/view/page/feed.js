@@ -41,10 +41,36 @@ function readFrame(buffer) {
   return frame;
 }
 
+/** What to do with an answer: whoever asked gets it, the rest is for the page. */
+function sort(feed, message, heard) {
+  const answered = feed.waiting.get(message.id);
+  feed.waiting.delete(message.id);
+  if (message.op === "ack") return answered?.(message);
+  return heard(message, null);
+}
+
+/** A page in a notebook: messages go through the window around it. */
+function openHost(heard, stood) {
+  const feed = { waiting: new Map(), next: 1 };
+  feed.send = (op, words = {}, answered = null) => {
+    const id = feed.next++;
+    if (answered) feed.waiting.set(id, answered);
+    parent.postMessage(JSON.stringify({ op, id, ...words }), "*");
+  };
+  addEventListener("message", ({ source, data }) => {
+    if (source !== parent) return;
+    if (data.bytes?.length) heard(null, readFrame(data.bytes[0]));
+    else sort(feed, data.content, heard);
+  });
+  parent.postMessage("ready", "*");
+  stood("open");
+  return feed;
+}
+
 /** The socket: `heard` gets every message and picture, `stood` how the connection stands. */
 function openSocket(heard, stood) {
   const token = new URLSearchParams(location.search).get("token") || "";
-  const feed = { waiting: new Map(), next: 1, tries: 0, socket: null, sent: 0, errors: 0 };
+  const feed = { waiting: new Map(), next: 1, tries: 0, socket: null };
   const connect = () => {
     const socket = new WebSocket(`ws://${location.host}/live?token=${encodeURIComponent(token)}`);
     socket.binaryType = "arraybuffer";
@@ -55,12 +81,7 @@ function openSocket(heard, stood) {
     });
     socket.addEventListener("message", ({ data }) => {
       if (data instanceof ArrayBuffer) return heard(null, readFrame(data));
-      const message = JSON.parse(data);
-      const answered = feed.waiting.get(message.id);
-      feed.waiting.delete(message.id);
-      if (message.op === "ack") return answered?.(message);
-      if (message.op === "error") feed.errors++;
-      return heard(message, null);
+      return sort(feed, JSON.parse(data), heard);
     });
     socket.addEventListener("close", (event) => {
       feed.waiting.clear();
@@ -76,7 +97,6 @@ function openSocket(heard, stood) {
     if (feed.socket.readyState !== WebSocket.OPEN) return;
     const id = feed.next++;
     if (answered) feed.waiting.set(id, answered);
-    feed.sent++;
     feed.socket.send(JSON.stringify({ op, id, ...words }));
   };
   connect();
