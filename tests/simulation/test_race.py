@@ -199,6 +199,53 @@ def test_both_forms_of_the_winner_rule_name_the_signal_that_fires_its_cell(seed)
         assert effective[earliest] == effective[nearest] == first[senders + cell]
 
 
+def winner(latency: np.ndarray, refractory: int) -> int | None:
+    """The signal that fires its cell, of those with these effective latencies, by both forms.
+
+    To a cell that is ready all ratios are zero, and only the least latency names one.
+    """
+    ratio = refractory / np.maximum(latency, 1e-9)
+    if not (latency >= refractory).any():
+        return None
+    earliest = np.where(latency >= refractory, latency, np.inf).argmin()
+    nearest = np.where(ratio <= 1, ratio, -1.0).argmax()
+    assert refractory == 0 or latency[nearest] == latency[earliest]
+    return int(earliest)
+
+
+def won(network: GeometricNetwork, struck: list[int], ticks: int) -> list[tuple[int, int]]:
+    """Spikes by the winner rule alone: who wins each cell next, and of these who comes first."""
+    wires, lag = network.connectome.connections, latencies(network, DT)
+    period = network.receiver.reception(len(network), DT).period
+    now, fired, ready, spikes = 0, struck, np.zeros(len(network), int), []
+    flying = np.zeros((0, 2), int)  # tick of arrival, receiver
+    while fired:
+        spikes += [(now, cell) for cell in sorted(fired)]
+        for cell in fired:
+            ready[cell] = now + period[cell]
+            own = np.flatnonzero(wires.pre == cell)
+            flying = np.vstack((flying, np.stack((now + lag[own], wires.post[own]), 1)))
+        flying = flying[flying[:, 0] > now]
+        next_of = {}
+        for cell in np.unique(flying[:, 1]):
+            latency = flying[flying[:, 1] == cell, 0] - now
+            first = winner(latency, max(0, ready[cell] - now))
+            if first is not None:
+                next_of[int(cell)] = now + int(latency[first])
+        now = min(next_of.values(), default=ticks)
+        fired = [cell for cell, tick in next_of.items() if tick == now < ticks]
+    return spikes
+
+
+@pytest.mark.parametrize("name", ["winner", "winners that differ"])
+@pytest.mark.parametrize("seed", [13, 14])
+def test_a_race_is_what_the_winner_rule_says_from_spike_to_spike(name, seed):
+    network = GeometricNetwork(plane(seed, far=0.1), RECEIVERS[name])
+    run = race(network, struck(3, 31), duration=100 * DT, dt=DT)
+    assert len(run) > 200
+    assert pairs(run) == won(network, [3, 31], 100)
+
+
 @pytest.mark.parametrize("name", [name for name in RECEIVERS if "differ" not in name])
 def test_the_order_of_cells_and_connections_is_of_no_account(name):
     wires, drawn = plane(8, inhibitory=0.2), seeded(8)
