@@ -83,6 +83,7 @@ class TestStudy:
             "transfer",
             "inbreeding",
             "integration-memory",
+            "fractional-memory",
             "autodiff-fails",
             "emergence-init",
             "emergence-pruning",

@@ -22,6 +22,7 @@ from amphid.studies import (
     DigitsWithoutTraining,
     EmergenceInit,
     EmergencePruning,
+    FractionalMemory,
     Inbreeding,
     IntegrationMemory,
     LotteryDigits,
@@ -63,6 +64,7 @@ STUDIES = [
     LotteryDigits(),
     ActivityPersistence(),
     PersistenceQuantum(),
+    FractionalMemory(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

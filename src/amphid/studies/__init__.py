@@ -11,6 +11,7 @@ from amphid.studies.digits_weak import DigitsBiophysical
 from amphid.studies.digits_without_training import DigitsWithoutTraining
 from amphid.studies.emergence_init import EmergenceInit
 from amphid.studies.emergence_pruning import EmergencePruning
+from amphid.studies.fractional_memory import FractionalMemory
 from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.integration_memory import IntegrationMemory
 from amphid.studies.lottery_digits import LotteryDigits
@@ -38,6 +39,7 @@ __all__ = [
     "DigitsWithoutTraining",
     "EmergenceInit",
     "EmergencePruning",
+    "FractionalMemory",
     "Inbreeding",
     "IntegrationMemory",
     "LotteryDigits",

@@ -62,8 +62,8 @@ class AdaptiveMemory(SampledMemory):
     base: how many values are all read, and how much longer each stretch of the past is than the
     one before it. All values are kept; few are read. Where the weights bend, their sum is missed:
     `SummedMemory` costs the same and does not.
-    Reference: MacDonald, Bhattacharya, Sprouse & Silva, doi 10.48550/arXiv.1004.5128; its abstract
-    was read, its formulas are given from memory.
+    Reference: MacDonald, Bhattacharya, Sprouse & Silva 2015, doi 10.48550/arXiv.1505.03967, whose
+    abstract was read; the rule is given from memory.
     """
 
     base: int = 8

@@ -55,6 +55,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.digits_without_training import DigitsWithoutTraining
     from amphid.studies.emergence_init import EmergenceInit
     from amphid.studies.emergence_pruning import EmergencePruning
+    from amphid.studies.fractional_memory import FractionalMemory
     from amphid.studies.inbreeding import Inbreeding
     from amphid.studies.integration_memory import IntegrationMemory
     from amphid.studies.lottery_digits import LotteryDigits
@@ -86,6 +87,7 @@ def studies() -> dict[str, Study]:
             Transfer(),
             Inbreeding(),
             IntegrationMemory(),
+            FractionalMemory(),
             AutodiffFails(),
             EmergenceInit(),
             EmergencePruning(),
