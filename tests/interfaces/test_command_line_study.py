@@ -26,6 +26,7 @@ class TestDoctor:
             "neuroml",
             "nwb",
             "parquet",
+            "notebook",
             "web",
             "quantum",
             "sklearn",
