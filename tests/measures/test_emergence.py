@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention as attention
 from torch.nn.utils import prune
 
 import amphid as am
@@ -198,6 +199,44 @@ class Silent:
     def __call__(self, values, leading):
         shape = values.shape[leading:]
         return torch.full(shape, values.shape[-2:] != (7, 11))
+
+
+class Attending(nn.Module):
+    """Attention by one function, or by its parts."""
+
+    def __init__(self, attend):
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(3, 3) for _ in range(3))
+        self.attend = attend
+
+    def forward(self, x):
+        return self.attend(self.query(x), self.key(x), self.value(x)).relu()
+
+
+def by_parts(query, key, value):
+    return (query @ key.mT).softmax(-1) @ value
+
+
+def test_attention_is_counted_as_its_parts_are():
+    x = torch.randn(7, 5, 3, generator=torch.Generator().manual_seed(3))
+    net, twin = Attending(attention), Attending(by_parts)
+    twin.load_state_dict(net.state_dict())
+    found = emergence(net, x, active=EveryOther())
+    assert found.inside > 0
+    assert found == emergence(twin, x, active=EveryOther())
+    seen = lambda q, k, v: attention(q, k, v, attn_mask=torch.ones(5, 5).tril() > 0)  # noqa: E731
+    causal = lambda q, k, v: attention(q, k, v, is_causal=True)  # noqa: E731
+    late = emergence(Attending(causal), x, active=EveryOther())
+    assert late == emergence(Attending(seen), x, active=EveryOther())
+    assert late.inside < found.inside
+
+
+class EveryOther:
+    """Holds every second unit of a layer for active, whatever it gives out."""
+
+    def __call__(self, values, leading):
+        shape = values.shape[leading:]
+        return (torch.arange(shape.numel()) % 2 == 0).view(shape)
 
 
 def test_recurrent_cells_are_counted_by_length():

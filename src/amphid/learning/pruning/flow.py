@@ -32,7 +32,7 @@ def shares(
     whole: of what arrives at each layer of units, by number. A connection's share is its size times
     the slope of the whole by it: what would be missing without it, where no path uses it twice.
     """
-    held = [size.double().requires_grad_() for size in sizes]
+    held = [size.double().cpu().requires_grad_() for size in sizes]
     owners = parameters_in_use(model)
     of = {id(layer.weight): size for layer, size in zip(layers, held, strict=True)}
     known = {at: of[id(own)] for at, own in owners.items() if id(own) in of}
@@ -40,8 +40,8 @@ def shares(
         arriving = _arriving(made, known, at_unit)
         slopes = torch.autograd.grad(whole(arriving), held, allow_unused=True)
     return [
-        torch.zeros_like(size) if slope is None else (size * slope).detach()
-        for size, slope in zip(held, slopes, strict=True)
+        torch.zeros_like(own) if slope is None else (size * slope).detach().to(own.device)
+        for own, size, slope in zip(sizes, held, slopes, strict=True)
     ]
 
 
@@ -78,7 +78,7 @@ def _carried(call: Call, flows: Sequence[Tensor], known: Mapping[int, Tensor]) -
         if not isinstance(leaf, Tensor):
             return leaf
         size = _sized(leaf, known)
-        return torch.zeros_like(leaf, dtype=torch.float64) if size is None else size
+        return torch.zeros(leaf.shape, dtype=torch.float64) if size is None else size
 
     filled = pytree.tree_map(put, (call.args, dict(call.kwargs)), is_leaf=_is_slot)
     return call.function(*filled[0], **filled[1])

@@ -131,7 +131,7 @@ def _weights(scores: Sequence[Tensor], masks: Sequence[Tensor], keep: float) -> 
         raise ValueError(
             f"keep={keep:g} asks for {wanted:,} weights, but {left:,} of {len(flat):,} are left."
         )
-    chosen = torch.zeros(len(flat))
+    chosen = torch.zeros_like(flat)
     chosen[flat.topk(wanted).indices] = 1.0
     for score, own in zip(scores, chosen.split([s.numel() for s in scores]), strict=True):
         if not own.any():
@@ -148,7 +148,7 @@ def _rows(scores: Sequence[Tensor], masks: Sequence[Tensor], keep: float) -> Ite
         wanted = max(1, round(keep * len(score)))
         worth = torch.where(mask > 0, score, 0.0).flatten(1).mean(1)
         worth = worth.masked_fill(~mask.flatten(1).any(1), -torch.inf)
-        rows = torch.zeros(len(score), dtype=torch.bool)
+        rows = torch.zeros(len(score), dtype=torch.bool, device=score.device)
         rows[worth.topk(wanted).indices] = True
         yield mask * rows.view(-1, *[1] * (mask.dim() - 1))
 

@@ -48,7 +48,8 @@ class AtRandom:
         self, model: nn.Module, layers: Sequence[WeightLayer], masks: Sequence[Tensor], inputs: Any
     ) -> list[Tensor]:
         """Random numbers."""
-        return [torch.rand(layer.weight.shape, generator=self.generator) for layer in layers]
+        drawn = (torch.rand(layer.weight.shape, generator=self.generator) for layer in layers)
+        return [own.to(layer.weight) for own, layer in zip(drawn, layers, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class GradInit:
         size = layers[-1].level + 1
         before = scaled(model, layers, [1.0] * size)  # without what an earlier rule scaled
         with torch.enable_grad():
-            factors = torch.ones(size, dtype=layers[0].weight.dtype, requires_grad=True)
+            factors = torch.ones_like(layers[0].weight.flatten()[:1]).repeat(size).requires_grad_()
             mover = torch.optim.Adam([factors], lr=self.pace)
             for batch in islice(cycle(self.batches), self.steps):
                 (gradient,) = torch.autograd.grad(

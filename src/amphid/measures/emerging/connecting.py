@@ -39,6 +39,7 @@ MOVING = {
     "stack", "getitem", "chunk", "split", "unbind", "select", "narrow", "pad", "flip", "roll",
     "index_select", "pixel_shuffle", "swapaxes", "repeat_interleave", "view_as", "reshape_as",
 }  # fmt: skip
+ATTENTION = "scaled_dot_product_attention"
 JOINING = {"add", "sub", "mul", "div", "truediv", "true_divide", "maximum", "minimum"}
 GATHERING = {"sum", "mean"}
 POOLING = {
@@ -67,6 +68,8 @@ def connecting(call: Call) -> Ones:
         return _gathered(call)
     if call.name in POOLING:
         return _pooled(call)
+    if call.name == ATTENTION and len(call.inputs) == 3:
+        return _attended(call)
     raise TypeError(
         f"emergence does not know what {call.name!r} connects. It follows layers of torch, "
         "their activations, norms and pools, sums, products and reshaping; for another network "
@@ -101,6 +104,27 @@ def _crossed(call: Call, given: tuple[Tensor, ...]) -> Tensor:
     rows, columns = given[-2:]
     reached = rows.sum(-1, keepdim=True) + columns.sum(-2, keepdim=True)
     return reached.expand(call.shapes[0])
+
+
+def _attended(call: Call) -> Ones:
+    """Attention: every query with the keys that it may see, and both with the values there."""
+    args, kwargs = call.filled(torch.zeros(()) for _ in call.inputs)
+    said = {
+        **dict(zip(("q", "k", "v", "attn_mask", "p", "is_causal"), args, strict=False)),
+        **kwargs,
+    }
+    mask, causal = said.get("attn_mask"), bool(said.get("is_causal"))
+
+    def ones(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        seen = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.float64)
+        if causal:
+            seen = seen.tril()
+        if mask is not None:
+            seen = seen * (mask if mask.dtype == torch.bool else mask > -torch.inf).cpu()
+        scores = (query.sum(-1, keepdim=True) + key.sum(-1)[..., None, :]) * seen
+        return scores.sum(-1, keepdim=True) + seen @ value
+
+    return ones
 
 
 def _mapped(call: Call) -> Ones:
@@ -148,7 +172,7 @@ def _convolved(call: Call) -> Ones:
 
 
 def _there(weight: Tensor) -> Tensor:
-    return (weight.detach() != 0).double()
+    return (weight.detach() != 0).double().cpu()
 
 
 def _pooled(call: Call) -> Ones:

@@ -94,7 +94,7 @@ def active_units(
         made, active = units_of_layers(model, given[0], rule, 1.0)
     else:
         made, active = units_of_module(model, given, rule)
-    return made, {number: mask[None] for number, mask in active.items()}
+    return made, {number: mask[None].cpu() for number, mask in active.items()}
 
 
 def _inputs(activity: Any) -> list[Tensor]:

@@ -44,7 +44,7 @@ def counted(
                 f"but activity of {list(mask.shape)} for the batch: examples must be the first "
                 "axis."
             )
-    masks = {number: mask[None] for number, mask in active.items()}
+    masks = {number: mask[None].cpu() for number, mask in active.items()}
     found = ahead(made, masks) if longest is None else _limited(made, masks, longest)
     inside, through = (
         sum(counts.whole(count[:, form] * ~masks[number]) for number, count in found.items())

@@ -125,5 +125,5 @@ def _looped(projection: nn.Module) -> Any:
             "emergence follows recurrent cells whose projection is a Linear, got "
             f"{type(projection).__name__}."
         )
-    mask = (projection.weight.detach() != 0).double()
+    mask = (projection.weight.detach() != 0).double().cpu()
     return lambda x: x @ mask.T

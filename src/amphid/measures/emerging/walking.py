@@ -75,7 +75,7 @@ class _Bare:
         if call.name in ACTIVATING or call.name == "embedding":
             self.units |= set(call.outputs)
             waiting = set()
-        elif call.name in WEIGHING:
+        elif call.name in WEIGHING and len(call.inputs) == 1:  # of two activities it has no weights
             self.units |= waiting
             waiting = set(call.outputs)
         elif call.name in NORMING and waiting <= set(call.inputs):
