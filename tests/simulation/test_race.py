@@ -373,6 +373,14 @@ def test_a_network_says_what_it_lacks():
     network = GeometricNetwork(wires, Winner(1.0))
     with pytest.raises(ValueError, match="cell must be the index of one of 53 cells"):
         race(network, struck(CELLS), duration=1.0, dt=DT)
+    with pytest.raises(TypeError, match=r"cell must be a tensor of one axis \[K\], got \[1, 2\]"):
+        Onsets([1, 2], torch.zeros(2))
+    with pytest.raises(TypeError, match="cell must hold indices of cells, whole numbers"):
+        Onsets(torch.ones(2), torch.zeros(2))
+    with pytest.raises(ValueError, match="time must be finite and not negative"):
+        Onsets(torch.arange(2), torch.tensor([1.0, -1.0]))
+    with pytest.raises(ValueError, match="time must have one entry for each of 2 events"):
+        Onsets(torch.arange(2), torch.zeros(3))
     before = race(network, struck(0), duration=1.0, dt=DT).state
     with pytest.raises(ValueError, match=r"state has ticks of 0\.25 ms, but dt is 0\.5"):
         race(network, state=before, duration=1.0, dt=0.5)

@@ -125,14 +125,12 @@ def _near(
     if radius is not None:
         pairs = tree.query_pairs(positive("radius", radius), output_type="ndarray")
         pre, post = np.concatenate([pairs, pairs[:, ::-1]]).astype(np.int64).T
-    else:
-        count = whole("neighbors", neighbors or 0, least=0)
-        if count >= len(place):
-            raise ValueError(f"neighbors must be below {len(place)} cells, got {count}.")
-        pre = np.repeat(np.arange(len(place)), count)
-        post = _nearest(tree, count).ravel()
-    order = np.lexsort((post, pre))
-    return pre[order], post[order]
+        order = np.lexsort((post, pre))
+        return pre[order], post[order]
+    count = whole("neighbors", neighbors or 0, least=0)
+    if count >= len(place):
+        raise ValueError(f"neighbors must be below {len(place)} cells, got {count}.")
+    return np.repeat(np.arange(len(place)), count), np.sort(_nearest(tree, count), axis=1).ravel()
 
 
 def _nearest(tree: Any, count: int) -> NDArray[np.int64]:

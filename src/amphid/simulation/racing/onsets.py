@@ -24,7 +24,8 @@ class Onsets:
     number or [K]; infinite, one fires any cell that is not refractory. batch: the axes *B of the
     trials. trial: [K] which of the trials, counted through all axes; None where all share them.
 
-    Raises ValueError for columns of another length and for values out of range.
+    Raises TypeError for what is no tensor, ValueError for columns of another length and for values
+    out of range.
     """
 
     cell: Tensor
@@ -34,6 +35,12 @@ class Onsets:
     trial: Tensor | None = None
 
     def __post_init__(self) -> None:
+        for name in ("cell", "time"):
+            column = getattr(self, name)
+            if not isinstance(column, Tensor) or column.dim() != 1:
+                raise TypeError(f"{name} must be a tensor of one axis [K], got {column!r:.60}.")
+        if self.cell.is_floating_point():
+            raise TypeError("cell must hold indices of cells, whole numbers, got fractions.")
         columns = {"cell": self.cell, "time": self.time, "trial": self.trial, "weight": self.weight}
         for name, column in columns.items():
             if isinstance(column, Tensor) and column.shape != self.cell.shape:
