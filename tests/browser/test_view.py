@@ -1,6 +1,7 @@
 """The live page in a browser: it draws, answers gestures, comes back, and says when it is over."""
 
 import base64
+import json
 import threading
 import time
 from importlib import resources
@@ -352,3 +353,56 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
     inside.locator("#step").click()
     until(page, 'window.said.some((text) => text.includes(\'"op":"step"\'))')
     context.close()
+
+
+def test_a_connection_that_breaks_comes_back_with_everything(opened, served):
+    page = opened()
+    page.mouse.click(*spot_of(page, "VD8"))
+    until(page, "amphid.actions === 1")
+    page.evaluate("amphid.drop()")
+    until(page, "amphid.connection === 'lost'")
+    assert "trying again" in page.locator("#banner").inner_text()
+    before = page.evaluate("amphid.pictures")
+    until(page, f"amphid.connection === 'open' && amphid.pictures > {before}")
+    assert not page.locator("#banner").is_visible()
+    assert page.locator("#log li").count() == 1
+    page.locator("#cells").press("s")
+    until(page, "amphid.actions === 2")
+
+
+def test_the_page_of_a_training_draws_follows_and_looks(chromium, tmp_path):
+    from amphid.interfaces.view.training_server import training_application
+
+    log = tmp_path / "metrics.jsonl"
+    rows = [
+        {"generation": k, "best": 1 / (k + 1), "mean": 2 / (k + 1), "answer": 1.5 / (k + 1),
+         "parents": 9.0 - k, "luck": None}
+        for k in range(7)
+    ]  # fmt: skip
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "config.toml").write_text('what = "none.py:none"\n')
+    listening = server._listening(0)
+    door = server.Door(listening.getsockname()[1])
+    running = uvicorn.Server(
+        uvicorn.Config(training_application(tmp_path, door), log_level="critical", lifespan="off")
+    )
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    context = chromium.new_context(viewport={"width": 400, "height": 800})
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(door.address)
+    until(page, "window.amphid && amphid.state.rows.length === 7")
+    assert page.locator("#meters canvas").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    with log.open("a") as file:
+        file.write(json.dumps({**rows[-1], "generation": 7}) + "\n")
+    until(page, "amphid.state.rows.length === 8")
+    page.locator("[data-look=gradients]").click()
+    until(page, "amphid.state.looks === 1")
+    assert "none.py" in page.locator("#text").inner_text()
+    assert errors == []
+    context.close()
+    running.should_exit = True
+    thread.join(30)
+    listening.close()

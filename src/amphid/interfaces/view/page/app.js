@@ -15,7 +15,7 @@ let groups = [];
 let traces = new Map();
 let panels = [];
 let boxes = {};
-let counters = { frames: 0, pictures: 0, gaps: 0, errors: 0, last: null };
+let counters = { frames: 0, pictures: 0, gaps: 0, errors: 0, cost: 0, last: null };
 
 /** For tests and the curious. */
 window.amphid = {
@@ -25,6 +25,8 @@ window.amphid = {
   get pictures() { return counters.pictures; },
   get gaps() { return counters.gaps; },
   get errors() { return counters.errors; },
+  get cost() { return counters.cost; }, // ms that a drawing takes
+  drop: () => feed.socket.close(4000),
   get time() { return picture ? picture.time : 0; },
   get actions() { return picture ? picture.actions : 0; },
   get playing() { return state.playing; },
@@ -192,7 +194,9 @@ function redraw() {
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
+    const began = performance.now();
     draw();
+    counters.cost += 0.05 * (performance.now() - began - counters.cost);
     counters.frames++;
   });
 }
