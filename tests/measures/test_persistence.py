@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from amphid.dynamics import LIF, Delta, ExponentialTrace, StepTrace, Summing, Winner
+from amphid.dynamics import (
+    LIF,
+    Delta,
+    ExponentialTrace,
+    Graded,
+    StepTrace,
+    Summing,
+    Winner,
+    graded_synapses,
+)
 from amphid.measures import Activity, glimpse, persistence
 from amphid.measures.activity import activity_of
 from amphid.measures.courses import Clocked, Raced
@@ -147,6 +156,8 @@ def test_a_cell_that_never_fires_again_hides_no_cycle():
     found = persistence(GeometricNetwork(beside, Winner(forever)), struck(0), dt=1.0)
     assert found.period == 6.0
     assert found.fires.tolist() == [True, True, True, False]
+    seen = glimpse(GeometricNetwork(beside, Winner(forever)), struck(0), dt=1.0, after=20.0)
+    assert (seen.activity, seen.fires) == (Activity.SUSTAINED, 0.75)
 
 
 def test_a_silent_cell_with_a_rhythm_of_its_own_counts():
@@ -305,6 +316,13 @@ def test_nonsense_is_a_sentence(settings, says):
         stimulus = Onsets(stimulus.cell, stimulus.time, batch=torch.Size((2,)), trial=trial)
     with pytest.raises(ValueError, match=says):
         persistence(net, stimulus, dt=1.0, **settings)
+
+
+def test_cells_must_spike():
+    made = Connectome(Cells(["a", "b", "c"]), Connections([0, 1], [1, 2], sign=1))
+    graded = Network(made, neuron=Graded(), synapse=graded_synapses())
+    with pytest.raises(ValueError, match="cells that spike: those of this network give out 'rel"):
+        persistence(graded, kick(), dt=0.5)
 
 
 def test_cells_to_look_at_are_drawn_by_a_generator():

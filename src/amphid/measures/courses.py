@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from amphid.dynamics.receivers import LONGEST
 from amphid.measures.cycles import Array, Codes, Stretch, scattered, spike_codes
 from amphid.measures.spiking import spikes_of
 from amphid.simulation import (
@@ -44,9 +45,9 @@ class Raced:
 
     @property
     def window(self) -> int:
-        """Ticks in which whatever is to happen happens: the longest latency and refractoriness."""
+        """Ticks of the longest latency and the longest refractoriness that ends, together."""
         rows, reception = self.network.prepared(self.dt)
-        return rows.longest + int(reception.period.max(initial=0))
+        return rows.longest + int(reception.period[reception.period < LONGEST].max(initial=0))
 
     def started(self, stimulus: Onsets) -> RaceState:
         """The state right after the last event of a stimulus."""

@@ -79,7 +79,8 @@ def persistence(
         when None. A `GeometricNetwork` knows its own.
 
     What the three are is our own definition, see `Activity`.
-    Raises ValueError for a stimulus with a batch, and as `race` and `simulate` do.
+    Raises ValueError for a stimulus with a batch and cells that do not spike, and as `race` and
+    `simulate` do.
     """
     course: Any = _course(network, stimulus, dt, refractory)
     found = cycle(course, course.started(stimulus), math.floor(longest / dt))
@@ -153,6 +154,11 @@ def _course(
         if refractory is not None:
             raise ValueError("refractory is known of a GeometricNetwork: leave it None.")
         return Raced(network, dt)
+    if network.neuron.output != "spike":
+        raise ValueError(
+            "persistence is asked of cells that spike: those of this network give out "
+            f"{network.neuron.output!r}."
+        )
     return Clocked(network, dt, dt if refractory is None else refractory)
 
 
