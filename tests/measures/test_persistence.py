@@ -140,6 +140,14 @@ def test_a_ring_lasts_if_its_loop_is_no_shorter_than_refractoriness(latency, per
         assert found.prompt.tolist() == [loop == period] * 3
 
 
+def test_what_was_found_is_told_in_a_line():
+    found = persistence(ring(3, 2.0, Winner(period=6.0)), struck(1), dt=0.25)
+    told = "Persistence(saturated, period 6 ms after 3.75 ms, 3 of 3 cells fire)"
+    assert str(found) == told
+    short = persistence(ring(3, 2.0, Winner(period=6.0)), struck(1), dt=0.25, longest=3.0)
+    assert str(short) == "Persistence(no cycle within the time allowed)"
+
+
 def test_a_tolerance_forgives_cells_that_are_late():
     late = ring(3, 2.0, Winner(period=5.0))
     found = [persistence(late, struck(0), dt=0.5, tolerance=t).activity for t in (0.5, 1.0)]

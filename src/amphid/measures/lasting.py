@@ -37,6 +37,13 @@ class Persistence:
     prompt: Tensor
     rate: Tensor
 
+    def __repr__(self) -> str:
+        if self.activity is None:
+            return "Persistence(no cycle within the time allowed)"
+        when = f"period {self.period:g} ms after {self.transient:g} ms"
+        fire = f"{int(self.fires.sum())} of {len(self.fires)} cells fire"
+        return f"Persistence({self.activity}, {when}, {fire})"
+
 
 @dataclass(frozen=True)
 class Glimpse:
