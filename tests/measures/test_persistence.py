@@ -70,7 +70,7 @@ def hashed(course, state, longest):
     return None
 
 
-@pytest.mark.parametrize("seed", range(13))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_cycle_of_random_jumps_is_that_of_all_states_kept(seed):
     to = tuple(torch.randint(503, (503,), generator=seeded(seed)).tolist())
     for marked in (range(0, 503, 3), (), range(503), (to[to[0]],)):
@@ -88,9 +88,9 @@ def test_a_run_that_ends_has_a_cycle_of_no_period():
 
 def test_spikes_that_repeat_do_not_prove_a_cycle():
     """A counter that fires every 7 ticks for long, and then stops."""
-    steps = 5003
-    counter = Jumps((*range(1, steps), 0), marked=tuple(range(0, 4000, 7)))
-    found = cycle(counter, 0, 100_000)
+    steps = 2003
+    counter = Jumps((*range(1, steps), 0), marked=tuple(range(0, 1500, 7)))
+    found = cycle(counter, 0, 20_000)
     assert (found.start, found.period) == (0, steps)
     assert cycle(counter, 0, steps) is None
 
@@ -195,12 +195,12 @@ def drawn(receiver, seed, cells=CELLS, **shares):
     return net, Onsets(order, 5 * torch.rand(count, generator=draw, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("receiver", RECEIVERS.values(), ids=RECEIVERS)
 def test_the_cycle_of_a_network_is_that_of_all_its_states_kept(receiver, seed):
     net, stimulus = drawn(receiver, seed, inhibitory=0.1)
     course = Raced(net, 1.0)
-    truth = hashed(course, course.started(stimulus), 700)
+    truth = hashed(course, course.started(stimulus), 400)
     found = persistence(net, stimulus, dt=1.0, longest=8000.0)
     assert truth is None or (found.transient, found.period) == truth
 
@@ -246,7 +246,7 @@ def test_the_order_of_the_cells_is_of_no_account():
 
 @pytest.mark.parametrize("receiver", RECEIVERS.values(), ids=RECEIVERS)
 def test_a_look_at_all_cells_after_the_transient_says_what_the_cycle_says(receiver):
-    for seed in range(7):
+    for seed in range(3):
         net, stimulus = drawn(receiver, seed)
         exact = persistence(net, stimulus, dt=1.0, longest=2000.0)
         seen = glimpse(net, stimulus, dt=1.0, after=exact.transient + 1.0)
