@@ -17,6 +17,7 @@ from amphid.learning import (
     ActivityPerturbation,
     Annealed,
     Backprop,
+    CellPerturbation,
     Corrected,
     EachUpdate,
     Estimator,
@@ -103,6 +104,11 @@ def in_time(posed: Posed, draw: torch.Generator, calls: int) -> Estimator:
     return ActivityPerturbation(draw, samples=32, steps=10)
 
 
+def by_cell(posed: Posed, draw: torch.Generator, calls: int) -> Estimator:
+    """Noise on what arrives at each cell in each step, blamed for what that cell gives out."""
+    return CellPerturbation(draw, samples=256, radius=0.2, steps=1, window=20)
+
+
 def readout_only(posed: Posed, draw: torch.Generator, calls: int) -> Estimator:
     """The exact gradient of the readout, all else as it was."""
     return Grouped({"[01].*": Frozen(), "2.*": Backprop()})
@@ -112,7 +118,7 @@ COURSES: Mapping[str, Course] = {
     "window": Course(80, 0.02, mollified(8)),
     "recurrence": Course(
         60, 0.1, mollified(32), {"readout only": readout_only},
-        {"corrected": corrected, "low rank": low_rank, "activity": in_time},
+        {"corrected": corrected, "low rank": low_rank, "activity": in_time, "by cell": by_cell},
     ),
     "noise": Course(200, 0.03, mollified(8)),
     "binary units": Course(400, 0.03, activity, {"straight through": straight_through}),

@@ -25,7 +25,7 @@ BATCH, HELD_OUT = 32, 1000
 CHANCE = 0.5
 QUICK_RATE = 0.03
 RATES = (0.01, 0.03, 0.1)
-WINDOWS = (40, 80, 120, 180)
+WINDOWS = (40, 80, 120, 180, 300, 400)  # ms, the last two with more silence
 ASSUMPTIONS = (
     "In each of five slots of 20 ms one of two inputs has a pulse of 10 ms, by a fair coin; 80 ms "
     "of silence follow, and in the last 20 of them the network says which had more of them.",
@@ -166,6 +166,7 @@ def norms(seeds: Sequence[int]) -> dict[str, float]:
     for seed in seeds:
         net = network(seed)
         inputs, targets = examples(BATCH, torch.Generator().manual_seed(1_000_000 + seed))
+        inputs = nn.functional.pad(inputs, (0, 0, 0, 0, 0, max(WINDOWS)))
         for window in WINDOWS:
             objective = Objective(net, inputs[:window], targets, loss)
             _, gradients = Backprop()(objective, dict(net.named_parameters()))
