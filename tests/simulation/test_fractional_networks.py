@@ -93,3 +93,17 @@ def test_lesions_of_cells_with_a_memory_run_side_by_side() -> None:
     alone = am.simulate(net, stimulus, dt=1.0, record=("v",), engine=am.Torch())
     torch.testing.assert_close(both.v[:, 0], alone.v)
     assert (both.v[:, 1] - alone.v).abs().max() > 1.0
+
+
+def test_cells_of_many_exponentials_are_all_stepped() -> None:
+    """Machine code that skips them would take minutes to compile."""
+    net = am.Network(
+        layers(),
+        neuron=slow(dynamics.LIF()),
+        synapse=dynamics.Exponential(tau=5.0, amplitude=200.0),
+    )
+    pulse = am.pulse(
+        net.connectome, "L0.*", start=1.0, stop=5.0, amplitude=500.0, duration=9.0, dt=0.5
+    )
+    with pytest.raises(ValueError, match=r"moves by .* numbers, more than are worth compiling"):
+        am.simulate(net, pulse, dt=0.5, engine=am.Compiled(skip_resting=True))

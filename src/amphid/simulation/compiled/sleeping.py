@@ -29,6 +29,7 @@ FEW = 2048  # cells; below, stepping all of them costs less than another loop to
 DRIVEN = 16  # cells to each that is driven from outside, at least
 OFTEN = 16  # steps between two samples, at least: each brings all cells to the present
 MOST = 0.9  # of the cells must be able to stay at rest
+PAIRS = 100  # of variables of a cell that move one another; the loop has a line for each
 PATIENCE = 512  # steps in which all cells are stepped before the next try, doubled every time
 
 
@@ -255,6 +256,11 @@ def _quiet(program: Program) -> tuple[Quiet | None, float]:
         quiet = quiet_near(cells.steps, point)
     except NotAffine:
         return None, _unmoved(program, rest)
+    if len(quiet.moving) > PAIRS:
+        raise CannotSleep(
+            f"the state of a cell moves by {len(quiet.moving)} numbers, more than are worth "
+            "compiling"
+        )
     return quiet, quiet.share()
 
 
