@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from amphid.learning import Objective
+from amphid.studies import Settings, transfer
 from amphid.studies import cnn_hierarchy as cnn
 from amphid.studies import digits_biophysical as bio
 from amphid.studies import digits_weak as weak
 from amphid.studies import search_digits as searches
-from amphid.studies import transfer
 from amphid.studies.gabor import Gabors, fits, random_filters
 from amphid.studies.paired import difference, interval
+from amphid.tasks import Score
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -79,6 +81,26 @@ def test_every_window_has_its_own_figure_to_beat(
         for one, value in zip(weak.PUBLISHED, reached, strict=True)
     }
     assert weak.holds(best, full=full) is holds
+
+
+def test_other_ways_stand_beside_in_a_full_run_from_its_first_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(one: weak.Published, course: bio.Course, make: weak.Make, seed: int) -> dict[str, Any]:
+        right = 90 if make is weak.cells else 20
+        return {"curve": [0.1 * seed, 0.9], "score": Score.of(right, 100), "chance": 0.11}
+
+    monkeypatch.setattr(weak, "run", run)
+    report = weak.DigitsBiophysical().run(Settings(seed=5, full=True))
+    assert report.measured["test_accuracy"] == {"10 ms": 0.9, "50 ms": 0.9, "100 ms": 0.9}
+    assert report.control["untrained"]["50 ms"] == pytest.approx([0.5, 0.6, 0.7])
+    beside = {
+        way: report.control[way]["100 ms"]["of each seed"] for way in weak.WAYS if way != weak.BEST
+    }
+    assert beside == {"activity perturbation": [0.2], "backpropagation": [0.2]}
+    assert report.holds is True
+    quick = weak.DigitsBiophysical().run(Settings(seed=5))
+    assert set(quick.control) == {"chance", "untrained"}
 
 
 @pytest.mark.parametrize("way", list(weak.WAYS))
