@@ -131,11 +131,11 @@ def blobs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_waves_and_controls_are_compared_on_any_images() -> None:
     torch.set_num_threads(1)
-    images, labels = blobs(53)
+    images, labels = blobs(37)
     pair = Pictures.of(
-        (images[:31], labels[:31]), (images[31:], labels[31:]), harmed=3, generator=seeded()
+        (images[:23], labels[:23]), (images[23:], labels[23:]), harmed=3, generator=seeded()
     )
-    amount = Amount(draws=2, slices=1, members=53, starts=1, tries=2)
+    amount = Amount(draws=2, slices=1, members=37, starts=1, tries=2)
     measured, control = study.compared(pair, amount, (3, 4), Settings())
     assert measured["accuracy"]["all"] > 0.9
     assert measured["images_per_cpu_second"] > 0
