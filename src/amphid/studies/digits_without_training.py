@@ -31,7 +31,7 @@ ASSUMPTIONS = (
     "by labels of training images of MNIST (the first 10,000 and some of the last 10,000).",
     "Rows are judged by their single nearest neighbor (Euclidean) among 1, 5 or 10 images of each "
     "class, drawn anew, or all known ones; and by k-means (100 principal directions, the best of "
-    "5 starts), where each cluster stands for one digit in the best of all ways.",
+    "10 starts), where each cluster stands for one digit in the best of all ways.",
     "Images are sheared upright by the moments of their ink before waves run. That is no work of "
     "the network, and it is worth much: the controls have figures of pixels and of HOG with it "
     "(upright), and `leaning` is the encoder without it.",
@@ -55,8 +55,8 @@ class Size:
     amount: Amount
 
 
-QUICK = Size(4000, 2000, 500, Amount(slices=3, members=2000, starts=2, tries=5))
-FULL = Size(60_000, 10_000, 1000, Amount(slices=5, members=10_000, starts=5, tries=5))
+QUICK = Size(4000, 2000, 500, Amount(slices=3, members=2000, starts=2))
+FULL = Size(60_000, 10_000, 1000, Amount(slices=5, members=10_000, starts=5))
 
 
 class DigitsWithoutTraining(Study):

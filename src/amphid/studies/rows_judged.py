@@ -11,6 +11,7 @@ from torch import Tensor
 AT_ONCE = 1000  # rows that look for their nearest
 DIRECTIONS = 100  # that are left for clustering
 ROUNDS = 100  # of moving centers, at most
+CANDIDATES = 4  # for each center to start from
 
 
 def nearest(rows: Tensor, known: Tensor, labels: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ def principal(rows: Tensor, *, generator: torch.Generator) -> Tensor:
 def clusters(rows: Tensor, count: int, *, starts: int, generator: torch.Generator) -> Tensor:
     """Cluster [B] of each row by k-means, the best of some starts.
 
-    Centers start far from each other, as in Arthur and Vassilvitskii 2007 (k-means++); the best
+    Centers start far from each other (greedy k-means++, Arthur and Vassilvitskii 2007); the best
     start leaves the least sum of squared distances.
     """
     found = [_moved(rows, _spread(rows, count, generator)) for _ in range(starts)]
@@ -85,14 +86,15 @@ def matched(found: Tensor, labels: Tensor) -> float:
 
 
 def _spread(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Rows to start from [count, K], each drawn by its squared distance from those before it."""
+    """Rows to start from [count, K], each the best of a few that are drawn by squared distance."""
     first = torch.randint(len(rows), (1,), generator=generator)
-    centers = [rows[first[0]]]
-    away = ((rows - centers[0]) ** 2).sum(1)
+    centers, away = [rows[first[0]]], ((rows - rows[first]) ** 2).sum(1)
     for _ in range(count - 1):
-        chosen = torch.multinomial(away + 1e-12, 1, generator=generator)[0]
-        centers.append(rows[chosen])
-        away = torch.minimum(away, ((rows - centers[-1]) ** 2).sum(1))
+        drawn = torch.multinomial(away + 1e-12, CANDIDATES, replacement=True, generator=generator)
+        left = torch.minimum(away[:, None], torch.cdist(rows, rows[drawn]) ** 2)
+        best = left.sum(0).argmin()
+        centers.append(rows[drawn[best]])
+        away = left[:, best]
     return torch.stack(centers)
 
 
