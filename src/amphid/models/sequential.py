@@ -14,7 +14,7 @@ from amphid.dynamics.values import check_dt
 from amphid.models.chain import run_chain
 from amphid.models.folding import Leading, check_cells, check_ordinary, folded, has_time
 from amphid.models.layer import Encoder, Layer, Readout, Stepping, nothing
-from amphid.models.straight import Straight, learns_cells, straight
+from amphid.models.straight import Straight, straight
 
 
 class Sequential(nn.Sequential):
@@ -43,8 +43,7 @@ class Sequential(nn.Sequential):
     def forward(self, x: Tensor, dt: float = 1.0) -> Tensor:
         """Output [T, *B, K] of an input [T, *B, N], from rest; dt in ms."""
         _check_input(self, x, dt)
-        asked = torch.is_grad_enabled() and not learns_cells(self)
-        way = straight(self, x, dt) if asked else None
+        way = straight(self, x, dt, back=True) if torch.is_grad_enabled() else None
         if way is not None and (given := way.differentiable(x, {})) is not None:
             return given
         leading, layers = self._leading(), list(self._layers())
@@ -131,13 +130,15 @@ class Sequential(nn.Sequential):
         return Leading(timed=not makes_time(self))
 
 
-def as_chain(model: nn.Module, x: object, dt: float | None) -> Straight | None:
+def as_chain(
+    model: nn.Module, x: object, dt: float | None, *, back: bool = False
+) -> Straight | None:
     """How a model runs in machine code from end to end, where it is layers and nothing else.
 
     See `straight`. dt: ms, as the model would be given, or None.
     """
-    if type(model) is Sequential or (type(model) is nn.Sequential and dt is None):
-        return straight(model, x, 1.0 if dt is None else dt)
+    if type(model) is Sequential or (type(model) is nn.Sequential and dt is None and not back):
+        return straight(model, x, 1.0 if dt is None else dt, back=back)
     return None
 
 

@@ -23,19 +23,22 @@ MANY = 2**24  # products of all steps, above which those of matrices are faster
 _known: weakref.WeakKeyDictionary[nn.Module, dict[Any, Straight]] = weakref.WeakKeyDictionary()
 
 
-def straight(model: nn.Sequential, x: object, dt: float) -> Straight | None:
+def straight(model: nn.Sequential, x: object, dt: float, *, back: bool = False) -> Straight | None:
     """How layers run one after another on sequences like x [T, *B, I] in machine code, of any T.
 
     They are linear maps, gains and cells and nothing else, and nobody listens to them. None for any
-    other, and for inputs that torch must see. dt: ms. It is remembered, and made again once a
-    layer, a setting of a cell or a number of it has changed.
+    other, and for inputs that torch must see. dt: ms. back: with a gradient of weights and biases,
+    and None where one is asked for anything else. It is remembered, and made again once a layer, a
+    setting of a cell or a number of it has changed.
     """
     if type(x) is not Tensor or x.dim() < 2 or not x.numel() or x.requires_grad or is_watched(x):
         return None
     known = _known.setdefault(model, {})
     key = x.shape[1:], x.dtype, dt
     if (found := known.get(key)) is not None and found.holds():
-        return found
+        return None if back and found.learns_cells else found
+    if back and _learns_cells(model):
+        return None
     known.pop(key, None)
     if (made := _made(model, x, dt)) is not None:
         while len(known) >= REMEMBERED:
@@ -44,7 +47,7 @@ def straight(model: nn.Sequential, x: object, dt: float) -> Straight | None:
     return made
 
 
-def learns_cells(model: nn.Module) -> bool:
+def _learns_cells(model: nn.Module) -> bool:
     """Whether a gradient is asked for anything but weights and biases of linear maps."""
     return any(
         own is not None and own.requires_grad
@@ -73,6 +76,11 @@ class Straight:
     def holds(self) -> bool:
         """Whether the model is still what this was made of."""
         return not torch.is_autocast_enabled("cpu") and all(mark.holds() for mark in self.marks)
+
+    @property
+    def learns_cells(self) -> bool:
+        """Whether a gradient is asked for anything but weights and biases."""
+        return any(number.requires_grad for mark in self.marks for number in mark.numbers)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

@@ -14,8 +14,7 @@ from torch.func import functional_call
 from amphid.learning.gradients.factored import Factored
 from amphid.learning.gradients.start import Start
 from amphid.learning.watching import cells_of, overheard
-from amphid.models.sequential import Sequential, as_chain
-from amphid.models.straight import learns_cells
+from amphid.models.sequential import as_chain
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params], Tensor]
@@ -107,10 +106,9 @@ class Objective:
 
     def _straight(self, params: Mapping[str, Tensor]) -> Tensor | None:
         """The outputs of a model that is a chain, where a gradient is asked for."""
-        asked = torch.is_grad_enabled() and type(self.model) is Sequential
-        if self.start is not None or not asked or learns_cells(self.model):
+        if self.start is not None or not torch.is_grad_enabled():
             return None
-        if (way := as_chain(self.model, self.inputs, self.dt)) is None:
+        if (way := as_chain(self.model, self.inputs, self.dt, back=True)) is None:
             return None
         return way.differentiable(self.inputs, {**self.fixed, **params})
 
