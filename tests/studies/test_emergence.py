@@ -80,7 +80,8 @@ def one(*steps):
 )
 def test_the_rule_is_judged_by_the_interval_of_its_ratio(steps, holds):
     arms = {"base": one(100, 100, 100), "alpha 1.25": one(*steps)}
-    measured = emergence_init.summarized({"small": arms})
+    assert emergence_init.holds(emergence_init.summarized({"small": arms})) is None
+    measured = emergence_init.summarized(dict.fromkeys("abcd", arms))
     assert measured["steps_ratio"]["alpha 1.25"] == sorted(steps)[1] / 100
     assert emergence_init.holds(measured) is holds
 

@@ -68,10 +68,10 @@ class Emergence:
     For rectified nets it is the same training as the base with a learning rate of its own for each
     layer, see `layer_rates`, which does it without the two failures of this one: biases in the
     middle that are moved much too fast (lr / c^2, with c the product of factors so far), and
-    outputs that start too large after norms. Each at its best rate, the study `emergence-init` has
-    steps to a training loss at 0.94 of those of Kaiming's start for alpha 1.25 in 6 layers, and at
-    1.01 in 10, where alpha 1.1 has 0.87 (0.73 to 1.02); the reverse takes 1.3 and 1.9 times as
-    many. So the gain is small and not sure, and the default is the milder 1.1.
+    outputs that start too large after norms. It does not surely beat a tuned Kaiming: each at its
+    best rate, the study `emergence-init` has steps to a training loss at 0.94 of Kaiming's for
+    alpha 1.25 in 6 layers from one seed, and at 1.00 from another; at 1.01 in 10 layers, where
+    alpha 1.1 has 0.87 (0.73 to 1.02) and the reverse 1.92. The default is the milder 1.1.
 
     Reference: Li et al. 2024, doi 10.48550/arXiv.2407.19044.
     """
