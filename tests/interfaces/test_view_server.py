@@ -2,6 +2,9 @@
 
 import json
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 from urllib.error import HTTPError
@@ -12,6 +15,7 @@ import pytest
 import torch
 
 from amphid.dynamics import LIF, Conductance
+from amphid.interfaces.command_line import main
 from amphid.interfaces.view import Session, Stimulate
 from amphid.interfaces.view.script import python_of
 from amphid.interfaces.view.stage import Stage
@@ -308,3 +312,22 @@ def test_the_script_of_an_unknown_network_says_so():
     session = Session(network(), dt=0.5)
     session.advance(2)
     assert "net = ...  # the network" in python_of(session)
+
+
+def test_the_shell_serves_until_it_is_interrupted():
+    words = [sys.executable, "-m", "amphid", "view", "celegans", "--json", "--no-body"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
+        try:
+            told = "".join(ran.stdout.readline() for _ in range(3))
+            with urlopen(json.loads(told)["address"], timeout=60) as page:
+                assert "C. elegans, graded cells" in page.read().decode()
+            ran.send_signal(signal.SIGINT)
+            assert ran.wait(60) == 0
+        finally:
+            ran.kill()
+
+
+def test_without_the_extra_the_way_out_is_told(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["view", "celegans", "--no-browser", "--no-body"]) == 3
+    assert "pip install 'amphid[web]'" in capsys.readouterr().err

@@ -27,13 +27,13 @@ LIMITS = (
     "joined by springs in a medium that resists. It moves as the muscles of the network say.",
     "This wiring with these cells has no rhythm of its own, and no cell here feels how the body "
     "is bent: so the worm bends when it is touched, but it does not crawl.",
-    "How far a muscle contracts for each mV is not measured: here it contracts fully at 1 mV above "
+    "How far a muscle contracts for each mV is not measured: here it contracts fully 0.5 mV above "
     "rest, through a low pass of 100 ms. Muscle k of a row acts on segments 2k - 1 and 2k.",
     "To see what this body does with a rhythm, the published circuit of stretch-switched cells can "
     "drive the muscles in place of the network. It crawls forward, and no touch turns it round.",
     "Touch of the front half excites ALM and AVM, of the back half PLM (Chalfie et al. 1985, doi "
     "10.1523/JNEUROSCI.05-04-00956.1985); touch of the nose, and food at the nose, the cells that "
-    "github.com/heyseth/worm-sim lists. Currents are chosen: 20 pA for a touch, 5 pA in the middle "
+    "github.com/heyseth/worm-sim lists. Currents are chosen: 5 pA for a touch, 5 pA in the middle "
     "of the food.",
     "A poke excites cells and does not push the body. The worm lies on its side in two dimensions: "
     "left and right muscles of a row act together, the head does not swing sideways, the throat "
@@ -50,10 +50,10 @@ class Senses:
     above its rest. low_pass: ms, of the muscles; Boyle, Berri & Cohen 2012.
     """
 
-    touch: float = 20.0
+    touch: float = 5.0
     food: float = 5.0
     spread: float = 400.0
-    gain: float = 1.0
+    gain: float = 2.0
     low_pass: float = 100.0
 
 

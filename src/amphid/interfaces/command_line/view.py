@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -307,6 +308,7 @@ def announce(address: str, arguments: argparse.Namespace) -> None:
     if arguments.json:
         output.document({"address": address})
     else:
-        print(f"The page is at {address}\nCtrl-C ends it.", flush=True)
+        print(f"The page is at {address}\nCtrl-C ends it.")
+    sys.stdout.flush()  # whoever started it waits for the address
     if not (arguments.no_browser or arguments.json):
         webbrowser.open(address)

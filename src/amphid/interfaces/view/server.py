@@ -111,6 +111,7 @@ def _listening(port: int) -> socket.socket:
     made = socket.socket()
     try:
         made.bind((HERE, port))
+        made.listen()  # whoever comes before the server is up waits for it
     except OSError:
         made.close()
         raise ValueError(f"port {port} is taken: give another, or none for any.") from None

@@ -178,7 +178,7 @@ function takeBody(frame, passed) {
     if (dish.path.length > 3000) dish.path.shift();
   }
   state.touched = state.touched.map((poke) => ({ ...poke, left: poke.left - Math.max(passed, 8) / 300 })).filter((poke) => poke.left > 0);
-  $("crawl").checked = Boolean(frame.flags & FLAG.crawling);
+  if (!state.asking) $("crawl").checked = Boolean(frame.flags & FLAG.crawling);
 }
 
 /** Time has gone back: what was drawn of the past is no more. */
@@ -405,6 +405,7 @@ function hear(message, frame) {
     return;
   }
   if (message.op === "hello") {
+    state.asking = false;
     $("log").replaceChildren();
     message.log.forEach((event) => logged(event, false));
     $("seed").value = message.seed;
@@ -419,6 +420,7 @@ function hear(message, frame) {
     $("seed").value = message.seed;
     forget();
   } else if (message.op === "error") {
+    state.asking = false;
     counters.errors++;
     say(message.message, true);
   }
@@ -632,7 +634,10 @@ function listenLive() {
   $("lesion").addEventListener("click", kill);
   $("amplitude").addEventListener("input", (event) => ($("amplitude-shown").textContent = `${written(Number(event.target.value))} pA`));
   if (!dish) return;
-  $("crawl").addEventListener("change", (event) => feed.send("crawl", { on: event.target.checked }));
+  $("crawl").addEventListener("change", (event) => {
+    state.asking = true; // pictures that are on their way know nothing of it
+    feed.send("crawl", { on: event.target.checked }, () => (state.asking = false));
+  });
   $("dish").addEventListener("click", (event) => {
     const place = placeAlong(dish, event.offsetX, event.offsetY);
     if (place !== null) return feed.send("poke", { place });
