@@ -197,7 +197,14 @@ def tensor(layer: object, x: object) -> Tensor:
 
 
 def in_full(current: Tensor) -> Tensor:
-    """The current in float32 where autocast made it half as precise, else as it is."""
+    """The current in float32 where autocast made it half as precise, whole numbers as fractions.
+
+    Raises TypeError for complex ones.
+    """
+    if current.is_complex():
+        raise TypeError(f"current must be real, in pA, got {current.dtype}: give current.real.")
+    if not current.is_floating_point():
+        return current.to(torch.get_default_dtype())
     if current.dtype not in (torch.float16, torch.bfloat16):
         return current
     kind = current.device.type

@@ -11,7 +11,6 @@ decays, relative refractoriness and inhibition are definitions of this package.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
@@ -19,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amphid.dynamics.traces import Trace
-from amphid.dynamics.values import Value, is_number
+from amphid.dynamics.traces import Trace, check_positive
+from amphid.dynamics.values import Value
 
 LONGEST = 1 << 30
 """Ticks that stand for ever: the most that a run can take."""
@@ -174,14 +173,9 @@ class Summing(Receiver):
 
 
 def check_values(owner: str, **values: Value) -> None:
-    """Raise ValueError for what is not positive; infinity is."""
+    """Raise TypeError or ValueError for what is not positive; infinity is."""
     for name, value in values.items():
-        numbers = isinstance(value, Tensor) or is_number(value) or value == math.inf
-        if not numbers:
-            raise TypeError(f"{owner}: {name} must be a number or a tensor [N], got {value!r}.")
-        lowest = float(value.min()) if isinstance(value, Tensor) and value.numel() else value
-        if not lowest > 0:
-            raise ValueError(f"{owner}: {name} must be positive, got {float(lowest):g}.")
+        check_positive(f"{owner}: {name}", value)
 
 
 def each(name: str, value: Value, size: int) -> NDArray[np.float64]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
-from amphid.dynamics.values import Value
+from amphid.dynamics.values import Value, is_number
 
 STEP, LOWEST, HIGHEST = 0.6, -18.0, 4.2
 """Step and range of the logarithm of rates that stand for a power law: see `PowerTrace`."""
+
+STEEPEST = 5.0
+"""The greatest order for which these rates are fast enough."""
 
 
 class Trace(ABC):
@@ -44,7 +48,7 @@ class StepTrace(Trace):
 
     def __post_init__(self) -> None:
         """Raise ValueError where it lasts no time."""
-        _check_positive("StepTrace: duration", self.duration)
+        check_positive("StepTrace: duration", self.duration)
 
     @property
     def memory(self) -> Value:
@@ -67,7 +71,7 @@ class ExponentialTrace(Trace):
 
     def __post_init__(self) -> None:
         """Raise ValueError where tau is not positive."""
-        _check_positive("ExponentialTrace: tau", self.tau)
+        check_positive("ExponentialTrace: tau", self.tau)
 
     def modes(self) -> list[tuple[float, Value]]:
         """One part that decays with tau."""
@@ -78,12 +82,13 @@ class ExponentialTrace(Trace):
 class PowerTrace(Trace):
     r"""A leak without a time scale of its own: :math:`D(t) = (1 + t / t_0)^{-\beta}`.
 
-    order: beta, positive. scale: t0, ms, below which little is lost; it keeps D(0) finite.
+    order: beta, positive, at most 5. scale: t0, ms, below which little is lost; it keeps D(0)
+    finite.
 
     Held as a sum of exponentials, the trapezoidal rule in the logarithm of the rate of
     :math:`(1 + x)^{-\beta} = \Gamma(\beta)^{-1} \int_0^\infty s^{\beta - 1} e^{-s} e^{-s x} ds`:
     so the memory of all the past costs the same for each arrival. Orders from 0.1 to 2 are met
-    within 2e-5 up to 1e5 times the scale.
+    within 2e-5 up to 1e5 times the scale, those up to 5 within 4e-4.
     """
 
     order: float
@@ -91,8 +96,13 @@ class PowerTrace(Trace):
 
     def __post_init__(self) -> None:
         """Raise ValueError where order or scale are not positive."""
-        _check_positive("PowerTrace: order", self.order)
-        _check_positive("PowerTrace: scale", self.scale)
+        check_positive("PowerTrace: order", self.order)
+        if not is_number(self.order) or self.order > STEEPEST:
+            raise ValueError(
+                f"PowerTrace: order must be a number of at most {STEEPEST:g}, the same for all "
+                f"cells, got {self.order!r}."
+            )
+        check_positive("PowerTrace: scale", self.scale)
 
     def modes(self) -> list[tuple[float, Value]]:
         """Parts whose rates stand in a geometric series; the slowest does not decay."""
@@ -106,7 +116,17 @@ class PowerTrace(Trace):
         return [(slower / total, 0.0), *decaying]
 
 
-def _check_positive(what: str, value: Value) -> None:
-    lowest = value.min() if isinstance(value, Tensor) and value.numel() else value
+def check_positive(what: str, value: Value) -> None:
+    """Raise TypeError or ValueError for what is no positive number or tensor [N]; infinity is."""
+    if isinstance(value, Tensor):
+        real = not value.is_complex() and value.dtype != torch.bool
+        if not real or value.dim() > 1 or not value.numel():
+            raise ValueError(
+                f"{what} must be a number or a tensor [N] of real numbers, got {value.dtype} of "
+                f"shape {list(value.shape)}."
+            )
+    elif not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{what} must be a number or a tensor [N], got {value!r}.")
+    lowest = float(value.detach().min()) if isinstance(value, Tensor) else float(value)
     if not lowest > 0:
-        raise ValueError(f"{what} must be positive, got {float(lowest):g}.")
+        raise ValueError(f"{what} must be positive, got {lowest:g}.")

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from amphid.dynamics.fractional.exponentials import ExponentialMemory
-from amphid.dynamics.fractional.memory import Memory
+from amphid.dynamics.fractional.memory import Memory, check_count
 from amphid.dynamics.fractional.weights import check_order
-from amphid.dynamics.values import check_dt, is_number
+from amphid.dynamics.values import is_number
 
 
 class DiffusionState(NamedTuple):
@@ -50,6 +50,11 @@ class FractionalDiffusion:
             value = getattr(self, name)
             if not (is_number(value) and value > 0):
                 raise ValueError(f"FractionalDiffusion: {name} must be positive, got {value!r}.")
+        if not isinstance(self.memory, Memory):
+            raise TypeError(
+                "FractionalDiffusion: memory must be one such as ExponentialMemory(), got "
+                f"{self.memory!r}."
+            )
 
     def init(self, u: Tensor) -> DiffusionState:
         """A concentration [*B, X] without a past."""
@@ -68,9 +73,13 @@ class FractionalDiffusion:
     def run(self, u: Tensor, *, steps: int, dt: float) -> Tensor:
         """Concentrations [steps, *B, X] after each step of dt ms from u [*B, X].
 
-        Raises ValueError for a dt so long that the scheme is not stable.
+        Raises ValueError for a dt so long that the scheme is not stable, and for what is no
+        concentration.
         """
-        check_dt(dt)
+        _check_concentration(u)
+        check_count("FractionalDiffusion", "steps", steps, 1)
+        if not (is_number(dt) and dt > 0):
+            raise ValueError(f"dt must be a positive number of ms, got {dt!r}.")
         self.check_stable(dt, u.shape[-1])
         state, after = self.init(u), []
         for _ in range(steps):
@@ -94,6 +103,18 @@ class FractionalDiffusion:
 
     def _share(self, dt: float) -> float:
         return self.constant * dt**self.order / self.spacing**2
+
+
+def _check_concentration(u: object) -> None:
+    if not isinstance(u, Tensor) or not u.is_floating_point():
+        raise TypeError(
+            "u must be a tensor [*B, X] of numbers with a fraction, got "
+            f"{u.dtype if isinstance(u, Tensor) else repr(u)}."
+        )
+    if not u.dim() or not u.shape[-1] or not bool(torch.isfinite(u).all()):
+        raise ValueError(
+            f"u must be finite at each of one or more places [*B, X], got shape {list(u.shape)}."
+        )
 
 
 def _curvature(u: Tensor) -> Tensor:

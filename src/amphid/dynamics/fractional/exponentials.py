@@ -19,6 +19,7 @@ FASTEST = 4.0  # rate per step of the fastest exponential
 SLOWEST = 0.25  # of the slowest, per order and horizon
 DENSE, SPREAD, CHECKED = 32, 400, 20_000  # lags at which weights are fitted, and checked
 MOST = 96  # exponentials
+FARTHEST = 100_000_000  # steps of a horizon: its table takes 8 bytes of each
 
 
 class ExponentialState(NamedTuple):
@@ -51,7 +52,7 @@ class ExponentialMemory(Memory):
     checked at 20,000 of them. Beyond it the past fades faster than it should.
 
     error: of each b_k, and so the most by which the fractional difference is off, relative to the
-    sum of the sizes of its terms. horizon: steps.
+    sum of the sizes of its terms. horizon: steps, at most 100,000,000.
     Reference: for sums of exponentials in general Jiang et al. 2017, doi
     10.4208/cicp.OA-2016-0136; the choice of rates and weights is our own.
     """
@@ -62,6 +63,11 @@ class ExponentialMemory(Memory):
 
     def __post_init__(self) -> None:
         check_count("ExponentialMemory", "horizon", self.horizon, 2)
+        if self.horizon > FARTHEST:
+            raise ValueError(
+                f"ExponentialMemory: horizon must be at most {FARTHEST:,} steps, got "
+                f"{self.horizon:,}."
+            )
         if not (is_number(self.error) and 1e-9 <= self.error < 1):
             raise ValueError(
                 "ExponentialMemory: error must be a number of at least 1e-9 and below 1, got "

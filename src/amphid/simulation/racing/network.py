@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amphid.dynamics.receivers import Receiver, Reception
-from amphid.dynamics.values import check_dt
+from amphid.dynamics.values import is_number
 from amphid.wiring import Connectome
 
 LONGEST_WAY = 1 << 26
@@ -53,6 +53,11 @@ class GeometricNetwork:
     _made: dict[float, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.connectome, Connectome):
+            raise TypeError(
+                "connectome must be a Connectome, such as wiring.conducted gives, got "
+                f"{self.connectome!r:.80}."
+            )
         self.connectome.check_whole("race signals in it")
         if not isinstance(self.receiver, Receiver):
             raise TypeError(
@@ -80,7 +85,8 @@ class GeometricNetwork:
 
     def prepared(self, dt: float) -> tuple[Rows, Reception]:
         """The connections and the receiver in ticks of dt ms; kept for the next run."""
-        check_dt(dt)
+        if not (is_number(dt) and dt > 0):
+            raise ValueError(f"dt must be a positive number of ms, got {dt!r}.")
         if dt not in self._made:
             self._made.clear()
             reception = self.receiver.reception(len(self), dt)
@@ -130,10 +136,15 @@ class GeometricNetwork:
         size = len(self.connectome.connections)
         if self.weight is None:
             return
-        if tuple(self.weight.shape) != (size,) or not bool(torch.isfinite(self.weight).all()):
+        if not isinstance(self.weight, Tensor) or self.weight.is_complex():
+            raise TypeError(
+                f"weight must be a tensor [E] of real numbers or None, got {self.weight!r:.80}."
+            )
+        single = self.weight.detach().float()
+        if tuple(single.shape) != (size,) or not bool(torch.isfinite(single).all()):
             raise ValueError(
-                f"weight must be one finite number for each of {size} connections, got shape "
-                f"{list(self.weight.shape)}."
+                f"weight must be one finite number for each of {size} connections, in single "
+                f"precision, got shape {list(single.shape)}."
             )
 
 

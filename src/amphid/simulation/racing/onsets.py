@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -39,8 +40,7 @@ class Onsets:
             column = getattr(self, name)
             if not isinstance(column, Tensor) or column.dim() != 1:
                 raise TypeError(f"{name} must be a tensor of one axis [K], got {column!r:.60}.")
-        if self.cell.is_floating_point():
-            raise TypeError("cell must hold indices of cells, whole numbers, got fractions.")
+        self._check_types()
         columns = {"cell": self.cell, "time": self.time, "trial": self.trial, "weight": self.weight}
         for name, column in columns.items():
             if isinstance(column, Tensor) and column.shape != self.cell.shape:
@@ -50,8 +50,8 @@ class Onsets:
                 )
         if not bool((torch.isfinite(self.time) & (self.time >= 0)).all()):
             raise ValueError("time must be finite and not negative, in ms from the start.")
-        if bool((torch.as_tensor(self.weight) == -math.inf).any()):
-            raise ValueError("weight must be above minus infinity.")
+        if not bool((torch.as_tensor(self.weight) > -math.inf).all()):
+            raise ValueError("weight must be a number above minus infinity, and not nan.")
         if self.trial is not None and self._beyond(self.trial, self.batch.numel()):
             raise ValueError(f"trial must be a number below {self.batch.numel()}.")
 
@@ -65,7 +65,7 @@ class Onsets:
         """
         if self._beyond(self.cell, size):
             raise ValueError(f"cell must be the index of one of {size} cells.")
-        tick = np.rint(self.time.double().numpy() / dt).clip(max=LONGEST).astype(np.int64)
+        tick = np.rint(self.time.detach().double().numpy() / dt).clip(max=LONGEST).astype(np.int64)
         trials = self.batch.numel()
         cell, weight = self.cell.numpy().astype(np.int64), self._weights()
         which = np.zeros_like(cell) if self.trial is None else self.trial.numpy().astype(np.int64)
@@ -77,8 +77,23 @@ class Onsets:
         start = np.searchsorted(which[order], np.arange(trials + 1))
         return start.astype(np.int64), tick[order], cell[order], weight[order]
 
+    def _check_types(self) -> None:
+        """Raise TypeError for columns that hold something else."""
+        if not isinstance(self.batch, torch.Size):
+            raise TypeError(f"batch must be a torch.Size, as of a tensor, got {self.batch!r:.60}.")
+        for name, column in {"cell": self.cell, "trial": self.trial}.items():
+            if column is not None and not _is_whole(column):
+                raise TypeError(
+                    f"{name} must hold indices of {name}s, whole numbers, got {column!r:.60}."
+                )
+        if self.time.is_complex() or not _is_real(self.weight):
+            raise TypeError(
+                "time must be real, and weight a number or a tensor of real numbers, got weight "
+                f"{self.weight!r:.80}."
+            )
+
     def _weights(self) -> NDArray[np.float32]:
-        weight = torch.as_tensor(self.weight, dtype=torch.float32)
+        weight = torch.as_tensor(self.weight, dtype=torch.float32).detach()
         return weight.expand(len(self.cell)).numpy().copy()
 
     @staticmethod
@@ -91,6 +106,24 @@ def onsets(times: Tensor) -> Onsets:
 
     Such as pixels that fire the earlier the brighter they are.
     """
+    if not isinstance(times, Tensor) or times.is_complex() or not times.dim():
+        raise TypeError(f"times must be a tensor [*B, N] in ms, got {times!r:.80}.")
+    if not times.shape[-1]:
+        raise ValueError(f"times must have a cell, got shape {list(times.shape)}.")
     flat = times.reshape(-1, times.shape[-1])
     trial, cell = torch.isfinite(flat).nonzero(as_tuple=True)
     return Onsets(cell, flat[trial, cell], batch=times.shape[:-1], trial=trial)
+
+
+def _is_whole(column: object) -> bool:
+    """Whether it is a tensor of whole numbers."""
+    if not isinstance(column, Tensor) or column.dtype == torch.bool:
+        return False
+    return not column.is_floating_point() and not column.is_complex()
+
+
+def _is_real(weight: object) -> bool:
+    """Whether it is a number or a tensor of real ones."""
+    if isinstance(weight, Tensor):
+        return not weight.is_complex() and weight.dtype != torch.bool
+    return isinstance(weight, Real) and not isinstance(weight, bool)

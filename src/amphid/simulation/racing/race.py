@@ -52,7 +52,9 @@ def race(
     in two by `state` the same as in one piece.
     Raises ValueError for what does not fit the network or the state.
     """
-    task = _Task(network, stimulus or NOTHING, duration, dt, refractory, state)
+    task = _Task(
+        network, NOTHING if stimulus is None else stimulus, duration, dt, refractory, state
+    )
     parts = _shared_out(_Run(task).trials, task.trials, threads, 1)
     done = [one for part in parts for one in part]
     trial = np.repeat(np.arange(task.trials), [len(one.tick) for one in done])
@@ -92,7 +94,7 @@ def first_spikes(
         found[start:stop] = torch.where(firsts < 0, torch.inf, firsts * dt)
 
     _shared_out(part, task.trials, threads, at_once)
-    return found.reshape(*task.batch, -1)
+    return found.reshape(*task.batch, len(network))
 
 
 class Found(NamedTuple):
@@ -117,6 +119,7 @@ class _Task:
     state: RaceState | None
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not is_number(self.duration) or self.duration < 0:
             raise ValueError(f"duration must be a number of ms, got {self.duration!r}.")
         self.network.prepared(self.dt)
@@ -129,7 +132,20 @@ class _Task:
                 f"refractory must end in one entry per cell: network has {len(self.network)}, got "
                 f"shape {list(self.refractory.shape)}."
             )
+        if self.refractory is not None and not bool((self.refractory >= 0).all()):
+            raise ValueError("refractory must not be negative or nan, in ms.")
         _ = self.states, self.events
+
+    def _check_types(self) -> None:
+        """Raise TypeError for arguments that are something else."""
+        for name, wanted in {"network": GeometricNetwork, "stimulus": Onsets}.items():
+            if not isinstance(given := getattr(self, name), wanted):
+                raise TypeError(f"{name} must be of {wanted.__name__}, got {given!r:.80}.")
+        if self.state is not None and not isinstance(self.state, RaceState):
+            raise TypeError(f"state must be that of a race, `.state`, got {self.state!r:.80}.")
+        held = self.refractory
+        if held is not None and (not isinstance(held, Tensor) or held.is_complex()):
+            raise TypeError(f"refractory must be a tensor [*B, N] in ms, got {held!r:.80}.")
 
     @cached_property
     def ticks(self) -> int:
@@ -157,7 +173,7 @@ class _Task:
             which = torch.arange(own.numel()).reshape(own).expand(self.batch).reshape(-1).numpy()
             rows = [np.arange(start[one], start[one + 1]) for one in which]
             start = np.cumsum([0, *map(len, rows)])
-            columns = [column[np.concatenate(rows)] for column in columns]
+            columns = [column[np.concatenate([np.zeros(0, np.int64), *rows])] for column in columns]
         # one that never comes, so that there is one behind the last
         return start, *(np.append(column, np.zeros(1, column.dtype)) for column in columns)
 
@@ -167,7 +183,7 @@ class _Task:
         if self.refractory is None:
             return np.zeros((0, len(self.network)), np.int32)
         wide = self.refractory.expand(*self.batch, len(self.network)).reshape(-1, len(self.network))
-        ticks = np.rint(wide.double().numpy() / self.dt)
+        ticks = np.rint(wide.detach().double().numpy() / self.dt)
         return np.clip(ticks, 0, LONGEST).astype(np.int32)
 
     @cached_property
@@ -178,11 +194,27 @@ class _Task:
         size = len(self.state.trials[0].refractory)
         if size != len(self.network):
             raise ValueError(f"state has {size} cells, network has {len(self.network)}.")
+        modes = len(self.network.prepared(self.dt)[1].share)
+        if any(one.sums.shape[1] != modes for one in self.state.trials):
+            raise ValueError(
+                f"state is of cells whose sums have {self.state.trials[0].sums.shape[1]} parts, "
+                f"the receiver of this network has {modes}: go on with the receiver it comes from."
+            )
+        self._check_forgetting(self.state)
         longest = max(int(one.signals.ticks.max(initial=0)) for one in self.state.trials)
         if longest >= self.network.prepared(self.dt)[0].longest + 1:
             raise ValueError("state has signals under way for longer than any latency here.")
         own = torch.arange(self.state.batch.numel()).reshape(self.state.batch)
         return [self.state.trials[k] for k in own.expand(self.batch).reshape(-1).tolist()]
+
+    def _check_forgetting(self, state: RaceState) -> None:
+        """Raise ValueError for cells that would never take back what they are to take back."""
+        takes_back = bool(self.network.prepared(self.dt)[1].memory.any())
+        if not takes_back and any(one.signals.forgets.any() for one in state.trials):
+            raise ValueError(
+                "state is of cells that forget by a StepTrace, those of this network do not: go on "
+                "with the receiver it comes from."
+            )
 
 
 class _Run:
@@ -248,6 +280,9 @@ def _shared_out(
     part: Callable[[int, int], T], trials: int, threads: int | None, at_once: int
 ) -> list[T]:
     """What comes of all trials, some of them at once, in several threads."""
+    whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if threads is not None and not (whole and threads > 0):
+        raise ValueError(f"threads must be a whole number of at least 1, or None, got {threads!r}.")
     count = threads or torch.get_num_threads()
     size = max(1, min(at_once, -(-trials // count))) if at_once > 1 else -(-trials // count) or 1
     pieces = [(start, min(start + size, trials)) for start in range(0, trials, size)]

@@ -55,12 +55,12 @@ class Race:
         size = self.batch.numel() * len(self.network)
         first = torch.full((size,), torch.inf, dtype=torch.float64)
         first.scatter_reduce_(0, self._place, self.time, "amin")
-        return first.reshape(*self.batch, -1)
+        return first.reshape(*self.batch, len(self.network))
 
     def counts(self) -> Tensor:
         """[*B, N] how many spikes each cell fired."""
         size = self.batch.numel() * len(self.network)
-        return torch.bincount(self._place, minlength=size).reshape(*self.batch, -1)
+        return torch.bincount(self._place, minlength=size).reshape(*self.batch, len(self.network))
 
     def recording(self) -> Recording:
         """As `simulate` gives it, one step for each tick, for measures and plots of spikes.
