@@ -265,8 +265,8 @@ def test_qiskit_aer_ends_with_the_same_amplitudes(build):
     [
         (lambda: deutsch_jozsa(torch.zeros(3)), r"marked must be bool \[cells\].*float32 \[3\]"),
         (lambda: deutsch_jozsa(marks(0, 0)), r"at least one cell, got torch.bool \[0\]"),
-        (lambda: grover(marks(5, 1), -1), "iterations must not be negative, got -1"),
-        (lambda: counting(marks(5, 1), 0), "precision must be at least one qubit, got 0"),
+        (lambda: grover(marks(5, 1), -1), "iterations must be at least 0, got -1"),
+        (lambda: counting(marks(5, 1), 0), "precision must be at least 1, got 0"),
         (lambda: counting(marks(5, 1), 18), "1 to 20 qubits, got 21"),
         (lambda: Circuit(0, ()), "1 to 20 qubits, got 0"),
         (lambda: paired_deutsch_jozsa(marks(5, 1), [1, 1]), r"different cells below 5.*\[1, 1\]"),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amphid.dynamics.values import is_number
 from amphid.measures.activity import Activity, activity_of
 from amphid.measures.courses import Clocked, Raced
 from amphid.measures.cycles import Array, cycle
@@ -89,6 +90,7 @@ def persistence(
     Raises ValueError for a stimulus with a batch and cells that do not spike, and as `race` and
     `simulate` do.
     """
+    _check_times(dt, longest=longest, tolerance=tolerance)
     course: Any = _course(network, stimulus, dt, refractory)
     found = cycle(course, course.started(stimulus), math.floor(longest / dt))
     size = len(course)
@@ -128,6 +130,7 @@ def glimpse(
     after: ms from the end of the stimulus until the look. cells: how many are looked at, drawn by
         the generator; all when None. Other arguments and errors as of `persistence`.
     """
+    _check_times(dt, after=after, tolerance=tolerance)
     course: Any = _course(network, stimulus, dt, refractory)
     chosen = _drawn(len(course), cells, generator)
     before = course.run(course.started(stimulus), max(1, round(after / dt)))
@@ -152,6 +155,14 @@ def _course(
     dt: float,
     refractory: float | Tensor | None,
 ) -> Raced | Clocked:
+    wanted = Onsets if isinstance(network, GeometricNetwork) else Stimulus
+    if not isinstance(network, GeometricNetwork | Network):
+        raise TypeError(f"network must be a GeometricNetwork or a Network, got {network!r:.60}.")
+    if not isinstance(stimulus, wanted):
+        raise TypeError(
+            f"stimulus must be of {wanted.__name__} for a {type(network).__name__}, got "
+            f"{stimulus!r:.60}."
+        )
     if stimulus.batch:
         raise ValueError(
             "persistence is asked for one trial, got a stimulus with trials "
@@ -169,11 +180,24 @@ def _course(
     return Clocked(network, dt, dt if refractory is None else refractory)
 
 
+def _check_times(dt: float, **times: float) -> None:
+    """Raise ValueError for what is no time in ms."""
+    if not (is_number(dt) and dt > 0):
+        raise ValueError(f"dt must be a positive number of ms, got {dt!r}.")
+    for name, value in times.items():
+        if not (is_number(value) and value >= 0):
+            raise ValueError(f"{name} must be a number of ms, not negative, got {value!r}.")
+
+
 def _drawn(size: int, cells: int | None, generator: torch.Generator | None) -> Tensor:
     if cells is None:
         return torch.arange(size)
-    if not 1 <= cells <= size or generator is None:
-        raise ValueError(f"cells must be from 1 to {size}, drawn by a generator, got {cells}.")
+    whole = isinstance(cells, int) and not isinstance(cells, bool)
+    if not whole or not 1 <= cells <= size or not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"cells must be from 1 to {size}, drawn by a generator, a torch.Generator, got "
+            f"{cells!r} and {generator!r}."
+        )
     return torch.randperm(size, generator=generator)[:cells]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
+from amphid.dynamics.receivers import each
+from amphid.dynamics.values import is_number
 from amphid.simulation import GeometricNetwork
 
 
@@ -29,6 +32,7 @@ class RefractionRatios:
     @staticmethod
     def of(period: float | Tensor, latency: Tensor) -> RefractionRatios:
         """From refractory periods and latencies [E] in ms, such as those along a skeleton."""
+        _check_times(period, latency)
         return RefractionRatios(torch.as_tensor(period, dtype=torch.float64) / latency.double())
 
     def __len__(self) -> int:
@@ -57,6 +61,8 @@ class RefractionRatios:
 
     def quantiles(self, *shares: float) -> tuple[float, ...]:
         """Values below which those shares of them lie, the nearest of lower rank; nan of none."""
+        if not all(is_number(one) and 0 <= one <= 1 for one in shares):
+            raise ValueError(f"shares must be numbers from 0 to 1, got {shares!r}.")
         known = self.known
         if not len(known):
             return (float("nan"),) * len(shares)
@@ -69,8 +75,25 @@ def refraction_ratio(network: GeometricNetwork) -> RefractionRatios:
 
     In the order of `network.edges`, from periods and latencies that are not yet rounded to ticks.
     """
+    if not isinstance(network, GeometricNetwork):
+        raise TypeError(f"network must be a GeometricNetwork, got {network!r:.60}.")
     wires = network.connectome.connections
-    period = torch.as_tensor(network.receiver.period, dtype=torch.float64)
+    period = torch.from_numpy(each("period", network.receiver.period, len(network)))
     receivers = torch.from_numpy(wires.post[network.edges]).long()
-    each = period.expand(len(network))[receivers]
-    return RefractionRatios.of(each, torch.from_numpy(network.latency))
+    return RefractionRatios.of(period[receivers], torch.from_numpy(network.latency))
+
+
+def _check_times(period: object, latency: object) -> None:
+    """Raise TypeError or ValueError for what are no times; nan is one that is not known."""
+    if not isinstance(latency, Tensor) or latency.dim() != 1 or latency.is_complex():
+        raise TypeError(f"latency must be a tensor [E] in ms, got {latency!r:.60}.")
+    if not isinstance(period, Tensor | Real) or isinstance(period, bool):
+        raise TypeError(f"period must be a number or a tensor [E] in ms, got {period!r:.60}.")
+    given = torch.as_tensor(period)
+    if given.shape not in ((), (1,), latency.shape) or given.is_complex():
+        raise ValueError(
+            f"period must be one number or one for each of {len(latency)} latencies, got "
+            f"{given.dtype} of shape {list(given.shape)}."
+        )
+    if bool((given < 0).any()) or bool((latency < 0).any()):
+        raise ValueError("period and latency must not be negative, in ms.")

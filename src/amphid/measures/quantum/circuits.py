@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from amphid.measures.quantum.gates import Diffusion, Gate, Hadamards, InverseFou
 from amphid.measures.quantum.qiskit_found import qiskit
 
 MOST_QUBITS = 20
+MOST_ITERATIONS = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +26,13 @@ class Circuit:
     gates: tuple[Gate, ...]
 
     def __post_init__(self) -> None:
-        if not 1 <= self.qubits <= MOST_QUBITS:
-            raise ValueError(
-                f"a circuit is simulated with 1 to {MOST_QUBITS} qubits, got {self.qubits}: its "
-                "state holds 2^qubits amplitudes. Mark fewer cells, or count with less precision."
+        _check_qubits(self.qubits)
+        if not isinstance(self.gates, tuple) or not all(
+            hasattr(one, "apply") for one in self.gates
+        ):
+            raise TypeError(
+                "gates must be a tuple of gates such as Hadamards(range(3)), got "
+                f"{self.gates!r:.60}."
             )
 
     def __repr__(self) -> str:
@@ -82,6 +87,10 @@ def paired_deutsch_jozsa(marked: Tensor, subset: Sequence[int]) -> Circuit:
     Raises ValueError for a subset that is empty, repeats itself or is not there.
     """
     marks, chosen = padded(marked), torch.zeros(len(padded(marked)), dtype=torch.bool)
+    if not isinstance(subset, Sequence) or not all(isinstance(one, Integral) for one in subset):
+        raise TypeError(
+            f"subset must be a list of cells by their numbers, such as [0, 3], got {subset!r:.60}."
+        )
     own = sorted(set(subset))
     if not own or len(own) != len(subset) or own[0] < 0 or own[-1] >= len(marked):
         raise ValueError(
@@ -101,11 +110,12 @@ def grover(marked: Tensor, iterations: int) -> Circuit:
 
     for r iterations and k marked of N = 2^n entries.
     marked: [cells] bool, filled up as in `deutsch_jozsa`.
-    Raises ValueError for negative iterations.
+    Raises ValueError for negative iterations, and for more than 2^20.
     Reference: Grover 1996, doi 10.1145/237814.237866.
     """
-    if iterations < 0:
-        raise ValueError(f"iterations must not be negative, got {iterations}.")
+    check_whole("iterations", iterations, least=0)
+    if iterations > MOST_ITERATIONS:
+        raise ValueError(f"iterations must be at most {MOST_ITERATIONS:,}, got {iterations:,}.")
     marks = padded(marked)
     qubits = _qubits(marks)
     iterate = (Oracle(marks), Diffusion(qubits))
@@ -121,10 +131,10 @@ def counting(marked: Tensor, precision: int) -> Circuit:
     Raises ValueError for a precision below one qubit.
     Reference: Brassard, Høyer & Tapp 1998, doi 10.1007/BFb0055105.
     """
-    if precision < 1:
-        raise ValueError(f"precision must be at least one qubit, got {precision}.")
+    check_whole("precision", precision, least=1)
     marks = padded(marked)
     qubits = _qubits(marks)
+    _check_qubits(qubits + precision)
     gates: list[Gate] = [Hadamards(range(qubits + precision))]
     for power in range(precision):
         control = qubits + power
@@ -138,6 +148,8 @@ def best_iterations(marks: int, size: int) -> int:
     :math:`\lfloor \pi / (4 \theta) \rfloor` with :math:`\sin^2 \theta` their share.
     Raises ValueError unless at least one and at most all of them are marked.
     """
+    check_whole("size", size, least=1)
+    check_whole("marks", marks, least=0)
     if not 1 <= marks <= size:
         raise ValueError(f"marks must be from 1 to {size}, got {marks}.")
     return math.floor(math.pi / 4 / math.asin(math.sqrt(marks / size)))
@@ -148,6 +160,11 @@ def padded(marked: Tensor) -> Tensor:
 
     marked: [cells] bool. Raises ValueError unless it has one axis, an entry, and nothing but marks.
     """
+    if not isinstance(marked, Tensor):
+        raise TypeError(
+            "marked must be a tensor, bool [cells], such as torch.tensor([True, False]), got "
+            f"{marked!r:.60}."
+        )
     if marked.dim() != 1 or not len(marked) or marked.dtype != torch.bool:
         raise ValueError(
             "marked must be bool [cells], with at least one cell, got "
@@ -155,6 +172,24 @@ def padded(marked: Tensor) -> Tensor:
         )
     size = 2 ** max(1, (len(marked) - 1).bit_length())
     return torch.cat((marked, marked.new_zeros(size - len(marked))))
+
+
+def check_whole(name: str, value: object, *, least: int) -> None:
+    """Raise TypeError for what is no whole number, ValueError for one below the least."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, got {value!r:.60}.")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}.")
+
+
+def _check_qubits(qubits: int) -> None:
+    """Raise ValueError for more than can be simulated."""
+    check_whole("qubits", qubits, least=0)
+    if not 1 <= qubits <= MOST_QUBITS:
+        raise ValueError(
+            f"a circuit is simulated with 1 to {MOST_QUBITS} qubits, got {qubits}: its state holds "
+            "2^qubits amplitudes. Mark fewer cells, or count with less precision."
+        )
 
 
 def _qubits(marks: Tensor) -> int:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from amphid.measures.activity import Activity
-from amphid.measures.quantum.circuits import deutsch_jozsa
-from amphid.measures.quantum.searching import Search, measured, search
+from amphid.measures.quantum.circuits import check_whole, deutsch_jozsa
+from amphid.measures.quantum.searching import Search, check_chances, check_drawn, measured, search
 
 
 class Seek(Protocol):
@@ -49,6 +49,10 @@ def decide(
     Raises ValueError for marks of different shapes, or prompt cells that do not fire.
     """
     check_marks(fires, prompt)
+    check_chances(failure, generator)
+    check_whole("tests", tests, least=0)
+    if not callable(seek):
+        raise TypeError(f"seek must be a search, such as search_by_counting, got {seek!r}.")
     cell = int(torch.randint(len(fires), (), generator=generator))
     if fires[cell] and not prompt[cell]:
         return Answer(Activity.SUSTAINED, 1)
@@ -69,6 +73,7 @@ def decide_by_sampling(fires: Tensor, prompt: Tensor, *, generator: torch.Genera
     Never wrong; asks all N cells unless activity is sustained. Arguments and errors as of `decide`.
     """
     check_marks(fires, prompt)
+    check_drawn(generator)
     order = torch.randperm(len(fires), generator=generator)
     level = fires.long()[order] + prompt.long()[order]  # 0 silent, 1 fires, 2 prompt
     telling = (level == 1) | (level != level[0])
@@ -80,6 +85,8 @@ def decide_by_sampling(fires: Tensor, prompt: Tensor, *, generator: torch.Genera
 def check_marks(fires: Tensor, prompt: Tensor) -> None:
     """Raise ValueError unless both are bool [N] and every prompt cell fires."""
     for name, marks in {"fires": fires, "prompt": prompt}.items():
+        if not isinstance(marks, Tensor):
+            raise TypeError(f"{name} must be a tensor, bool [N], got {marks!r:.60}.")
         if marks.dtype != torch.bool or marks.dim() != 1 or not len(marks):
             raise ValueError(f"{name} must be bool [N], got {marks.dtype} {list(marks.shape)}.")
     if len(fires) != len(prompt):

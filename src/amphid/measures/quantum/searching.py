@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from amphid.dynamics.values import is_number
 from amphid.measures.quantum.circuits import (
     Circuit,
     best_iterations,
@@ -50,7 +51,7 @@ def search(marked: Tensor, *, failure: float = 1e-6, generator: torch.Generator)
     marked: [cells] bool. Raises ValueError for a failure outside (0, 1).
     Reference: Boyer et al. 1998, arXiv quant-ph/9605034.
     """
-    _check_failure(failure)
+    check_chances(failure, generator)
     bound, attempts = certifying(len(padded(marked)), failure)
     most, queries = 1.0, 0
     while attempts:
@@ -75,7 +76,7 @@ def search_by_counting(
     marked: [cells] bool, at most 4096. Raises ValueError for more, and a failure outside (0, 1).
     Reference: Brassard, Høyer & Tapp 1998, doi 10.1007/BFb0055105.
     """
-    _check_failure(failure)
+    check_chances(failure, generator)
     size = len(padded(marked))
     precision = math.ceil(math.log2(2 * math.sqrt(size)))
     circuit, queries = counting(marked, precision), 0
@@ -110,6 +111,7 @@ def count(marked: Tensor, *, precision: int, generator: torch.Generator) -> Coun
 
     marked: [cells] bool. Raises ValueError as `counting` does.
     """
+    check_drawn(generator)
     circuit, size = counting(marked, precision), len(padded(marked))
     marks, low, high = told(measured(circuit, generator) // size, precision, size)
     return Count(marks, (low, high), circuit.queries)
@@ -133,9 +135,20 @@ def _drawn(chances: Tensor, generator: torch.Generator) -> int:
     return int(torch.multinomial(chances, 1, generator=generator))
 
 
-def _check_failure(failure: float) -> None:
-    if not 0 < failure < 1:
+def check_chances(failure: object, generator: object) -> None:
+    """Raise ValueError for what is no probability, TypeError for what draws nothing."""
+    if not (is_number(failure) and 0 < failure < 1):  # type: ignore[operator]
         raise ValueError(f"failure must be a probability between 0 and 1, got {failure!r}.")
+    check_drawn(generator)
+
+
+def check_drawn(generator: object) -> None:
+    """Raise TypeError for what is no generator."""
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            "generator must be a torch.Generator, such as torch.Generator().manual_seed(1), got "
+            f"{generator!r}."
+        )
 
 
 @lru_cache
