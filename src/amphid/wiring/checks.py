@@ -55,8 +55,11 @@ def places(positions: ArrayLike, *, flat: bool = False) -> NDArray[np.float64]:
     """Positions [N, 3] in um, all known; flat: [N, 2] are taken too, in the plane z = 0."""
     shape = "[N, 2] or [N, 3]" if flat else "[N, 3]"
     try:
-        place = torch.as_tensor(positions, dtype=torch.float64).numpy().copy()
-    except (ValueError, TypeError):
+        given = torch.as_tensor(positions).detach()
+        if given.is_complex():
+            raise TypeError
+        place = given.double().numpy().copy()
+    except (ValueError, TypeError, RuntimeError):
         raise ValueError(f"positions must be numbers of shape {shape} in um.") from None
     if flat and place.ndim == 2 and place.shape[1] == 2:
         place = np.pad(place, ((0, 0), (0, 1)))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from amphid.wiring.checks import drawing, places, positive, share, whole
+from amphid.wiring.checks import drawing, places, positive, real, share, whole
 from amphid.wiring.connectome import Cells, Connections, Connectome
 from amphid.wiring.sampling import integers, uniform
 
@@ -55,6 +55,7 @@ def geometric(
 
 def straight_lengths(connectome: Connectome) -> Tensor:
     """Distance [E] in um between the two cells of each connection; nan where one is unknown."""
+    _check(connectome)
     place, wires = connectome.cells.position, connectome.connections
     return torch.from_numpy(np.linalg.norm(place[wires.pre] - place[wires.post], axis=1))
 
@@ -90,9 +91,11 @@ def conducted(
     synaptic: ms that every connection takes on top.
 
     Where a length is nan, so is the delay; gap junctions have none.
-    Raises ValueError for what is not positive, for lengths below zero and for other sizes.
+    Raises ValueError or TypeError for what is not positive, for lengths below zero and for other
+    sizes.
     """
-    size = len(connectome.connections)
+    _check(connectome)
+    size, synaptic = len(connectome.connections), real("synaptic", synaptic)
     own = straight_lengths(connectome) if lengths is None else lengths
     length, pace = (_column(what, v, size) for what, v in (("lengths", own), ("speed", speed)))
     if not (pace > 0).all() or not np.isfinite(pace).all():
@@ -103,8 +106,19 @@ def conducted(
     return connectome.with_connections(delay=delay)
 
 
+def _check(connectome: object) -> None:
+    if not isinstance(connectome, Connectome):
+        raise TypeError(f"connectome must be a Connectome, got {connectome!r:.60}.")
+
+
 def _column(what: str, value: ArrayLike, size: int) -> Numbers:
-    numbers = torch.as_tensor(value, dtype=torch.float64).numpy()
+    try:
+        given = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{what} must be one number or [E] numbers, got {value!r:.60}.") from None
+    if given.is_complex() or given.dtype == torch.bool:
+        raise TypeError(f"{what} must be real numbers, got {given.dtype}.")
+    numbers = given.detach().double().numpy()
     if numbers.shape not in ((), (size,)):
         raise ValueError(
             f"{what} must be one number or one for each of {size} connections, got shape "
@@ -127,7 +141,7 @@ def _near(
         pre, post = np.concatenate([pairs, pairs[:, ::-1]]).astype(np.int64).T
         order = np.lexsort((post, pre))
         return pre[order], post[order]
-    count = whole("neighbors", neighbors or 0, least=0)
+    count = whole("neighbors", neighbors, least=0)  # type: ignore[arg-type]
     if count >= len(place):
         raise ValueError(f"neighbors must be below {len(place)} cells, got {count}.")
     return np.repeat(np.arange(len(place)), count), np.sort(_nearest(tree, count), axis=1).ravel()

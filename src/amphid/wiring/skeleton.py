@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amphid.wiring.checks import positive
+from amphid.wiring.checks import positive, whole
 
 SOMA = 1  # the label of a cell body in SWC files
+BEYOND = 1 << 53  # whole numbers that a float cannot tell apart
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,8 +69,10 @@ class Skeleton:
     def path_lengths(self, start: int | None = None) -> Tensor:
         """Length [P] of the path along the branches to each point, um; nan where there is none.
 
-        start: the point it starts from; the soma when None.
+        start: the point it starts from; the soma when None. Raises ValueError for no point.
         """
+        if start is not None and not 0 <= whole("start", start, least=0) < len(self):
+            raise ValueError(f"start must be one of {len(self)} points, got {start}.")
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import dijkstra
 
@@ -129,7 +132,7 @@ def read_skeleton(
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
 
 
 def _told(text: str) -> bool:
@@ -147,6 +150,11 @@ def _row(text: str, path: Path, line: int) -> list[float]:
             f"{path}, line {line}: a point of an SWC file is seven numbers (number, label, x, y, "
             f"z, radius, parent), got {text[:60]!r}."
         )
+    if any(one != round(one) or abs(one) >= BEYOND for one in (*row[:2], row[6])):
+        raise ValueError(
+            f"{path}, line {line}: number, label and parent must be whole numbers, got "
+            f"{text[:60]!r}."
+        )
     return row
 
 
@@ -163,14 +171,20 @@ def _parents(given: NDArray[Any], place: Mapping[int, int], path: Path) -> NDArr
 
 
 def _sites(path: Path, place: Mapping[int, int]) -> dict[str, NDArray[np.int64]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table of synapses: {error}.") from None
     if not rows or not {"node_id", "type"} <= set(rows[0]):
         raise ValueError(f"{path} must have rows with the columns node_id and type.")
     found: dict[str, list[int]] = {}
     for row in rows:
-        point = place.get(int(row["node_id"])) if row["node_id"].isdigit() else None
+        told = row["node_id"] or ""
+        point = place.get(int(told)) if told.isdecimal() and len(told) < 17 else None
         if point is None:
-            raise ValueError(f"{path}: {row['node_id']!r} is no point of the skeleton.")
+            raise ValueError(f"{path}: {told[:60]!r} is no point of the skeleton.")
+        if not row["type"]:
+            raise ValueError(f"{path}: the synapse at point {told} has no type; is the file whole?")
         found.setdefault(row["type"], []).append(point)
     return {kind: np.array(points, dtype=np.int64) for kind, points in found.items()}
