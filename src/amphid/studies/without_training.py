@@ -196,7 +196,7 @@ def of_pixels(images: Tensor) -> Tensor:
 
 def of_gradients(images: Tensor) -> Tensor:
     """Histograms of oriented gradients of images."""
-    return GradientHistograms().encode(images)
+    return GradientHistograms(side=images.shape[-1]).encode(images)
 
 
 def controls(images: Pictures, inked: Pictures, judge: Judge) -> dict[str, Figures]:

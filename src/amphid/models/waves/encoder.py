@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -75,7 +76,16 @@ class WaveEncoder:
     @property
     def running(self) -> tuple[Waves, ...]:
         """The waves that run; built once for as long as the settings stay."""
-        return _built(self.seed) if self.waves is None else tuple(self.waves)
+        if self.waves is None:
+            return _built(_checked_seed(self.seed))
+        kinds = OrientedWaves | FloodWaves | GradientHistograms
+        several = isinstance(self.waves, Sequence) and len(self.waves) > 0
+        if not several or not all(isinstance(own, kinds) for own in self.waves):
+            raise TypeError(
+                "waves must be a tuple of OrientedWaves, FloodWaves or GradientHistograms, got "
+                f"{self.waves!r:.80}."
+            )
+        return tuple(self.waves)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002  as theirs
         """The settings by name, as scikit-learn asks for them."""
@@ -110,6 +120,13 @@ class WaveEncoder:
         if len(sides) != 1:
             raise ValueError(f"waves must run over images of one side, got {sorted(sides)} pixels.")
         return sides.pop()
+
+
+def _checked_seed(seed: object) -> int:
+    """The seed; ValueError for what is no whole number."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}.")
+    return int(seed)
 
 
 @lru_cache(maxsize=4)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from amphid.dynamics import Winner
+from amphid.dynamics.values import is_number
+from amphid.models.waves.checks import check_counts, check_positive, checked_ink
 from amphid.simulation import GeometricNetwork, Onsets, first_spikes
 from amphid.wiring import Cells, Connections, Connectome
 
@@ -47,6 +49,17 @@ class FloodWaves:
     share: float = 1.0
 
     def __post_init__(self) -> None:
+        """Raise ValueError for settings that make no sense."""
+        check_counts(self, "side", "block")
+        check_positive(self, "most", "blur", "share")
+        if (
+            not isinstance(self.levels, tuple)
+            or not self.levels
+            or not all(is_number(one) and 0 <= one < 1 for one in self.levels)
+        ):
+            raise ValueError(
+                f"levels must be a tuple of numbers from 0 to below 1, got {self.levels!r}."
+            )
         if self.side % self.block:
             raise ValueError(f"block must divide {self.side} pixels, got {self.block}.")
 
@@ -97,6 +110,7 @@ class FloodWaves:
 
         The squares of an image add up to share^2.
         """
+        ink = checked_ink(self, ink, self.side)
         total = torch.zeros(())
         for level in self.levels:
             detour = self.detours(ink, level, threads=threads)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from amphid.models.waves.checks import check_counts, check_positive, checked_ink
+
 AT_ONCE = 2000  # images
 CLIPPED = 0.2  # the most that a number of a normalized block may be
 
@@ -47,11 +49,19 @@ class GradientHistograms:
     block: int = 3
     share: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that make no sense."""
+        check_counts(self, "side", "cell", "bins", "block")
+        check_positive(self, "share")
+        if self.cell > self.side:
+            raise ValueError(f"cell must be at most {self.side} pixels, got {self.cell}.")
+
     def encode(self, ink: Tensor, *, threads: int | None = None) -> Tensor:
         """Numbers [B, K] of ink [B, side, side], the squares of an image adding up to share^2.
 
         threads: of no account.
         """
+        ink = checked_ink(self, ink, self.side)
         parts = [
             oriented_gradients(some, cell=self.cell, bins=self.bins, block=self.block)
             for some in ink.split(AT_ONCE)

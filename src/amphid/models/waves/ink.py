@@ -20,13 +20,19 @@ def pictures(images: ArrayLike | Tensor) -> Tensor:
     Raises ValueError for other shapes, for rows that are no squares, and for what is not finite.
     """
     given: Any = images if isinstance(images, Tensor) else np.asarray(images)
-    values = torch.as_tensor(given).detach().cpu().to(torch.float32)
+    try:
+        values = torch.as_tensor(given).detach().cpu()
+    except TypeError:
+        raise TypeError(f"images must be numbers, got an array of {given.dtype}.") from None
+    if values.is_complex():
+        raise TypeError(f"images must be real numbers, got {values.dtype}.")
+    values = values.to(torch.float32)
     if values.dim() == 2 and (side := round(values.shape[1] ** 0.5)) ** 2 == values.shape[1]:
         values = values.reshape(-1, side, side)
-    if values.dim() != 3 or 0 in values.shape[1:]:
+    if values.dim() != 3 or 0 in values.shape:
         raise ValueError(
-            "images must be [B, H, W], or [B, P] with the P pixels of a square in each row, got "
-            f"shape {list(values.shape)}."
+            "images must be [B, H, W], one or more, or [B, P] with P pixels of a square in each "
+            f"row, got shape {list(values.shape)}."
         )
     if not bool(torch.isfinite(values).all()):
         raise ValueError("images must hold finite numbers.")

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from amphid.dynamics import Winner
+from amphid.dynamics.values import is_number
+from amphid.models.waves.checks import check_counts, check_positive, checked_ink
 from amphid.simulation import GeometricNetwork, first_spikes, onsets
 from amphid.wiring import conducted, geometric
 
@@ -31,6 +33,10 @@ class Ridge:
     surround: float = 2.0
     turn: ClassVar[float] = math.pi
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that make no sense."""
+        check_positive(self, "width", "surround")
+
     def across(self, distance: Tensor) -> Tensor:
         """What a pixel gives by its distance from the line, um."""
         return _bell(distance, self.width) - _bell(distance, self.surround)
@@ -47,6 +53,10 @@ class Edge:
 
     width: float = 0.8
     turn: ClassVar[float] = 2 * math.pi
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that make no sense."""
+        check_positive(self, "width")
 
     def across(self, distance: Tensor) -> Tensor:
         """What a pixel gives by its distance from the edge, um."""
@@ -96,6 +106,20 @@ class OrientedWaves:
     share: float = 1.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Raise TypeError or ValueError for settings that make no sense."""
+        if not isinstance(self.dendrite, Ridge | Edge):
+            raise TypeError(f"dendrite must be a Ridge or an Edge, got {self.dendrite!r}.")
+        check_counts(self, "side", "orientations")
+        check_counts(self, "places", least=2)
+        check_counts(self, "seed", least=0)
+        check_positive(self, "length", "cut", "reach", "apart", "speed", "full", "latest")
+        check_positive(self, "duration", "tau", "share")
+        for name, most in {"margin": self.side / 2, "least": 1.0}.items():
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value < most):
+                raise ValueError(f"{name} must be from 0 to below {most:g}, got {value!r}.")
+
     @cached_property
     def points(self) -> Tensor:
         """[N, 3] where each cell stands, x and y in um, and its orientation in radians."""
@@ -131,6 +155,7 @@ class OrientedWaves:
 
     def encode(self, ink: Tensor, *, threads: int | None = None) -> Tensor:
         """Numbers [B, N] of ink [B, side, side], the squares of an image adding up to share^2."""
+        ink = checked_ink(self, ink, self.side)
         return self.share * self.read(self.times(ink, threads=threads))
 
     def onset(self, ink: Tensor) -> Tensor:
