@@ -239,6 +239,58 @@ def test_what_cannot_be_made_smaller_is_said():
         smaller(halves(net, 0))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        (lambda: prune(None, ByMagnitude(), 0.5), TypeError, "must be a module of torch, got None"),
+        (
+            lambda: prune(stack(), ByMagnitude, 0.5),
+            TypeError,
+            r"such as ByMagnitude\(\), got <class",
+        ),
+        (lambda: prune(stack(), ByMagnitude(), "x"), ValueError, "above 0 and up to 1, got 'x'"),
+        (
+            lambda: prune_in_rounds(stack(), ByMagnitude(), -0.5, rounds=2),
+            ValueError,
+            r"above 0 and up to 1, got -0\.5",
+        ),
+        (
+            lambda: prune_in_rounds(stack(), ByMagnitude(), 0.5, rounds=2, train=3),
+            TypeError,
+            "train must be a function that changes the model, got 3",
+        ),
+        (
+            lambda: prune(
+                nn.Sequential(nn.ConvTranspose2d(2, 3, 3)), ByMagnitude(), 0.5, units=True
+            ),
+            TypeError,
+            "has its outputs on the second axis",
+        ),
+        (
+            lambda: prune(nn.Sequential(nn.LazyLinear(7)), ByMagnitude(), 0.5),
+            ValueError,
+            "0.weight has no shape yet: run the model once",
+        ),
+        (
+            lambda: pruned_network(stack(), torch.ones(3), 0.5),
+            TypeError,
+            "takes a Network, got Sequential",
+        ),
+    ],
+)
+def test_nonsense_is_a_sentence(wrong, error, said):
+    with pytest.raises(error, match=said):
+        wrong()
+
+
+def test_a_layer_that_is_used_twice_keeps_its_units():
+    twice = nn.Linear(5, 5)
+    net = nn.Sequential(twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(5, 3))
+    prune(net, ByMagnitude(), 0.5, units=True)
+    with pytest.raises(ValueError, match="a layer is used twice"):
+        smaller(net)
+
+
 def test_a_pruned_network_is_the_network_without_those_connections():
     from amphid.wiring import Cells, Connections, Connectome
 

@@ -316,3 +316,11 @@ def test_what_has_no_layers_is_a_sentence():
         initialize(stack(), Emergence(0.0))
     with pytest.raises(ValueError, match=r"initialize\(model, LSUV\(\), inputs\)"):
         initialize(stack(), LSUV())
+    with pytest.raises(TypeError, match="model must be a module of torch, got 3"):
+        initialize(3, Emergence())
+    with pytest.raises(TypeError, match="such as Emergence"):
+        initialize(stack(), Emergence)
+    with pytest.raises(ValueError, match="alpha must be a number above zero, got 'x'"):
+        initialize(stack(), Emergence("x"))
+    with pytest.raises(ValueError, match="lr must be a learning rate, not negative, got 'x'"):
+        layer_rates(stack(), "x")

@@ -347,5 +347,7 @@ def test_what_cannot_be_followed_is_named():
         emergence(nn.Sequential(nn.Linear(3, 3), Sorting()), torch.rand(5, 3))
     with pytest.raises(TypeError, match="activity must be inputs"):
         emergence(nn.Linear(3, 3))
+    with pytest.raises(ValueError, match="batch_first=True in recurrent nets"):
+        emergence(nn.LSTM(5, 7), torch.rand(3, 2, 5))
     with pytest.raises(ValueError, match="longest must be a number of connections"):
         emergence([torch.ones(3) > 0], longest=0)

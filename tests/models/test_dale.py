@@ -62,5 +62,9 @@ def test_layers_of_cells_learn_with_it():
     assert history.losses[-1] < history.losses[0]
     with pytest.raises(ValueError, match="takes 7 cells along the last axis, but there are 3"):
         net[0](x[..., :3])
+    with pytest.raises(ValueError, match="but there are no axes"):
+        DaleLinear(7, 3)(torch.tensor(1.0))
+    with pytest.raises(ValueError, match="outputs must be a number of cells, got 'x'"):
+        DaleLinear(7, "x")
     with pytest.raises(ValueError, match="inhibitory must be a number of cells, got 0"):
         DaleLinear(3, 3, inhibitory=0)

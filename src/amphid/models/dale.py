@@ -36,10 +36,8 @@ class DaleLinear(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        _check(inputs=inputs, outputs=outputs, inhibitory=1 if inhibitory is None else inhibitory)
         cells = max(1, outputs // 10) if inhibitory is None else inhibitory
-        for name, size in (("inputs", inputs), ("outputs", outputs), ("inhibitory", cells)):
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"DaleLinear: {name} must be a number of cells, got {size!r}.")
         self.inputs, self.outputs, self.inhibitory = inputs, outputs, cells
         scale = math.sqrt(2 / inputs)  # an exponential variable has its mean for its deviation
         self.excite = nn.Parameter(_exponential((outputs, inputs), generator) * scale)
@@ -59,13 +57,19 @@ class DaleLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents [*B, K] of inputs [*B, N]."""
-        if x.shape[-1] != self.inputs:
+        if x.shape[-1:] != (self.inputs,):
             raise ValueError(
                 f"DaleLinear takes {self.inputs} cells along the last axis, but there are "
-                f"{x.shape[-1]}: the input has shape {list(x.shape)}."
+                f"{x.shape[-1] if x.dim() else 'no axes'}: the input has shape {list(x.shape)}."
             )
         excited = linear(x, self.excite.abs(), self.bias)
         return excited - linear(linear(x, self.recruit.abs()), self.inhibit.abs())
+
+
+def _check(**sizes: Any) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"DaleLinear: {name} must be a number of cells, got {size!r}.")
 
 
 def _exponential(shape: tuple[int, int], generator: Any) -> Tensor:

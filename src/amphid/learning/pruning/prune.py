@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -53,9 +54,13 @@ def prune(
     inputs: a batch, for rankings that look at one and to see the order of layers.
     Raises ValueError where more is to be kept than is left.
     """
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep must be a share of the weights, above 0 and up to 1, got {keep!r}.")
+    _check(ranking, keep)
     layers = weight_layers(model, inputs)
+    if units and (turned := [layer.name for layer in layers if _is_turned(model, layer)]):
+        raise TypeError(
+            f"units=True masks rows, but those of {turned[0]} are inputs: a transposed convolution "
+            "has its outputs on the second axis. Prune single weights instead."
+        )
     masks = [mask_of(model, layer) for layer in layers]
     with torch.no_grad():
         scores = ranking(model, layers, masks, inputs)
@@ -91,8 +96,11 @@ def prune_in_rounds(
     on from where they are.
     Reference: Frankle & Carbin 2019, doi 10.48550/arXiv.1803.03635.
     """
+    _check(ranking, keep)
     if not isinstance(rounds, int) or rounds < 1:
         raise ValueError(f"rounds must be a number of them, at least one, got {rounds!r}.")
+    if train is not None and not callable(train):
+        raise TypeError(f"train must be a function that changes the model, got {train!r}.")
     start = {_plain(name): own.detach().clone() for name, own in model.named_parameters()}
     start |= {name: own.clone() for name, own in model.named_buffers() if not _is_mask(name)}
     found = []
@@ -121,6 +129,17 @@ def mask_of(model: nn.Module, layer: WeightLayer) -> Tensor:
     parent, _, key = layer.name.rpartition(".")
     mask = model.get_submodule(parent)._buffers.get(f"{key.removesuffix('_orig')}_mask")
     return torch.ones_like(layer.weight) if mask is None else mask
+
+
+def _check(ranking: Any, keep: Any) -> None:
+    if not callable(ranking) or isinstance(ranking, type):
+        raise TypeError(f"ranking must be one such as ByMagnitude(), got {ranking!r}.")
+    if not isinstance(keep, Real) or not 0 < float(keep) <= 1:
+        raise ValueError(f"keep must be a share of the weights, above 0 and up to 1, got {keep!r}.")
+
+
+def _is_turned(model: nn.Module, layer: WeightLayer) -> bool:
+    return getattr(model.get_submodule(layer.name.rpartition(".")[0]), "transposed", False)
 
 
 def _weights(scores: Sequence[Tensor], masks: Sequence[Tensor], keep: float) -> Iterator[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
+from numbers import Real
 from typing import Any, TypeVar
 
 import torch
@@ -42,6 +43,8 @@ def smaller(model: Stack) -> Stack:
         )
     made = _copied(model).eval()
     parts = _leaves(made)
+    if len(weighed := [part for part in parts if isinstance(part, WEIGHED)]) > len(set(weighed)):
+        raise ValueError("smaller: a layer is used twice, so its units cannot go from one place.")
     for part in parts:
         _make_permanent(part)
     with torch.no_grad():
@@ -59,12 +62,18 @@ def pruned_network(network: Network, scores: Tensor, keep: float) -> Network:
     stay. Weights that were learned are learned further, cells and synapses are shared.
     Raises ValueError for scores that do not fit.
     """
-    wires = network.connectome.connections
-    if scores.shape != (len(wires),) or not 0 < keep <= 1:
-        raise ValueError(
-            f"scores must be [E], one for each of {len(wires)} connections, and keep a share above "
-            f"0 and up to 1; got {list(scores.shape)} and {keep!r}."
+    if not isinstance(network, Network):
+        raise TypeError(
+            f"pruned_network takes a Network, got {type(network).__name__}; `prune` masks modules."
         )
+    wires = network.connectome.connections
+    if not isinstance(scores, Tensor) or scores.shape != (len(wires),) or scores.isnan().any():
+        given = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(
+            f"scores must be [E], one number for each of {len(wires)} connections, got {given}."
+        )
+    if not isinstance(keep, Real) or not 0 < keep <= 1:
+        raise ValueError(f"keep must be a share above 0 and up to 1, got {keep!r}.")
     wanted = max(1, round(keep * len(wires)))
     kept = scores.detach().topk(wanted).indices.sort().values.cpu()
     connectome = Connectome(
@@ -93,9 +102,9 @@ def _copied(model: Stack) -> Stack:
     return copy.deepcopy(model)
 
 
-def _leaves(model: nn.Module) -> list[nn.Module]:
+def _leaves(model: nn.Sequential) -> list[nn.Module]:
     found: list[nn.Module] = []
-    for part in model.children():
+    for part in model:  # what is used twice comes twice
         found += _leaves(part) if isinstance(part, nn.Sequential) else [part]
     return found
 

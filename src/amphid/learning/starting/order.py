@@ -40,8 +40,9 @@ def weight_layers(model: nn.Module, inputs: Any = None) -> list[WeightLayer]:
     inputs: a batch, or a tuple of arguments, that the model is run on to see what it uses when.
     Without them it is traced by torch.fx; a model that cannot be traced is taken in the order in
     which its layers are registered, with a warning where that may be another.
-    Raises ValueError where there is none.
+    Raises ValueError where there is none, TypeError for what is no module.
     """
+    _check(model)
     found = _by_run(model, inputs) if inputs is not None else _by_trace(model)
     if found is None:
         found = _as_registered(model)
@@ -59,6 +60,14 @@ def weight_layers(model: nn.Module, inputs: Any = None) -> list[WeightLayer]:
             "what it is given uses a parameter with two axes or more."
         )
     return layers
+
+
+def _check(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module of torch, got {model!r}.")
+    for name, own in model.named_parameters():
+        if isinstance(own, nn.parameter.UninitializedParameter):
+            raise ValueError(f"{name} has no shape yet: run the model once on a batch.")
 
 
 Found = list[tuple[nn.Parameter, int]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from numbers import Real
 from operator import mul
 from typing import Any
 
@@ -49,6 +50,8 @@ def layer_rates(
         torch.optim.SGD(layer_rates(model, 0.1), momentum=0.9)
     """
     power, decay = _kind(optimizer)
+    if not isinstance(lr, Real) or not 0 <= lr < float("inf"):
+        raise ValueError(f"lr must be a learning rate, not negative, got {lr!r}.")
     layers = weight_layers(model, inputs)
     factors = scales(alpha, depth_of(layers))
     so_far = list(accumulate(factors, mul)) if exact else factors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def scales(alpha: float, depth: int) -> list[float]:
     The first half has negative n, the second positive; of an odd number the middle one has 0. Their
     product is one.
     """
-    if not 0 < alpha < float("inf"):
+    if not isinstance(alpha, Real) or not 0 < alpha < float("inf"):
         raise ValueError(f"alpha must be a number above zero, got {alpha!r}.")
     half = depth // 2
     outwards = [*range(-half, 0), *([0] if depth % 2 else []), *range(1, half + 1)]
@@ -115,7 +116,7 @@ def initialize(model: nn.Module, rule: Any, inputs: Any = None) -> Started:
     registered, with a warning.
     Raises ValueError for a model without weight layers.
     """
-    if not callable(rule):
+    if not callable(rule) or isinstance(rule, type):
         raise TypeError(f"rule must be an initialization such as Emergence(), got {rule!r}.")
     layers = weight_layers(model, inputs)
     with torch.no_grad():

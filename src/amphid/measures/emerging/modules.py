@@ -30,6 +30,12 @@ def units_of_module(
     with evaluating(model):
         active = _active(model, inputs, rule)
         made = structure(model, [given[:1] for given in inputs])
+    if missing := set(made.units) - set(active):
+        shape = list(made.shapes[min(missing)])
+        raise ValueError(
+            f"emergence: a layer of shape {shape} for one example has no axis of the batch in "
+            "front: examples must be the first axis, batch_first=True in recurrent nets of torch."
+        )
     return made, {number: active[number] for number in made.units}
 
 
