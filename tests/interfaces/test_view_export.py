@@ -76,7 +76,7 @@ def test_stills_and_films_are_written(session, tmp_path):
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (lambda s, d: export_page(d / "a.htm", s, until=9.0), "ends in .html"),
+        (lambda s, d: export_page(d / "a.htm", s, until=9.0), "must end in .html"),
         (lambda s, d: export_page(d / "b" / "a.html", s, until=9.0), "no folder"),
         (lambda s, d: export_page(d / "a.html", s), "a time and pictures above 0"),
         (lambda s, d: export_page(d / "a.html", s, until=1e9), "more than a page"),
@@ -115,6 +115,9 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "celegens"], "Did you mean celegans"),
         (["view", "celegans", "--port", "70000"], "at most 65535"),
         (["view", "celegans", "--poke", "x:3", "--export", "a.html"], "--poke"),
+        (["view", "celegans", "--poke", "0.3:500"], "needs --export, --png or --gif"),
+        (["view", "classic", "--export", "a.html"], "only looked at live"),
+        (["view", "celegans", "--gif", "a.gif", "--export", "a.txt"], "must end in .html"),
         (["view", "celegans", "--weights", "none.safetensors"], "none.safetensors"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

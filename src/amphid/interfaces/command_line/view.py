@@ -44,6 +44,7 @@ CLASSIC = "classic"
 MANY, CROWD = 1000, 30_000  # cells
 PORTION, LONG = 10.0, 40.0  # ms of a portion, of many cells and of a crowd
 FILM = 4000.0  # ms
+FILES, FILMED = ("export", "png", "gif"), ("duration", "stimulate", "poke", "crawl")
 UNTYPED = ("config", "stimulus", "amplitude", "start", "stop", "record", "every")
 """Options of a simulation that a session does not have."""
 
@@ -108,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.port > 65535:
         raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
+    check_files(arguments)
     if Path(arguments.network).is_dir():
         return watched(Path(arguments.network), arguments)
     if arguments.network == CLASSIC:
@@ -132,6 +134,24 @@ def run(arguments: argparse.Namespace) -> int:
         ready=lambda address: announce(address, arguments),
     )
     return 0
+
+
+def check_files(arguments: argparse.Namespace) -> None:
+    """Raise for files that cannot be written, or that nothing is written to, before any work."""
+    asked = [f"--{name}" for name in (*FILES, *FILMED) if getattr(arguments, name)]
+    files = [name for name in FILES if getattr(arguments, name)]
+    live = Path(arguments.network).is_dir() or arguments.network == CLASSIC
+    if asked and (live or not files):
+        way = "is only looked at live" if live else "needs --export, --png or --gif"
+        sentence = f"{', '.join(asked)}: {arguments.network} {way}."
+        raise UsageError(sentence, "amphid view")
+    if not files:
+        return
+    from amphid.interfaces.view import export, stills
+
+    suffixes = {"export": export.PAGES, "png": stills.STILLS, "gif": stills.FILMS}
+    for name in files:
+        export.checked(getattr(arguments, name), suffixes[name])
 
 
 def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:

@@ -19,6 +19,7 @@ from amphid.interfaces.view.session import Session
 PICTURES = 30.0  # each simulated second
 LARGEST = 1 << 27  # bytes of all pictures
 PINNED = 4
+PAGES = (".html",)
 
 Fired = NDArray[np.bool_]
 
@@ -86,11 +87,7 @@ def export_page(
     """
     from amphid.interfaces.view.sheet import page
 
-    path = Path(path)
-    if path.suffix != ".html":
-        raise ValueError(f"a page ends in .html, got {path.name!r}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}.")
+    path = checked(path, PAGES)
     log = list(session.log if log is None else log)
     taken = frames(session, log, session.time if until is None else until, pictures=pictures)
     tape = {
@@ -106,6 +103,18 @@ def export_page(
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    return path
+
+
+def checked(path: str | Path, suffixes: tuple[str, ...]) -> Path:
+    """The path of a file that can be written. Raises ValueError, or FileNotFoundError."""
+    path = Path(path)
+    if path.suffix not in suffixes:
+        raise ValueError(f"the file must end in {' or '.join(suffixes)}, got {path.name!r}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}.")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder.")
     return path
 
 

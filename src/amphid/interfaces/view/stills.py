@@ -10,7 +10,7 @@ import numpy as np
 
 from amphid.interfaces.placement import Placement, place
 from amphid.interfaces.view.actions import Event
-from amphid.interfaces.view.export import film
+from amphid.interfaces.view.export import checked, film
 from amphid.interfaces.view.session import Session
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def save_still(path: str | Path, session: Session) -> Path:
 
     Raises ValueError for another suffix, ModuleNotFoundError without the extra `plot`.
     """
-    path = _checked(path, STILLS)
+    path = checked(path, STILLS)
     _drawn(session, None).savefig(path, dpi=200)
     return path
 
@@ -99,7 +99,7 @@ def save_film(
     """
     from matplotlib import animation
 
-    path = _checked(path, FILMS)
+    path = checked(path, FILMS)
     if path.suffix == ".gif":
         writer: Any = animation.PillowWriter(fps=round(pictures))
     elif animation.FFMpegWriter.isAvailable():
@@ -159,12 +159,3 @@ def _frame(axes: Axes, placement: Placement) -> None:
         axes.set(xlabel="along the animal (um)", ylabel="(um)")
     else:
         axes.set_axis_off()
-
-
-def _checked(path: str | Path, suffixes: tuple[str, ...]) -> Path:
-    path = Path(path)
-    if path.suffix not in suffixes:
-        raise ValueError(f"the file must end in {' or '.join(suffixes)}, got {path.name!r}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}.")
-    return path

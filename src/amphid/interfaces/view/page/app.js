@@ -624,7 +624,15 @@ function listen() {
   if (feed) listenLive();
 }
 
+/** Cells that spike take more than graded ones: a click should make one fire. */
+function fitCurrent() {
+  if (!run.shows.spikes) return;
+  Object.assign($("amplitude"), { min: -1000, max: 1000, step: 10, value: 300 });
+  $("amplitude-shown").textContent = "300 pA";
+}
+
 function listenLive() {
+  fitCurrent();
   $("step").addEventListener("click", () => feed.send("step"));
   $("reset").addEventListener("click", () => feed.send("reset", { seed: seedTyped() }));
   $("seed").addEventListener("change", () => feed.send("reset", { seed: seedTyped() }));
