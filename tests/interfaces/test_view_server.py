@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import socket as socket_module
 import subprocess
 import sys
 import threading
@@ -300,6 +301,17 @@ def test_recording_starts_and_ends_in_a_folder(served, tmp_path):
         picture(socket, lambda told: told["time"] > 3 and told["flags"] & 2)
         assert ask(socket, 2, op="record")["folder"] == str(tmp_path)
         assert served.session.tape is None
+
+
+def test_a_port_is_free_again_as_soon_as_its_server_is_gone():
+    first = server._listening(0)
+    port = first.getsockname()[1]
+    caller = socket_module.create_connection(("127.0.0.1", port))
+    heard, _ = first.accept()
+    heard.close()  # the side that closes first keeps its end for a minute
+    caller.close()
+    first.close()
+    server._listening(port).close()
 
 
 def test_a_taken_port_is_a_sentence():

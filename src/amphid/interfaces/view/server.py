@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -109,6 +110,8 @@ def serve(
 
 def _listening(port: int) -> socket.socket:
     made = socket.socket()
+    if os.name == "posix":  # elsewhere it would let two servers share a port
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # at once after the last one
     try:
         made.bind((HERE, port))
         made.listen()  # whoever comes before the server is up waits for it
