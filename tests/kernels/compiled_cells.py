@@ -17,7 +17,9 @@ from amphid.dynamics import (
     BinaryThreshold,
     ClearingLIF,
     EscapeRate,
+    ExponentialMemory,
     FitzHughNagumo,
+    Fractional,
     Graded,
     HodgkinHuxley,
     Izhikevich,
@@ -65,6 +67,7 @@ NEURONS: dict[str, tuple[Neuron[Any], float]] = {
     "EscapeRate": (EscapeRate(generator=torch.Generator().manual_seed(7)), 400.0),
     "Refractory": (Refractory(AdEx(), period=2.0), 3000.0),
     "Ablated": (Ablated(LIF(), alive=(each(1.0) > 0.95).double()), 900.0),
+    "Fractional": (Fractional(LIF(), order=0.7, memory=ExponentialMemory(0.01, 1000)), 400.0),
     "Refractory per cell": (Refractory(Izhikevich(), period=each(2.0)), 900.0),
 }
 

@@ -53,10 +53,13 @@ def followed(
     current = current.clone().requires_grad_()
     output, after = run(neuron, current, state, DT)
     leaves = [output, *pytree.tree_leaves(after)]
-    real = [leaf for leaf in leaves if leaf.requires_grad]
-    weighted = [(leaf * noise(*leaf.shape, seed=k).to(leaf)).sum() for k, leaf in enumerate(real)]
+    weighted = [
+        (leaf * noise(*leaf.shape, seed=k).to(leaf)).sum()
+        for k, leaf in enumerate(leaves)
+        if leaf.requires_grad
+    ]
     wrt = [current, *neuron.parameters()]
-    found = torch.autograd.grad(sum(weighted), wrt, materialize_grads=True) if real else ()  # type: ignore[arg-type]
+    found = torch.autograd.grad(sum(weighted), wrt, materialize_grads=True) if weighted else ()  # type: ignore[arg-type]
     return [*leaves, *found]
 
 

@@ -30,7 +30,9 @@ from amphid.dynamics import (
     DoubleExponentialConductance,
     EscapeRate,
     Exponential,
+    ExponentialMemory,
     FitzHughNagumo,
+    Fractional,
     GapJunction,
     Graded,
     GradedSynapse,
@@ -135,6 +137,9 @@ class Cases:
             "EscapeRate": (lambda: EscapeRate(generator=seeded(7)), 130.0),
             "ClearingLIF": (lambda: ClearingLIF(period=each(3.0)), 180.0),
             "Refractory": (lambda: Refractory(LIF(), period=4.0), 180.0),
+            "Fractional": (
+                lambda: Fractional(LIF(), order=0.7, memory=ExponentialMemory(0.01, 1000)), 180.0
+            ),
             "Refractory per cell": (lambda: Refractory(AdEx(), period=each(4.0)), 900.0),
             "Ablated": (
                 lambda: Ablated(Refractory(LIF()), alive=(each(1.0) > 0.95).double()), 180.0
