@@ -3,8 +3,7 @@
 import shutil
 
 import pytest
-
-PATIENCE = 120_000  # ms
+from waiting import PATIENCE
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from waiting import PATIENCE, until
 
 from amphid.interfaces.report import write_report
 from amphid.simulation import Recording, Spikes, pulse
@@ -14,7 +15,6 @@ from amphid.wiring.signs import by_transmitter
 
 pytestmark = pytest.mark.browser
 HOSTILE = '</script><img src=x onerror="window.broken=1">\'&amp;'
-PATIENCE = 120_000  # ms
 BRIGHT = """() => {
   const canvas = document.getElementById("cells");
   const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -101,15 +101,6 @@ def opened(chromium, reports):
 
 def ask(page, expression):
     return page.evaluate(f"() => window.amphid.{expression}")
-
-
-def until(page, expression):
-    """Waits for something; the page's policy forbids Playwright's own way, which evaluates text."""
-    for _ in range(PATIENCE // 50):
-        if page.evaluate(f"() => Boolean({expression})"):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"never came true: {expression}")
 
 
 def drawn(page, act):

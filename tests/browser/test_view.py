@@ -7,6 +7,7 @@ import time
 from importlib import resources
 
 import pytest
+from waiting import PATIENCE, until
 
 from amphid.dynamics import Graded, graded_synapses
 from amphid.interfaces.view import Event, Lesion, Session, Stimulate, export_page, sheet, wire
@@ -20,7 +21,6 @@ pytest.importorskip("websockets", reason="needs the extra web")
 server = pytest.importorskip("amphid.interfaces.view.server")
 
 pytestmark = pytest.mark.browser
-PATIENCE = 120_000  # ms
 
 
 class Served:
@@ -95,14 +95,6 @@ def opened(chromium, served):
     for context in contexts:
         context.close()
     assert complaints == []
-
-
-def until(page, expression):
-    for _ in range(PATIENCE // 50):
-        if page.evaluate(f"() => Boolean({expression})"):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"never came true: {expression}")
 
 
 def spot_of(page, name):

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from amphid.dynamics import Relative, Surrogate
 from amphid.dynamics.surrogate import Shape
+from amphid.models.evaluating import evaluating
 
 
 def scale_surrogates(
@@ -33,15 +34,12 @@ def scale_surrogates(
         raise ValueError(f"share must be a positive number, got {share!r}.")
     found = dict(surrogates_of(model))
     watched = {name: _Watched(own) for name, (_, own) in found.items()}
-    training = model.training
     try:
         for name, (module, _) in found.items():
             module.surrogate = watched[name]
-        with torch.no_grad(), _EveryStep():  # type: ignore[no-untyped-call]
-            model.eval()
+        with evaluating(model), torch.no_grad(), _EveryStep():  # type: ignore[no-untyped-call]
             model(inputs, **({} if dt is None else {"dt": dt}))
     finally:
-        model.train(training)
         for module, own in found.values():
             module.surrogate = own
     widths = {name: share * one.spread for name, one in watched.items() if one.spread > 0}

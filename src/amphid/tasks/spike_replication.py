@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from amphid.measures import train_correlation
-from amphid.tasks.task import NINETY_FIVE, Reference, Score, Split, Task, evaluating
+from amphid.models.evaluating import evaluating
+from amphid.tasks.task import NINETY_FIVE, Reference, Score, Split, Task
 from amphid.tasks.trains import Replicas, Trains, delayed, rises
 
 LATEST = 12.0  # ms, the longest lag that is tried

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from amphid.models.evaluating import evaluating
 
 Split = Literal["train", "validation", "test"]
 
@@ -113,18 +114,6 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Scor
     if not samples:
         raise ValueError("batches must hold at least one example to be scored, got none.")
     return Score.of(right, samples)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within the block the model, and each part of it, is in eval mode."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training
 
 
 def over_time(outputs: Tensor, targets: Tensor) -> Tensor:

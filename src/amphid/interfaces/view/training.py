@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from amphid.models.evaluating import evaluating
+
 if TYPE_CHECKING:
     from amphid.interfaces.command_line.train_options import Trainee
 
@@ -173,13 +175,8 @@ def _given(model: nn.Module, inputs: Any) -> list[dict[str, Any]]:
     """Of each layer of cells, what up to 64 of them give out in the first example [N, T]."""
     from amphid.learning.gradient_report import heard
 
-    mode = model.training
-    model.eval()
-    try:
-        with heard(model) as passed:
-            model(inputs)
-    finally:
-        model.train(mode)
+    with evaluating(model), heard(model) as passed:
+        model(inputs)
     shown = []
     for one in passed:
         output = one.output.reshape(len(one.output), -1, one.output.shape[-1])[:, 0, :SHOWN]

@@ -18,6 +18,7 @@ from amphid.learning.fitting.stopping import EarlyStopping, watched
 from amphid.learning.fitting.stretches import Stretches
 from amphid.learning.gradients.estimator import Estimator
 from amphid.learning.gradients.objective import Criterion, Objective, Params, Penalty
+from amphid.models.evaluating import evaluating
 
 Batch = tuple[Any, Any]
 Batches = Iterable[Batch] | Callable[[int], Iterable[Batch]]
@@ -150,14 +151,8 @@ class Plan:
         """What validation says of the model as it is."""
         if self.validate is None:
             return {}
-        flags = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                return self._measured(self.validate, device)
-        finally:
-            for module, training in flags:
-                module.training = training
+        with evaluating(self.model), torch.no_grad():
+            return self._measured(self.validate, device)
 
     def _measured(self, validate: Validate, device: torch.device) -> dict[str, float]:
         if callable(validate):

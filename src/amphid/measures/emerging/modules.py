@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from amphid.measures.emerging.activity import Convention
 from amphid.measures.emerging.calls import Call, Following
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.emerging.walking import Structure, ahead, structure
+from amphid.models.evaluating import evaluating
 
 
 def of_module(
@@ -94,15 +94,3 @@ def _active(model: nn.Module, inputs: Sequence[Tensor], rule: Convention) -> dic
     with torch.no_grad(), Following(inputs, heard):
         pytree.tree_leaves(model(*inputs))
     return found
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within the block the model, and each part of it, is in eval mode."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from amphid.dynamics import Neuron
 from amphid.measures.emerging.activity import Convention
 from amphid.measures.emerging.found import Emerged
-from amphid.measures.emerging.modules import counted, evaluating
+from amphid.measures.emerging.modules import counted
 from amphid.measures.emerging.walking import Structure, structure
 from amphid.models import BatchNorm, BatchNormThroughTime, Dropout, Gain, Recurrent, Sequential
+from amphid.models.evaluating import evaluating
 from amphid.models.layer import Encoder, Readout
 from amphid.models.sequential import makes_time
 
