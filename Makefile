@@ -37,5 +37,5 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[neuroml,nir,nwb,onnx,parquet,plot,quantum,search,sklearn,web]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[bci,neuroml,nir,nwb,onnx,parquet,plot,quantum,search,sklearn,web]" --group dev
 	touch $@

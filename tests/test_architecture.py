@@ -33,9 +33,8 @@ MAY_IMPORT = {
 
 HEAVY = {
     "aiohttp", "anywidget", "cma", "fsspec", "h5py", "IPython", "matplotlib", "networkx", "neuroml",
-    "llvmlite", "nir", "numba", "onnx", "optuna", "pandas", "PIL", "pyarrow", "pydantic", "pynwb",
-    "rich",
-    "scipy", "sqlalchemy", "starlette", "tqdm", "uvicorn",
+    "llvmlite", "nir", "numba", "onnx", "optuna", "pandas", "PIL", "pyarrow", "pydantic", "pylsl",
+    "pynwb", "rich", "scipy", "sklearn", "sqlalchemy", "starlette", "tqdm", "uvicorn",
 }  # fmt: skip
 
 LONG_FILES: dict[str, str] = {}

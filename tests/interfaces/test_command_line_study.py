@@ -25,6 +25,7 @@ class TestDoctor:
             "onnx",
             "neuroml",
             "nwb",
+            "bci",
             "parquet",
             "notebook",
             "web",

@@ -21,6 +21,7 @@ EXTRAS = {
     "onnx": ("onnxscript",),
     "neuroml": ("libneuroml",),
     "nwb": ("pynwb",),
+    "bci": ("pylsl",),
     "parquet": ("pyarrow",),
     "notebook": ("anywidget",),
     "web": ("starlette", "uvicorn", "websockets"),
