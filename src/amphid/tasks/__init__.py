@@ -3,6 +3,7 @@
 from amphid.tasks.batches import Batches
 from amphid.tasks.digits import Digits
 from amphid.tasks.idx import read_idx
+from amphid.tasks.reaches import Reach, Reaches, center_out
 from amphid.tasks.spike_replication import SpikeReplication
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy
 from amphid.tasks.trains import Replicas, Trains
@@ -10,6 +11,8 @@ from amphid.tasks.trains import Replicas, Trains
 __all__ = [
     "Batches",
     "Digits",
+    "Reach",
+    "Reaches",
     "Reference",
     "Replicas",
     "Score",
@@ -18,5 +21,6 @@ __all__ = [
     "Task",
     "Trains",
     "accuracy",
+    "center_out",
     "read_idx",
 ]
