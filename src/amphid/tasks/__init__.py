@@ -7,6 +7,8 @@ from amphid.tasks.reaches import Reach, Reaches, center_out
 from amphid.tasks.spike_replication import SpikeReplication
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy
 from amphid.tasks.trains import Replicas, Trains
+from amphid.tasks.worm_recordings import WormRecording, common_cells, worm_recordings
+from amphid.tasks.worm_signals import calibrated, high_passed, running_mean
 
 __all__ = [
     "Batches",
@@ -20,7 +22,13 @@ __all__ = [
     "Split",
     "Task",
     "Trains",
+    "WormRecording",
     "accuracy",
+    "calibrated",
     "center_out",
+    "common_cells",
+    "high_passed",
     "read_idx",
+    "running_mean",
+    "worm_recordings",
 ]

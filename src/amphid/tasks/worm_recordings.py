@@ -1,0 +1,171 @@
+"""Calcium of whole worm brains, frame by frame, beside what the animal did.
+
+One HDF5 file per animal, as the Flavell lab publishes them, and one JSON file that says which
+column is which cell. Dag et al. 2023, Cell 186, doi 10.1016/j.cell.2023.04.023.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amphid.wiring import celegans
+from amphid.wiring.data import data_folder
+
+if TYPE_CHECKING:
+    import h5py
+    from numpy.typing import NDArray
+
+FOLDER = "celegans_calcium_flavell"
+LABELS = "*labels*.json"
+ENDING = "-data"
+TRACES = ("gcamp/trace_array_original", "gcamp/trace_array")  # the first that is there is read
+TIMES = "timing/timestamp_confocal"  # s
+SECOND = 1000.0  # ms
+
+Labels = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class WormRecording:
+    """One animal: what its cells and its body did, frame by frame.
+
+    activity: [T, N], ratio of calcium to reference fluorescence as recorded, no drift removed and
+    not standardized. cells: N names as in `wiring.celegans`, None where nobody knows which cell it
+    is. velocity: [T] mm/s, negative backward. reversal: [T] bool. interval: ms between frames.
+    """
+
+    name: str
+    activity: Tensor
+    cells: tuple[str | None, ...]
+    velocity: Tensor
+    reversal: Tensor
+    interval: float
+
+    def __post_init__(self) -> None:
+        if self.activity.dim() != 2 or self.activity.shape[1] != len(self.cells):
+            raise ValueError(
+                f"activity must be [T, N] with a name, or None, for each of N cells: got shape "
+                f"{list(self.activity.shape)} and {len(self.cells)} names."
+            )
+        for name, values in (("velocity", self.velocity), ("reversal", self.reversal)):
+            if values.shape != self.activity.shape[:1]:
+                raise ValueError(
+                    f"{name} must be [T], one value for each of {len(self.activity)} frames, got "
+                    f"shape {list(values.shape)}."
+                )
+
+    @property
+    def named(self) -> Mapping[str, int]:
+        """Column of every cell that has a name."""
+        return {cell: place for place, cell in enumerate(self.cells) if cell is not None}
+
+
+def worm_recordings(folder: str | os.PathLike[str] | None = None) -> tuple[WormRecording, ...]:
+    """All animals of a folder by name; of `AMPHID_DATA`/celegans_calcium_flavell, or the cache.
+
+    Every HDF5 file there is read as one animal, so a new one is added by copying it there: gcamp/
+    trace_array_original or trace_array [T, N], behavior/velocity, behavior/reversal_vec and
+    timing/timestamp_confocal (s). Names come from the JSON files called *labels*: {animal: {column
+    from 1: {label, confidence}}}; an animal that is not in them has cells without names.
+
+    Names are written as in the wiring (VB02 is VB2). A doubtful one (RMF?) or one that is no cell
+    of the wiring is None, and one that several columns have goes to the most confident. Cells with
+    gaps are left out.
+
+    Raises FileNotFoundError, with the way out, when there is none; OSError for damaged files.
+    Reference: Dag et al. 2023, doi 10.1016/j.cell.2023.04.023; github.com/flavell-lab.
+    """
+    place = data_folder(FOLDER) if folder is None else Path(folder)
+    paths = sorted(path for ending in ("*.h5", "*.hdf5") for path in place.glob(ending))
+    if not paths:
+        raise FileNotFoundError(f"there is no recording of a worm (*.h5) in {place}.")
+    labels = _labels(place)
+    return tuple(_recording(path, labels) for path in paths)
+
+
+def common_cells(recordings: Sequence[WormRecording], least: int | None = None) -> tuple[str, ...]:
+    """Names, sorted, that at least `least` of the recordings have; all of them when None."""
+    count = [cell for one in recordings for cell in one.named]
+    least = len(recordings) if least is None else least
+    return tuple(sorted(cell for cell in set(count) if count.count(cell) >= least))
+
+
+def _labels(folder: Path) -> Labels:
+    """What all files of labels in a folder say, by animal."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(folder.glob(LABELS)):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            found |= {animal: dict(columns) for animal, columns in told.items()}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise OSError(f"{path} holds no labels by animal and column ({error}).") from None
+    return found
+
+
+def _recording(path: Path, labels: Labels) -> WormRecording:
+    import h5py
+
+    name = path.stem.removesuffix(ENDING)
+    try:
+        with h5py.File(path, "r") as file:
+            traces = np.asarray(file[next((t for t in TRACES if t in file), TRACES[0])][()], float)
+            velocity, reversal, time = (
+                _one_per_frame(file, key, len(traces))
+                for key in ("behavior/velocity", "behavior/reversal_vec", TIMES)
+            )
+        whole = np.isfinite(traces).all(0)
+        cells = _cells(labels.get(name, {}), traces.shape[1])
+        return WormRecording(
+            name=name,
+            activity=torch.from_numpy(traces[:, whole]).float(),
+            cells=tuple(cell for cell, kept in zip(cells, whole, strict=True) if kept),
+            velocity=torch.from_numpy(velocity).float(),
+            reversal=torch.from_numpy(reversal > 0),
+            interval=float(np.median(np.diff(time))) * SECOND,
+        )
+    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        reason = str(error.args[0] if error.args else error).rstrip(".")
+        raise OSError(f"{path} cannot be read as a recording of a worm: {reason}.") from None
+
+
+def _one_per_frame(file: h5py.File, key: str, frames: int) -> NDArray[np.float64]:
+    values = np.asarray(file[key][()], float)
+    if values.shape != (frames,):
+        raise ValueError(f"{key} should have {frames} entries, it has shape {list(values.shape)}")
+    return values
+
+
+def _cells(columns: Mapping[str, Mapping[str, Any]], count: int) -> list[str | None]:
+    """The cell of each column; the most confident of those that claim the same name."""
+    claims: dict[str, tuple[float, int]] = {}
+    for column, told in columns.items():
+        place, sure = int(column) - 1, float(told.get("confidence") or 0)
+        name = _normal(str(told["label"]))
+        if not 0 <= place < count:
+            raise ValueError(f"its labels name column {column} of {count}")
+        if name is not None and (name not in claims or sure > claims[name][0]):
+            claims[name] = (sure, place)
+    by_place = {place: name for name, (_, place) in claims.items()}
+    return [by_place.get(place) for place in range(count)]
+
+
+def _normal(label: str) -> str | None:
+    """The cell of the wiring that a label names without doubt."""
+    name = re.sub(r"(?<=\D)0+(?=\d)", "", label.strip())
+    return name if name in _known() else None
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(celegans().cells.name)
