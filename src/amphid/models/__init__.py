@@ -1,5 +1,6 @@
 """Trainable architectures, and ready-made ones that others published."""
 
+from amphid.models.arms import Arm, PlanarArm, SerialArm, Servo, ServoState, seven_joint_arm
 from amphid.models.cell_layers import (
     Weights,
     cell_layers,
@@ -49,6 +50,7 @@ from amphid.models.worm import Senses, Worm
 from amphid.models.worm_body import Mechanics, WormBody
 
 __all__ = [
+    "Arm",
     "BatchNorm",
     "BatchNormThroughTime",
     "ClassicWorm",
@@ -69,6 +71,7 @@ __all__ = [
     "Layer",
     "Mechanics",
     "OrientedWaves",
+    "PlanarArm",
     "PoissonCode",
     "PopulationCode",
     "RateCode",
@@ -79,6 +82,9 @@ __all__ = [
     "Ridge",
     "Senses",
     "Sequential",
+    "SerialArm",
+    "Servo",
+    "ServoState",
     "SpikeCount",
     "StretchCircuit",
     "TimeMax",
@@ -98,6 +104,7 @@ __all__ = [
     "microcircuit",
     "permuted_weights",
     "relay_weights",
+    "seven_joint_arm",
     "standard_waves",
     "unit_lif",
     "vogels_abbott",
