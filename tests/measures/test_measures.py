@@ -37,6 +37,7 @@ OF_NETWORKS = (  # test_emergence.py
     "Emerged", "RelativeThreshold", "ShareOfTime", "Threshold", "connection_paths",
     "emergence",
 )  # fmt: skip
+OF_CLASSES = ("balanced_accuracy", "recalls")  # test_classes.py
 OF_WIRES = ("RefractionRatios", "refraction_ratio")  # test_refraction.py
 PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")
 
@@ -65,7 +66,7 @@ def noisy(*shape, seed=5):
 
 
 def test_the_contract_list_of_measures_is_complete():
-    known = (*MEASURES, *PAIRS, *LASTING, *OF_NETWORKS, *OF_WIRES, "quantum")
+    known = (*MEASURES, *PAIRS, *LASTING, *OF_NETWORKS, *OF_WIRES, *OF_CLASSES, "quantum")
     assert sorted(known) == measures.__all__
 
 

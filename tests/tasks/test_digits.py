@@ -15,10 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from amphid.tasks import Batches, Digits, Score, SpikeReplication, Task, accuracy, read_idx
+from amphid.tasks import (
+    Batches,
+    Digits,
+    FingerMovements,
+    Score,
+    SpikeReplication,
+    Task,
+    accuracy,
+    read_idx,
+)
 
 DATA = Path(os.environ.get("AMPHID_DATA", "/nowhere"))
-TASKS = [Digits, SpikeReplication]
+TASKS = [Digits, FingerMovements, SpikeReplication]
 
 
 def idx(values: np.ndarray, kind: int = 0x08) -> bytes:

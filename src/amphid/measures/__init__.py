@@ -2,6 +2,7 @@
 
 from amphid.measures import quantum
 from amphid.measures.activity import Activity
+from amphid.measures.classes import balanced_accuracy, recalls
 from amphid.measures.emerging.activity import RelativeThreshold, ShareOfTime, Threshold
 from amphid.measures.emerging.emergence import connection_paths, emergence
 from amphid.measures.emerging.found import Emerged
@@ -22,6 +23,7 @@ __all__ = [
     "ShareOfTime",
     "Threshold",
     "active",
+    "balanced_accuracy",
     "connection_paths",
     "emergence",
     "fluctuation",
@@ -31,6 +33,7 @@ __all__ = [
     "population_rate",
     "quantum",
     "rate",
+    "recalls",
     "refraction_ratio",
     "response",
     "response_time",

@@ -37,6 +37,14 @@ from amphid.models.readouts import FirstSpikeTime, LastStep, SpikeCount, TimeMax
 from amphid.models.recurrent import Recurrent
 from amphid.models.sequential import Sequential
 from amphid.models.stretch_circuit import StretchCircuit
+from amphid.models.trials import (
+    BandPatterns,
+    Discriminant,
+    TrialClassifier,
+    WindowMeans,
+    finger_classifier,
+    window_classifier,
+)
 from amphid.models.waves import (
     Edge,
     FloodWaves,
@@ -51,6 +59,7 @@ from amphid.models.worm_body import Mechanics, WormBody
 
 __all__ = [
     "Arm",
+    "BandPatterns",
     "BatchNorm",
     "BatchNormThroughTime",
     "ClassicWorm",
@@ -59,6 +68,7 @@ __all__ = [
     "DaleLinear",
     "Delay",
     "DelayedLinear",
+    "Discriminant",
     "Dropout",
     "Edge",
     "Encoder",
@@ -89,8 +99,10 @@ __all__ = [
     "StretchCircuit",
     "TimeMax",
     "TimeMean",
+    "TrialClassifier",
     "WaveEncoder",
     "Weights",
+    "WindowMeans",
     "Worm",
     "WormBody",
     "brunel",
@@ -98,6 +110,7 @@ __all__ = [
     "convolutional_classifier",
     "dense_classifier",
     "dense_weights",
+    "finger_classifier",
     "fly_brain",
     "fly_drive",
     "generated_fly",
@@ -109,4 +122,5 @@ __all__ = [
     "unit_lif",
     "vogels_abbott",
     "vogels_abbott_currents",
+    "window_classifier",
 ]

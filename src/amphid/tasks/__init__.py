@@ -2,6 +2,7 @@
 
 from amphid.tasks.batches import Batches
 from amphid.tasks.digits import Digits
+from amphid.tasks.finger_movements import FingerMovements
 from amphid.tasks.idx import read_idx
 from amphid.tasks.reaches import Reach, Reaches, center_out
 from amphid.tasks.spike_replication import SpikeReplication
@@ -13,6 +14,7 @@ from amphid.tasks.worm_signals import calibrated, high_passed, running_mean
 __all__ = [
     "Batches",
     "Digits",
+    "FingerMovements",
     "Reach",
     "Reaches",
     "Reference",

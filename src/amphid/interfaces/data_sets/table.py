@@ -210,6 +210,10 @@ IMAGES: dict[str, FileSet] = {
 """Images that tasks are about, in files without a connectome."""
 
 ELSEWHERE: dict[str, tuple[str, str]] = {
+    "eeg-bci2-iv": (
+        "bbci.de/competition/ii",
+        "asks for a name there: save the MATLAB file in the folder eeg_bci2_iv under AMPHID_DATA",
+    ),
     "flywire-codex": (
         "codex.flywire.ai/api/download",
         "needs an account there: save the connections as CSV and name that file",
@@ -223,7 +227,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "other tables of the worm, no checksum known here: the Python package cect holds them",
     ),
 }
-"""Wiring that is not fetched: its address, and why."""
+"""Wiring and recordings that are not fetched: their address, and why."""
 
 
 def named(typed: str) -> DataSet | None:
