@@ -26,6 +26,7 @@ from amphid.models.cortex import (
     vogels_abbott_currents,
 )
 from amphid.models.dale import DaleLinear
+from amphid.models.decoders import Decoder, KalmanDecoder, RidgeDecoder, TunedPopulation
 from amphid.models.delays import Delay, DelayedLinear
 from amphid.models.dropout import Dropout
 from amphid.models.fly_brain import fly_brain, fly_drive, generated_fly
@@ -66,6 +67,7 @@ __all__ = [
     "Connections",
     "CorticalModel",
     "DaleLinear",
+    "Decoder",
     "Delay",
     "DelayedLinear",
     "Discriminant",
@@ -76,6 +78,7 @@ __all__ = [
     "FloodWaves",
     "Gain",
     "GradientHistograms",
+    "KalmanDecoder",
     "LastStep",
     "LatencyCode",
     "Layer",
@@ -90,6 +93,7 @@ __all__ = [
     "Regime",
     "Repeat",
     "Ridge",
+    "RidgeDecoder",
     "Senses",
     "Sequential",
     "SerialArm",
@@ -100,6 +104,7 @@ __all__ = [
     "TimeMax",
     "TimeMean",
     "TrialClassifier",
+    "TunedPopulation",
     "WaveEncoder",
     "Weights",
     "WindowMeans",
