@@ -1,6 +1,18 @@
 """One claim each: run it, print measured beside published."""
 
 from amphid.studies.autodiff_fails import AutodiffFails
+from amphid.studies.closed_loop import (
+    Attempts,
+    Cursor,
+    Effector,
+    Goal,
+    Subject,
+    attempted,
+    capped,
+    directions,
+    recalibrated,
+    watched,
+)
 from amphid.studies.cnn_hierarchy import CnnHierarchy
 from amphid.studies.cortical_column import CorticalColumn
 from amphid.studies.digits_binary import DigitsBinary
@@ -28,18 +40,22 @@ from amphid.studies.worm_touch import WormTouch
 
 __all__ = [
     "ActivityPersistence",
+    "Attempts",
     "AutodiffFails",
     "CnnHierarchy",
     "CorticalColumn",
+    "Cursor",
     "DigitsBinary",
     "DigitsBiophysical",
     "DigitsBiophysicalBptt",
     "DigitsRegularized",
     "DigitsSpiking",
     "DigitsWithoutTraining",
+    "Effector",
     "EmergenceInit",
     "EmergencePruning",
     "FractionalMemory",
+    "Goal",
     "Inbreeding",
     "IntegrationMemory",
     "LotteryDigits",
@@ -50,9 +66,15 @@ __all__ = [
     "Settings",
     "SpikeReplication",
     "Study",
+    "Subject",
     "Transfer",
     "WholeFlyBrain",
     "WormClassic",
     "WormTouch",
+    "attempted",
+    "capped",
+    "directions",
+    "recalibrated",
+    "watched",
     "worm_map",
 ]
