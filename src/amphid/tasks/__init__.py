@@ -4,6 +4,20 @@ from amphid.tasks.batches import Batches
 from amphid.tasks.digits import Digits
 from amphid.tasks.finger_movements import FingerMovements
 from amphid.tasks.idx import read_idx
+from amphid.tasks.live import (
+    Bin,
+    Clock,
+    Inlet,
+    Outlet,
+    Pace,
+    RealClock,
+    Remembered,
+    Source,
+    Traffic,
+    VirtualClock,
+    on_this_machine,
+    traffic,
+)
 from amphid.tasks.reaches import Reach, Reaches, center_out
 from amphid.tasks.spike_replication import SpikeReplication
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy
@@ -13,24 +27,36 @@ from amphid.tasks.worm_signals import calibrated, high_passed, running_mean
 
 __all__ = [
     "Batches",
+    "Bin",
+    "Clock",
     "Digits",
     "FingerMovements",
+    "Inlet",
+    "Outlet",
+    "Pace",
     "Reach",
     "Reaches",
+    "RealClock",
     "Reference",
+    "Remembered",
     "Replicas",
     "Score",
+    "Source",
     "SpikeReplication",
     "Split",
     "Task",
+    "Traffic",
     "Trains",
+    "VirtualClock",
     "WormRecording",
     "accuracy",
     "calibrated",
     "center_out",
     "common_cells",
     "high_passed",
+    "on_this_machine",
     "read_idx",
     "running_mean",
+    "traffic",
     "worm_recordings",
 ]

@@ -1,0 +1,68 @@
+"""A stream of numbered bins for others to read."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from amphid.tasks.live.lab_streaming import NUMBERED, check_name, streaming
+
+
+class Outlet:
+    """Sends bins [N] through Lab Streaming Layer, each with its number and a time stamp.
+
+    On the wire a bin is N + 1 channels of float64, the first of them its number from 0. Bins that
+    nobody reads are kept for two seconds at most. As a context it closes itself.
+
+    name: by which readers find the stream. channels: N. interval: ms between bins, which readers
+    are told. Raises ModuleNotFoundError without the extra `bci`.
+    """
+
+    def __init__(self, name: str, channels: int, *, interval: float = 20.0) -> None:
+        check_name("name", name)
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, got {channels}.")
+        if not 0 < interval < math.inf:
+            raise ValueError(f"interval must be a positive time in ms, got {interval}.")
+        lsl = streaming()
+        self.name, self.channels, self.next = name, channels, 0
+        info = lsl.StreamInfo(
+            name, NUMBERED, channels + 1, 1000.0 / interval, lsl.cf_double64, f"amphid {name}"
+        )
+        self._outlet = lsl.StreamOutlet(info, max_buffered=2)
+
+    def send(self, values: Tensor, *, number: int | None = None) -> None:
+        """Send one bin [N], with the next number, or with another one where bins are left out."""
+        if self._outlet is None:
+            raise ValueError(f"the stream {self.name!r} is closed: make a new Outlet.")
+        if values.shape != (self.channels,):
+            raise ValueError(
+                f"a bin of {self.name!r} must hold {self.channels} values, got shape "
+                f"{list(values.shape)}."
+            )
+        number = self.next if number is None else number
+        self._outlet.push_sample([float(number), *values.to(torch.float64).tolist()])
+        self.next = number + 1
+
+    def awaited(self, patience: float = 5000.0) -> bool:
+        """Whether somebody reads, after waiting for it for `patience` ms at most."""
+        return self._outlet is not None and bool(self._outlet.wait_for_consumers(patience / 1000))
+
+    def close(self) -> None:
+        """End the stream; readers are told."""
+        self._outlet = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,82 @@
+"""Where bins of counts come from, whoever sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Bin:
+    """One bin as it came.
+
+    values: [N], counts or other numbers. number: its place among the bins that were sent, None
+    where the stream does not tell. stamp: when it was sent, ms of the sender's clock. arrived: when
+    it was read, ms of the reader's clock.
+    """
+
+    values: Tensor
+    number: int | None
+    stamp: float
+    arrived: float
+
+
+class Source(Protocol):
+    """What a loop reads bins from. Nothing that a stream does raises an error in a loop."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why bins do not come as they should, in a sentence; None while all is well."""
+
+    def read(self) -> list[Bin]:
+        """The bins that came since the last call, the oldest first; never waits."""
+
+    def close(self) -> None:
+        """Let go of the stream."""
+
+
+class Remembered:
+    """Bins from memory, so many at each call: one, unless it is told otherwise.
+
+    values: [T, N]. interval: ms between bins. arrivals: how many bins come at each call; bins
+    beyond them come one by one. dropped: numbers of bins that never come.
+    """
+
+    def __init__(
+        self,
+        values: Tensor,
+        *,
+        interval: float = 20.0,
+        arrivals: Sequence[int] = (),
+        dropped: Sequence[int] = (),
+    ) -> None:
+        if values.dim() != 2:
+            raise ValueError(f"values must be bins of cells [T, N], got {list(values.shape)}.")
+        self.values, self.interval = values, interval
+        self.arrivals, self.dropped = tuple(arrivals), frozenset(dropped)
+        self._calls = self._next = 0
+
+    @property
+    def trouble(self) -> str | None:
+        """That all bins were read, once they were."""
+        if self._next < len(self.values):
+            return None
+        return f"all {len(self.values)} bins were read: no more will come."
+
+    def read(self) -> list[Bin]:
+        """The bins of this call."""
+        coming = self.arrivals[self._calls] if self._calls < len(self.arrivals) else 1
+        now, first = self._calls * self.interval, self._next
+        self._calls += 1
+        self._next = min(first + coming, len(self.values))
+        return [
+            Bin(self.values[number], number, number * self.interval, now)
+            for number in range(first, self._next)
+            if number not in self.dropped
+        ]
+
+    def close(self) -> None:
+        """Nothing is held."""
