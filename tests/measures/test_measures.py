@@ -38,6 +38,7 @@ OF_NETWORKS = (  # test_emergence.py
     "emergence",
 )  # fmt: skip
 OF_CLASSES = ("balanced_accuracy", "recalls")  # test_classes.py
+OF_LATENTS = ("bits_per_spike", "psth_r2", "velocity_r2")  # test_latents.py
 OF_WIRES = ("RefractionRatios", "refraction_ratio")  # test_refraction.py
 PER_TRIAL = ("active", "fluctuation", "population_rate", "rhythm", "synchrony")
 
@@ -66,7 +67,9 @@ def noisy(*shape, seed=5):
 
 
 def test_the_contract_list_of_measures_is_complete():
-    known = (*MEASURES, *PAIRS, *LASTING, *OF_NETWORKS, *OF_WIRES, *OF_CLASSES, "quantum")
+    known = (
+        *MEASURES, *PAIRS, *LASTING, *OF_NETWORKS, *OF_WIRES, *OF_CLASSES, *OF_LATENTS, "quantum",
+    )  # fmt: skip
     assert sorted(known) == measures.__all__
 
 

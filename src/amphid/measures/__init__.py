@@ -7,6 +7,7 @@ from amphid.measures.emerging.activity import RelativeThreshold, ShareOfTime, Th
 from amphid.measures.emerging.emergence import connection_paths, emergence
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.lasting import Glimpse, Persistence, glimpse, persistence
+from amphid.measures.latents import bits_per_spike, psth_r2, velocity_r2
 from amphid.measures.population import fluctuation, population_rate, rhythm
 from amphid.measures.refraction import RefractionRatios, refraction_ratio
 from amphid.measures.spike_trains import train_correlation, van_rossum, victor_purpura
@@ -24,6 +25,7 @@ __all__ = [
     "Threshold",
     "active",
     "balanced_accuracy",
+    "bits_per_spike",
     "connection_paths",
     "emergence",
     "fluctuation",
@@ -31,6 +33,7 @@ __all__ = [
     "interval_variation",
     "persistence",
     "population_rate",
+    "psth_r2",
     "quantum",
     "rate",
     "recalls",
@@ -41,5 +44,6 @@ __all__ = [
     "synchrony",
     "train_correlation",
     "van_rossum",
+    "velocity_r2",
     "victor_purpura",
 ]
