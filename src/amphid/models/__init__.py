@@ -31,6 +31,15 @@ from amphid.models.delays import Delay, DelayedLinear
 from amphid.models.dropout import Dropout
 from amphid.models.fly_brain import fly_brain, fly_drive, generated_fly
 from amphid.models.gain import Gain
+from amphid.models.latents import (
+    GPFA,
+    FactorRates,
+    LatentModel,
+    MaskedTransformer,
+    PoissonReadout,
+    SmoothedRates,
+    TransformerRates,
+)
 from amphid.models.layer import Encoder, Layer, Readout
 from amphid.models.microcircuit import microcircuit
 from amphid.models.norm import BatchNorm, BatchNormThroughTime
@@ -59,6 +68,7 @@ from amphid.models.worm import Senses, Worm
 from amphid.models.worm_body import Mechanics, WormBody
 
 __all__ = [
+    "GPFA",
     "Arm",
     "BandPatterns",
     "BatchNorm",
@@ -74,6 +84,7 @@ __all__ = [
     "Dropout",
     "Edge",
     "Encoder",
+    "FactorRates",
     "FirstSpikeTime",
     "FloodWaves",
     "Gain",
@@ -81,11 +92,14 @@ __all__ = [
     "KalmanDecoder",
     "LastStep",
     "LatencyCode",
+    "LatentModel",
     "Layer",
+    "MaskedTransformer",
     "Mechanics",
     "OrientedWaves",
     "PlanarArm",
     "PoissonCode",
+    "PoissonReadout",
     "PopulationCode",
     "RateCode",
     "Readout",
@@ -99,10 +113,12 @@ __all__ = [
     "SerialArm",
     "Servo",
     "ServoState",
+    "SmoothedRates",
     "SpikeCount",
     "StretchCircuit",
     "TimeMax",
     "TimeMean",
+    "TransformerRates",
     "TrialClassifier",
     "TunedPopulation",
     "WaveEncoder",

@@ -1,0 +1,196 @@
+"""A small transformer that learns rates by telling masked bins from the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from amphid.models.latents.model import LatentModel, check_shown, check_trials
+
+
+class _Block(nn.Module):
+    """Attention over bins and a layer of its own for each bin, both added to what comes in."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.queries, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x: [B, T, W]; bias: of every bin towards every other [B or 1, H, T, T]."""
+        split = self.queries(self.before(x)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        x = x + self.joined(seen.transpose(1, 2).flatten(2))
+        return x + self.narrow(functional.gelu(self.wide(self.between(x))))
+
+
+@final
+class MaskedTransformer(nn.Module):
+    """Log rates [B, T, N] of all cells from the counts [B, T, K] of some.
+
+    Bins attend to all others by what they hold and by how far apart they are, up to `reach` bins;
+    a masked bin is told apart from one without spikes. Weights are drawn by the generator.
+    width: features of a bin. layers: blocks of attention. heads: of each.
+    """
+
+    def __init__(
+        self,
+        shown: int,
+        cells: int,
+        *,
+        width: int = 64,
+        layers: int = 2,
+        heads: int = 4,
+        reach: int = 40,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, got {width} and {heads}.")
+        self.reach = reach
+        with torch.device("meta"):  # weights are drawn below, by the generator
+            self.embedded, self.masked = nn.Linear(shown, width), nn.Parameter(torch.empty(width))
+            self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(layers))
+            self.apart = nn.Parameter(torch.empty(heads, 2 * reach + 1))
+            self.last, self.told = nn.LayerNorm(width), nn.Linear(width, cells)
+        self.to_empty(device="cpu")
+        _draw(self, generator)
+
+    def forward(self, counts: Tensor, masked: Tensor | None = None) -> Tensor:
+        """masked: bins [B, T] that are not shown; counts in them do not matter."""
+        x = self.embedded(counts.sqrt())
+        if masked is not None:
+            x = torch.where(masked[..., None], self.masked, x)
+        place = torch.arange(x.shape[1], device=x.device)
+        apart = (place - place[:, None]).clamp(-self.reach, self.reach) + self.reach
+        bias = self.apart[:, apart][None]
+        for block in self.blocks:
+            x = block(x, bias)
+        told: Tensor = self.told(self.last(x))
+        return told
+
+
+def _draw(net: nn.Module, generator: torch.Generator | None) -> None:
+    """Weights as torch draws them, by the generator; norms are one, masks and distances zero."""
+    for part in net.modules():
+        for name, held in part.named_parameters(recurse=False):
+            if isinstance(part, nn.Linear):
+                bound = 1 / math.sqrt(part.in_features)
+                nn.init.uniform_(held, -bound, bound, generator=generator)
+            else:
+                ones = isinstance(part, nn.LayerNorm) and name == "weight"
+                nn.init.constant_(held, 1.0 if ones else 0.0)
+
+
+@final
+class TransformerRates(LatentModel):
+    """A masked transformer, trained on the Poisson likelihood of all cells.
+
+    In each step a share of the bins and of the cells' counts is hidden from it at random, and it
+    tells them, and the hidden cells, from what is left; `ahead` bins are masked ones after the
+    trial. An average of several such nets is better than one.
+
+    epochs: walks through all trials. size: trials in a batch. lr: highest learning rate of Adam,
+    which rises over a tenth of the training and falls to zero as a cosine. masked: share of bins
+    that are hidden in a step. dropped: share of the counts in the others. penalty: weight decay.
+    members: nets that are trained and averaged. generator: of all draws.
+    Reference: Ye and Pandarinath 2021, arXiv 2108.01210.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int = 64,
+        layers: int = 2,
+        epochs: int = 150,
+        size: int = 32,
+        lr: float = 3e-3,
+        masked: float = 0.25,
+        dropped: float = 0.2,
+        penalty: float = 0.1,
+        members: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        for name, share in (("masked", masked), ("dropped", dropped)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must be a share, 0 to less than 1, got {share!r}.")
+        self.width, self.layers, self.epochs, self.size = width, layers, epochs, size
+        self.lr, self.masked, self.dropped, self.penalty = lr, masked, dropped, penalty
+        self.members = members
+        self.generator = generator
+        self.cells: int | None = None
+        self.nets: list[MaskedTransformer] = []
+
+    def fit(self, shown: Sequence[Tensor], hidden: Sequence[Tensor]) -> Self:
+        """Train the nets on trials of any length."""
+        check_trials(shown, hidden)
+        self.cells = shown[0].shape[1]
+        targets = [torch.cat(pair, 1).float() for pair in zip(shown, hidden, strict=True)]
+        self.nets = [self._trained(targets) for _ in range(self.members)]
+        return self
+
+    @torch.no_grad()
+    def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
+        """Expected counts [T + ahead, K + H] of a trial [T, K]."""
+        check_shown(shown, self.cells, ahead)
+        counts = functional.pad(shown.float(), (0, 0, 0, ahead))[None]
+        masked = (torch.arange(counts.shape[1]) >= len(shown))[None]
+        told = torch.stack([net(counts, masked)[0].exp() for net in self.nets])
+        return told.mean(0).to(shown)
+
+    def _trained(self, targets: Sequence[Tensor]) -> MaskedTransformer:
+        """One net."""
+        assert self.cells is not None
+        net = MaskedTransformer(
+            self.cells, targets[0].shape[1], width=self.width, layers=self.layers,
+            generator=self.generator,
+        )  # fmt: skip
+        with torch.no_grad():
+            net.told.bias.copy_(torch.cat(list(targets)).mean(0).clamp(min=1e-3).log())
+        optimizer = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.penalty)
+        steps = self.epochs * -(-len(targets) // self.size)
+        pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
+        for _ in range(self.epochs):
+            for counts, seen in self._batches(targets):
+                optimizer.zero_grad()
+                self._loss(net, counts, seen).backward()
+                nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                optimizer.step()
+                pace.step()
+        return net.requires_grad_(requires_grad=False)
+
+    def _batches(self, targets: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Counts [B, T, N] of trials in a new order, and which bins [B, T] they have."""
+        order = torch.randperm(len(targets), generator=self.generator).tolist()
+        for first in range(0, len(order), self.size):
+            some = [targets[k] for k in order[first : first + self.size]]
+            counts = nn.utils.rnn.pad_sequence(some, batch_first=True)
+            length = torch.tensor([len(trial) for trial in some])
+            yield counts, torch.arange(counts.shape[1]) < length[:, None]
+
+    def _loss(self, net: MaskedTransformer, counts: Tensor, seen: Tensor) -> Tensor:
+        """Poisson loss per count of bins that exist, when others are hidden."""
+        masked = ~seen | (self._uniform(seen.shape) < self.masked)
+        shown = counts[..., : self.cells]
+        kept = self._uniform(shown.shape) >= self.dropped
+        told = net(shown * kept / (1 - self.dropped), masked)
+        return (told.exp() - counts * told)[seen].mean()
+
+    def _uniform(self, shape: torch.Size) -> Tensor:
+        return torch.rand(shape, generator=self.generator)
+
+
+def _pace(step: int, steps: int) -> float:
+    """Share of the highest learning rate at a step."""
+    rise = max(1, steps // 10)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
