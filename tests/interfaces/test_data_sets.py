@@ -19,7 +19,7 @@ import pytest
 from amphid.interfaces.data_sets import (
     DATA_SETS,
     ELSEWHERE,
-    IMAGES,
+    TASK_DATA,
     DataSet,
     RemoteFile,
     data_set,
@@ -201,7 +201,7 @@ def test_a_git_object_id_proves_a_file_too(tmp_path: Path) -> None:
 
 
 def test_every_data_set_says_where_it_is_from_and_how_a_copy_is_proved() -> None:
-    for name, data in (*DATA_SETS.items(), *IMAGES.items()):
+    for name, data in (*DATA_SETS.items(), *TASK_DATA.items()):
         assert name == data.name == data_set(name).name
         assert data.license
         assert data.citation.endswith(".")

@@ -90,11 +90,11 @@ def _devices() -> dict[str, Any]:
 
 
 def _folders() -> dict[str, Any]:
-    from amphid.interfaces.data_sets import DATA_SETS, IMAGES
+    from amphid.interfaces.data_sets import DATA_SETS, TASK_DATA
     from amphid.wiring.data import cache_folder
 
     cache, given = cache_folder(), os.environ.get("AMPHID_DATA")
-    known = (*DATA_SETS.values(), *IMAGES.values())
+    known = (*DATA_SETS.values(), *TASK_DATA.values())
     return {
         "cache": {"path": str(cache), "there": cache.is_dir(), "writable": _writable(cache)},
         "AMPHID_DATA": {"path": given, "there": bool(given) and Path(str(given)).is_dir()},

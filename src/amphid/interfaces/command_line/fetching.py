@@ -11,7 +11,7 @@ from amphid.interfaces.command_line import output
 from amphid.interfaces.data_sets import (
     DATA_SETS,
     ELSEWHERE,
-    IMAGES,
+    TASK_DATA,
     DataSet,
     Fetched,
     FileSet,
@@ -45,11 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
 def show_list(arguments: argparse.Namespace) -> int:
     """What can be fetched: files, sizes, checksums, licenses."""
     if arguments.json:
-        output.document([_described(data) for data in (*DATA_SETS.values(), *IMAGES.values())])
+        output.document([_described(data) for data in (*DATA_SETS.values(), *TASK_DATA.values())])
         return 0
     rows = [
         [data.name, file.name, file.size, file.proof, file.url]
-        for data in (*DATA_SETS.values(), *IMAGES.values())
+        for data in (*DATA_SETS.values(), *TASK_DATA.values())
         for file in data.files
     ]
     if output.on_terminal():
@@ -81,8 +81,10 @@ def _report(data: FileSet, done: list[Fetched], arguments: argparse.Namespace) -
         what = "fetched" if file.downloaded else "was there"
         print(f"{what} {file.path} ({file.bytes:,} bytes, checked against {file.checked_against})")
     _credits(data)
-    wiring = isinstance(data, DataSet)
-    print(f"try      amphid {f'connectome info {data.name}' if wiring else 'train digits'}")
+    if isinstance(data, DataSet):
+        print(f"try      amphid connectome info {data.name}")
+    elif data.study:
+        print(f"try      amphid study {data.study}")
     return 0
 
 

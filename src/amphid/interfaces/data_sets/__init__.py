@@ -2,12 +2,12 @@
 
 from amphid.interfaces.data_sets.data_set import DataSet, FileSet, RemoteFile
 from amphid.interfaces.data_sets.fetching import Fetched, fetch
-from amphid.interfaces.data_sets.table import DATA_SETS, ELSEWHERE, IMAGES, data_set, named
+from amphid.interfaces.data_sets.table import DATA_SETS, ELSEWHERE, TASK_DATA, data_set, named
 
 __all__ = [
     "DATA_SETS",
     "ELSEWHERE",
-    "IMAGES",
+    "TASK_DATA",
     "DataSet",
     "Fetched",
     "FileSet",

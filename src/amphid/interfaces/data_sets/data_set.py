@@ -60,7 +60,7 @@ class FileSet:
 
     name: as it is typed; also: other names it answers to. folder: under `AMPHID_DATA` or the
     cache. files: what is downloaded. extract: makes what the reader wants out of the files, in a
-    folder; `extracted` are the names of what it makes.
+    folder; `extracted` are the names of what it makes. study: one that needs it.
     """
 
     name: str
@@ -72,6 +72,7 @@ class FileSet:
     extract: Callable[[Path], None] | None = None
     extracted: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    study: str = ""
 
     @property
     def needed(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from functools import partial
 
-from amphid.interfaces.data_sets import reading, worm_web_sim
+from amphid.interfaces.data_sets import neuropal, reading, worm_web_sim
 from amphid.interfaces.data_sets.data_set import DataSet, FileSet, RemoteFile
 from amphid.wiring import flies
 
@@ -23,6 +23,9 @@ _TYPES = f"{_GITHUB}/murthylab/visual-system-parts-list/0d8574d46627ce7fadd968a3
 _WORM_SIM = f"{_GITHUB}/heyseth/worm-sim/cc13ed8ec7f4174aec76181f9b2bcb6e34a225e1"
 _C302 = f"{_GITHUB}/openworm/c302/9cccbab97fbaa5e682e128b0e819a5fb6c129618"
 
+_FLAVELL = f"{_GITHUB}/flavell-lab/NSM_5HTR_analysis/47bc3704c13b389d58946e3e76df359c412b8716"
+_REACHED = f"{_GITHUB}/Mario-RC/Computer-Brain-Interface/dfbcb7679ffb85bc645640e012f160464a4cfec3"
+_PRESSED = f"{_GITHUB}/sunjianjunraymon/CBFP-BCI-II-IV/f6af827975e73efac4dba3f80b88bc8f97fba3b8"
 _MNIST = f"{_GITHUB}/fgnt/mnist/ae608a02b796c9ee908c082585a5f006fe05258e"
 
 _FLYWIRE_LICENSE = "FlyWire data: CC BY 4.0, with the FlyWire principles (codex.flywire.ai)"
@@ -172,42 +175,125 @@ DATA_SETS: dict[str, DataSet] = {
     )
 }
 
-IMAGES: dict[str, FileSet] = {
-    "mnist": FileSet(
-        name="mnist",
-        also=("digits",),
-        folder="mnist",
-        title="70,000 handwritten digits",
-        files=tuple(
-            RemoteFile(f"{name}-ubyte.gz", f"{_MNIST}/{name}-ubyte.gz", size, sha256=sha256)
-            for name, size, sha256 in (
-                (
-                    "train-images-idx3",
-                    9_912_422,
-                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                ),
-                (
-                    "train-labels-idx1",
-                    28_881,
-                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                ),
-                (
-                    "t10k-images-idx3",
-                    1_648_877,
-                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                ),
-                (
-                    "t10k-labels-idx1",
-                    4542,
-                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-                ),
-            )
-        ),
-        license="not stated by its authors; commonly given as CC BY-SA 3.0",
-        citation="LeCun, Bottou, Bengio, Haffner 1998, Proc IEEE 86:2278, doi 10.1109/5.726791.",
-    )
+_DIGITS = FileSet(
+    name="mnist",
+    also=("digits",),
+    folder="mnist",
+    title="70,000 handwritten digits",
+    files=tuple(
+        RemoteFile(f"{name}-ubyte.gz", f"{_MNIST}/{name}-ubyte.gz", size, sha256=sha256)
+        for name, size, sha256 in (
+            (
+                "train-images-idx3",
+                9_912_422,
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            ),
+            (
+                "train-labels-idx1",
+                28_881,
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            ),
+            (
+                "t10k-images-idx3",
+                1_648_877,
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            ),
+            (
+                "t10k-labels-idx1",
+                4542,
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        )
+    ),
+    license="not stated by its authors; commonly given as CC BY-SA 3.0",
+    citation="LeCun, Bottou, Bengio, Haffner 1998, Proc IEEE 86:2278, doi 10.1109/5.726791.",
+    study="digits-spiking",
+)
+
+_ANIMALS = {
+    "swf415_no_id": {
+        "2022-01-16-01": "139259b6781806ba950e56ea9ebff142e12f16a7",
+        "2022-01-25-01": "e43f6f3b5da608af1a390b7c28068f59e40617b6",
+        "2022-03-17-01": "2ab725c0fd01e78a771f20e3ee136a27315e9997",
+        "2022-03-25-03": "061f0e9bf5b9e10088a38c4573959b9aa026cfbe",
+        "2022-04-05-01": "1313e10db72c52bd59158d0d1c22922f975cdf4a",
+        "2022-04-12-02": "57d16c60d2abf7e851aeb9c097a92dcc9d1fb064",
+        "2022-05-02-01": "0281b59dc96ab8aa4fb1864abdd47f6bc28e9ee1",
+    },
+    "swf702_with_id": {
+        "2022-07-26-31": "2f1f5304ebc713c3fcda043bd78de115e8cb079d",
+        "2022-07-26-38": "78798d682e8706f5f3de667c76eb1f9e20a3cebd",
+        "2022-07-27-31": "e4a0b5fc18da3e9d5e405fda1dff3a740c420833",
+        "2022-07-27-38": "da1baacaead73ea06baa251ae975c08c910034a9",
+        "2022-07-27-45": "308f819bb7518d94f75c4ed4113f4c364bf6d6fd",
+        "2022-08-02-31": "6c0fbcec03dea5637fdb1d2d734318c96daf21fc",
+        "2022-08-02-38": "148e5cb1fcdd7ef5abbd62c896639ac1e9ac6a44",
+        "2022-08-03-31": "93b5e2ed9070d3e39a1d6bc9f924e25d6734399b",
+    },
 }
-"""Images that tasks are about, in files without a connectome."""
+
+_WORMS = FileSet(
+    name="worm-recordings",
+    also=("celegans-calcium",),
+    folder="celegans_calcium_flavell",
+    title="calcium of 15 worm brains",
+    files=(
+        RemoteFile(
+            neuropal.LABELS,
+            f"{_FLAVELL}/data/receptor_expression/{neuropal.LABELS}",
+            2_092_963,
+            git="d8ab6cd5cf1625927b8b8a124568cb125685e929",
+        ),
+        *(
+            RemoteFile(f"{animal}-data.h5", f"{_FLAVELL}/data/{strain}/{animal}-data.h5", git=git)
+            for strain, animals in _ANIMALS.items()
+            for animal, git in animals.items()
+        ),
+    ),
+    license="not stated",
+    citation="Dag et al. 2023, Cell 186:2574, doi 10.1016/j.cell.2023.04.023.",
+    extract=neuropal.extract,
+    extracted=(neuropal.EXTRACTED,),
+    study="worm-forecast",
+)
+
+_REACHES = FileSet(
+    name="center-out",
+    also=("reaches",),
+    folder="motor_center_out",
+    title="286 reaches, 84 cells of motor cortex",
+    files=(
+        RemoteFile(
+            "center_out_data.mat",
+            f"{_REACHED}/center_out_data.mat",
+            1_642_048,
+            git="9467f97d142dd4b24d1b9eb9350dce4d93ee6ef6",
+        ),
+    ),
+    license="not stated",
+    citation="Layout of Perich, Gallego, Miller 2018, doi 10.1016/j.neuron.2018.09.030.",
+    study="neural-latents",
+)
+
+_FINGERS = FileSet(
+    name="finger-movements",
+    also=("eeg-fingers",),
+    folder="eeg_bci2_iv",
+    title="EEG before 416 key presses",
+    files=(
+        RemoteFile(
+            "sp1s_aa.mat",
+            f"{_PRESSED}/sp1s_aa.mat",
+            1_409_474,
+            git="8cb49ee2db85874e4ca2f097da5739023765c39c",
+        ),
+    ),
+    license="free for research with citation",
+    citation="BCI Competition II (2003), data set IV: Blankertz, Curio, Mueller 2002.",
+)
+
+TASK_DATA: dict[str, FileSet] = {data.name: data for data in (_DIGITS, _WORMS, _REACHES, _FINGERS)}
+"""What tasks are about, images and recordings, in files without a connectome."""
 
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "eeg-bci2-iv": (
@@ -239,20 +325,20 @@ def named(typed: str) -> DataSet | None:
 
 
 def data_set(name: str) -> FileSet:
-    """The data set that `named` finds, or the images of that name.
+    """The data set that `named` finds, or the data of a task.
 
     Raises KeyError, with near names or the way out, when it is none that can be fetched.
     """
     if found := named(name):
         return found
     typed = name.strip().lower().replace("_", "-")
-    for images in IMAGES.values():
-        if typed in (images.name, *images.also):
-            return images
+    for data in TASK_DATA.values():
+        if typed in (data.name, *data.also):
+            return data
     if typed in ELSEWHERE:
         address, reason = ELSEWHERE[typed]
         raise KeyError(f"{typed} is at {address} and cannot be fetched from here: {reason}.")
-    known = [*DATA_SETS, *IMAGES]
+    known = [*DATA_SETS, *TASK_DATA]
     close = difflib.get_close_matches(typed, [*known, *ELSEWHERE], n=2)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     raise KeyError(f"There is no data set {name!r}.{hint} There are {', '.join(known)}.")
