@@ -215,6 +215,7 @@ def test_every_data_set_says_where_it_is_from_and_how_a_copy_is_proved() -> None
 def test_names_are_found_by_folder_and_misspelled_ones_bring_the_nearest() -> None:
     assert data_set("larval_drosophila_winding2023").name == "larval-drosophila"
     assert data_set("Worm_Web_Sim").name == "worm-web-sim"
+    assert data_set("motor_center_out").name == "center-out"
     assert data_set("larval-fly").name == "larval-drosophila"
     assert data_set("larval-fly-axo-axonic").name == "larval-fly-aa"
     with pytest.raises(KeyError, match="Did you mean larval-drosophila"):

@@ -12,13 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amphid.wiring.data import cache_folder, data_folder
+from amphid.wiring.data import data_folder
 
 FOLDER = "motor_center_out"
-ADDRESS = (
-    "github.com/Mario-RC/Computer-Brain-Interface, center_out_data.mat of commit "
-    "dfbcb7679ffb85bc645640e012f160464a4cfec3"
-)
 SECOND = 1000.0  # ms
 
 
@@ -124,23 +120,13 @@ def reach_files(
     """The files that `center_out` reads, in their order."""
     if path is not None and not isinstance(path, (str, os.PathLike)):
         return [file for one in path for file in reach_files(one)]
-    place = _own_folder() if path is None else Path(path)
+    place = data_folder(FOLDER) if path is None else Path(path)
     found = sorted(place.glob("*.mat")) if place.is_dir() else [place]
     if not found or not found[0].is_file():
         raise FileNotFoundError(
             f"There are no reaches in {place}: name a .mat file, or a folder that holds some."
         )
     return found
-
-
-def _own_folder() -> Path:
-    try:
-        return data_folder(FOLDER)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"The reaches are not on this machine. Save the file of {ADDRESS} in "
-            f"{cache_folder() / FOLDER}, or set AMPHID_DATA to the folder that holds {FOLDER}."
-        ) from None
 
 
 def _read(path: Path) -> Reaches:

@@ -25,7 +25,6 @@ _C302 = f"{_GITHUB}/openworm/c302/9cccbab97fbaa5e682e128b0e819a5fb6c129618"
 
 _FLAVELL = f"{_GITHUB}/flavell-lab/NSM_5HTR_analysis/47bc3704c13b389d58946e3e76df359c412b8716"
 _REACHED = f"{_GITHUB}/Mario-RC/Computer-Brain-Interface/dfbcb7679ffb85bc645640e012f160464a4cfec3"
-_PRESSED = f"{_GITHUB}/sunjianjunraymon/CBFP-BCI-II-IV/f6af827975e73efac4dba3f80b88bc8f97fba3b8"
 _MNIST = f"{_GITHUB}/fgnt/mnist/ae608a02b796c9ee908c082585a5f006fe05258e"
 
 _FLYWIRE_LICENSE = "FlyWire data: CC BY 4.0, with the FlyWire principles (codex.flywire.ai)"
@@ -275,24 +274,7 @@ _REACHES = FileSet(
     study="neural-latents",
 )
 
-_FINGERS = FileSet(
-    name="finger-movements",
-    also=("eeg-fingers",),
-    folder="eeg_bci2_iv",
-    title="EEG before 416 key presses",
-    files=(
-        RemoteFile(
-            "sp1s_aa.mat",
-            f"{_PRESSED}/sp1s_aa.mat",
-            1_409_474,
-            git="8cb49ee2db85874e4ca2f097da5739023765c39c",
-        ),
-    ),
-    license="free for research with citation",
-    citation="BCI Competition II (2003), data set IV: Blankertz, Curio, Mueller 2002.",
-)
-
-TASK_DATA: dict[str, FileSet] = {data.name: data for data in (_DIGITS, _WORMS, _REACHES, _FINGERS)}
+TASK_DATA: dict[str, FileSet] = {data.name: data for data in (_DIGITS, _WORMS, _REACHES)}
 """What tasks are about, images and recordings, in files without a connectome."""
 
 ELSEWHERE: dict[str, tuple[str, str]] = {
@@ -333,7 +315,7 @@ def data_set(name: str) -> FileSet:
         return found
     typed = name.strip().lower().replace("_", "-")
     for data in TASK_DATA.values():
-        if typed in (data.name, *data.also):
+        if typed in (data.name, data.folder.replace("_", "-"), *data.also):
             return data
     if typed in ELSEWHERE:
         address, reason = ELSEWHERE[typed]
