@@ -65,7 +65,7 @@ def test_without_a_file_the_way_out_is_told(
 ) -> None:
     monkeypatch.setenv("AMPHID_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(FileNotFoundError, match="Set AMPHID_DATA .*fetch motor-center-out"):
+    with pytest.raises(FileNotFoundError, match=r"Set AMPHID_DATA .*fetch motor-center-out"):
         center_out()
     (tmp_path / "motor_center_out").mkdir()
     with pytest.raises(FileNotFoundError, match="no reaches in"):
