@@ -9,12 +9,12 @@ from importlib import resources
 import pytest
 from waiting import PATIENCE, until
 
-from amphid.dynamics import Graded, graded_synapses
+from amphid.dynamics import LIF, Conductance, Graded, graded_synapses
 from amphid.interfaces.view import Event, Lesion, Session, Stimulate, export_page, sheet, wire
 from amphid.interfaces.view.stage import Stage
 from amphid.models import Worm
 from amphid.simulation import Network
-from amphid.wiring import by_transmitter, celegans
+from amphid.wiring import Cells, Connections, Connectome, by_transmitter, celegans
 
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra web")
 pytest.importorskip("websockets", reason="needs the extra web")
@@ -246,6 +246,66 @@ def test_an_error_is_shown_and_the_page_lives_on(opened):
     until(page, f"amphid.pictures > {before}")
 
 
+def test_a_notice_stays_in_sight_wherever_the_page_is_scrolled(opened):
+    for width in (1280, 390):
+        page = opened(width=width, height=700)
+        page.locator("#record").click()  # which is refused in a banner
+        until(page, "amphid.errors === 1")
+        page.evaluate("scrollTo(0, 600)")
+        assert page.evaluate("scrollY") > 100
+        box = page.locator("#banner").bounding_box()
+        assert 0 <= box["y"] < 200
+
+
+def test_a_page_and_an_image_are_saved_from_the_page(opened, chromium, tmp_path):
+    page = opened()
+    page.mouse.click(*spot_of(page, "DB6"))
+    until(page, "amphid.actions === 1 && amphid.time > 100")
+    with page.expect_download() as image:
+        page.locator("#image").click()
+    assert image.value.suggested_filename.endswith("ms.png")
+    assert image.value.path().read_bytes()[:4] == b"\x89PNG"
+    with page.expect_download() as film:
+        page.locator("#export").click()
+    film.value.save_as(tmp_path / "a.html")
+    context = chromium.new_context()
+    tape = context.new_page()
+    tape.goto((tmp_path / "a.html").as_uri())
+    until(tape, "window.amphid && amphid.frames > 1")
+    assert tape.locator("#log li").count() == 1
+    assert tape.locator("#image").is_visible()
+    assert not tape.locator("#export").is_visible()
+    context.close()
+
+
+def test_few_connections_are_drawn_as_strong_lines(chromium, tmp_path):
+    cells = Cells(list("abcdefg"))
+    wires = Connectome(cells, Connections([0, 1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 0], sign=1))
+    session = Session(
+        Network(
+            wires,
+            neuron=LIF(),
+            synapse={"excitatory": Conductance(tau=5.0, conductance=1.0, reversal=0.0)},
+        ),
+        dt=1.0,
+    )
+    path = export_page(tmp_path / "a.html", session, log=[], until=40.0)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(path.as_uri())
+    until(page, "window.amphid && amphid.frames > 1")
+    darkest = """() => {
+      const [[x, y], [p, q]] = [amphid.spot("a"), amphid.spot("b")];
+      const canvas = document.getElementById("cells");
+      const ratio = canvas.width / canvas.clientWidth;
+      const at = [(x + p) / 2 - 3, (y + q) / 2 - 3].map((px) => px * ratio);
+      const {data} = canvas.getContext("2d").getImageData(...at, 6 * ratio, 6 * ratio);
+      return Math.max(...data.filter((_, i) => i % 4 === 3));
+    }"""
+    assert page.evaluate(darkest) > 90
+    context.close()
+
+
 def test_two_pages_show_one_session(opened, served):
     one, two = opened(), opened()
     one.mouse.click(*spot_of(one, "VD8"))
@@ -390,6 +450,7 @@ def test_the_page_of_a_training_draws_follows_and_looks(chromium, tmp_path):
     with log.open("a") as file:
         file.write(json.dumps({**rows[-1], "generation": 7}) + "\n")
     until(page, "amphid.state.rows.length === 8")
+    page.locator("#logarithmic").check()
     page.locator("[data-look=gradients]").click()
     until(page, "amphid.state.looks === 1")
     assert "none.py" in page.locator("#text").inner_text()

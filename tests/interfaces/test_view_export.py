@@ -116,6 +116,12 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "celegans", "--port", "70000"], "at most 65535"),
         (["view", "celegans", "--poke", "x:3", "--export", "a.html"], "--poke"),
         (["view", "celegans", "--poke", "0.3:500"], "needs --export, --png or --gif"),
+        (["view", "celegans", "--dt", "1e9"], "--dt is from 0.001 to 100 ms, got 1e+09"),
+        (["view", "celegans", "--dt", "1e-9"], "--dt is from 0.001"),
+        (["view", "celegans", "--dt", "nan"], "--dt"),
+        (["view", "celegans", "--dt", "-1"], "--dt"),
+        (["view", "celegans", "--noise", "1e300"], "--noise is from 0 to 1,000,000 pA"),
+        (["view", "celegans", "--duration", "1e12", "--export", "a.html"], "--duration is from"),
         (["view", "classic", "--export", "a.html"], "only looked at live"),
         (["view", "celegans", "--gif", "a.gif", "--export", "a.txt"], "must end in .html"),
         (["view", "celegans", "--weights", "none.safetensors"], "none.safetensors"),
@@ -125,3 +131,22 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
 def test_what_is_typed_wrongly_is_a_sentence_and_two(argv, sentence, capsys):
     assert main(argv) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_training_is_looked_at_and_takes_no_options_of_a_session(tmp_path, capsys):
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    assert main(["view", str(tmp_path), "--dt", "1", "--seed", "3"]) == 2
+    assert "--dt, --seed: " in (told := capsys.readouterr().err)
+    assert "which is only looked at" in told
+
+
+def test_the_folder_of_a_simulation_opens_its_network_and_what_it_was_told(tmp_path, capsys):
+    folder, out = tmp_path / "run", tmp_path / "a.html"
+    words = ["--duration", "60", "--stimulate", "PLML:20:10:30", "--dt", "2", "--out", str(folder)]
+    assert main(["simulate", "celegans", *words, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["view", str(folder), "--export", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["actions"] == 1
+    assert '"dt": 2.0' in out.read_text("utf-8")
+    assert main(["view", str(folder), "--export", str(out), "--dt", "4", "--json"]) == 0
+    assert '"dt": 4.0' in out.read_text("utf-8")

@@ -17,7 +17,8 @@ import torch
 
 from amphid.dynamics import LIF, Conductance
 from amphid.interfaces.command_line import main
-from amphid.interfaces.view import Session, Stimulate
+from amphid.interfaces.view import Session, Stimulate, export_page
+from amphid.interfaces.view.reel import Reel
 from amphid.interfaces.view.script import python_of
 from amphid.interfaces.view.stage import Stage
 from amphid.interfaces.view.wire import DEAD, DRIVEN, FIRED, HEADER, MAGIC, frame
@@ -199,6 +200,41 @@ def test_gestures_are_done_told_to_all_pages_and_repeat_as_python(served):
     assert made["session"].time == time_
     assert torch.equal(made["session"].life.level, level)
     assert made["run"].v.shape == (round(time_ / 0.5), N)
+
+
+def test_what_the_page_saves_is_the_file_that_a_replay_exports(served, tmp_path):
+    with served.connect() as socket:
+        ask(socket, 1, op="stimulate", cell="c0", amplitude=500.0)
+        picture(socket, lambda told: told["time"] > 60)
+        ask(socket, 2, op="lesion", cell="c3")
+        ask(socket, 3, op="pause")
+        while round(served.session.steps * 0.5) % 100:
+            ask(socket, 4, op="step")
+        saved = ask(socket, 5, op="export")["text"]
+    replayed = Session(network(), dt=0.5, seed=2, noise=20.0)
+    until, log = served.session.time, served.session.log
+    path = export_page(tmp_path / "a.html", replayed, log=log, until=until, title="Ring")
+    assert saved == path.read_text("utf-8")
+
+
+def test_a_long_session_keeps_half_as_many_pictures_and_all_who_fired():
+    session = Session(network(), dt=0.5)
+    reel = Reel(session, most=1500)
+    session.act(Stimulate("c0", 900.0, 100.0))
+    fired = np.zeros(N, bool)
+
+    def heard():
+        reel.take()
+        np.logical_or(fired, session.life.fired.numpy(), out=fired)
+
+    session.advance(2000, heard)
+    pictures = [read(made) for made in reel.frames]
+    assert sum(map(len, reel.frames)) <= 1500
+    times = [told["time"] for told in pictures]
+    assert times[0] == 0.0
+    assert max(np.diff(times)) <= 1000 / reel.pictures + 0.5
+    shown = np.any([told["marks"] & FIRED for told in pictures], 0)
+    assert shown.tolist() == fired.tolist()
 
 
 def test_a_page_that_comes_back_finds_everything(served):

@@ -14,7 +14,8 @@ from torch import nn
 from amphid.dynamics import LIF
 from amphid.interfaces.command_line import main
 from amphid.interfaces.command_line.train_options import Trainee
-from amphid.interfaces.view.training import LOOKS, Log, Subject, is_training, subject_of
+from amphid.interfaces.view.training import LOOKS, Log, Subject, logs_of, subject_of
+from amphid.interfaces.view.training_server import read_all
 from amphid.learning import fit
 
 
@@ -97,11 +98,25 @@ def test_now_is_the_last_checkpoint_until_the_weights_at_the_end(folder):
 
 
 def test_which_folders_are_trainings(folder, tmp_path_factory):
-    assert is_training(folder)
-    assert not is_training(tmp_path_factory.mktemp("other"))
+    assert logs_of(folder)
+    assert not logs_of(tmp_path_factory.mktemp("other"))
     assert subject_of(folder) is None  # of a fit in Python: nothing tells how its model is made
     (folder / "config.toml").write_text('what = "nothing"\nunknown = 3\n')
     assert subject_of(folder) is None
+
+
+def test_a_folder_of_several_trainings_is_all_of_their_logs(tmp_path):
+    assert logs_of(tmp_path) == {}
+    for name, lines in [("second", 5), ("first", 3)]:
+        (tmp_path / name).mkdir()
+        written(tmp_path / name / "metrics.jsonl", lines)
+    (tmp_path / "other").mkdir()
+    told = read_all(logs_of(tmp_path))
+    assert [(run["name"], len(run["rows"])) for run in told["runs"]] == [
+        ("first", 3),
+        ("second", 5),
+    ]
+    assert len(told["rows"]) == 3
 
 
 def test_a_folder_that_is_no_training_is_a_sentence(tmp_path, capsys):

@@ -45,6 +45,16 @@ MANY, CROWD = 1000, 30_000  # cells
 PORTION, LONG = 10.0, 40.0  # ms of a portion, of many cells and of a crowd
 FILM = 4000.0  # ms
 FILES, FILMED = ("export", "png", "gif"), ("duration", "stimulate", "poke", "crawl")
+SESSION = (
+    "dt", "noise", "weights", "no_body", "signs", "inhibitory", "annotate", "lesion", "neuron",
+    "parameter", "synapse", "chemical", "electrical",
+)  # fmt: skip
+"""Options that make a network and a session of it."""
+LIMITS = (
+    ("dt", 1e-3, 100.0, " ms"),
+    ("duration", 1.0, 1e6, " ms"),
+    ("noise", 0.0, 1e6, " pA"),
+)
 UNTYPED = ("config", "stimulus", "amplitude", "start", "stop", "record", "every")
 """Options of a simulation that a session does not have."""
 
@@ -109,9 +119,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.port > 65535:
         raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
+    check_numbers(arguments)
     check_files(arguments)
     if Path(arguments.network).is_dir():
-        return watched(Path(arguments.network), arguments)
+        if not is_simulation(Path(arguments.network)):
+            return watched(Path(arguments.network), arguments)
+        arguments.config, arguments.network = Path(arguments.network) / "config.toml", None
     if arguments.network == CLASSIC:
         return classic(arguments)
     told, session = opened(arguments)
@@ -140,7 +153,8 @@ def check_files(arguments: argparse.Namespace) -> None:
     """Raise for files that cannot be written, or that nothing is written to, before any work."""
     asked = [f"--{name}" for name in (*FILES, *FILMED) if getattr(arguments, name)]
     files = [name for name in FILES if getattr(arguments, name)]
-    live = Path(arguments.network).is_dir() or arguments.network == CLASSIC
+    folder = Path(arguments.network)
+    live = arguments.network == CLASSIC or (folder.is_dir() and not is_simulation(folder))
     if asked and (live or not files):
         way = "is only looked at live" if live else "needs --export, --png or --gif"
         sentence = f"{', '.join(asked)}: {arguments.network} {way}."
@@ -154,6 +168,29 @@ def check_files(arguments: argparse.Namespace) -> None:
         export.checked(getattr(arguments, name), suffixes[name])
 
 
+def check_numbers(arguments: argparse.Namespace) -> None:
+    """Raise for numbers that no page can mean, before any work."""
+    for name, least, most, unit in LIMITS:
+        value = getattr(arguments, name)
+        if value is not None and not least <= value <= most:
+            sentence = f"--{name} is from {least:,.7g} to {most:,.7g}{unit}, got {value:g}."
+            raise UsageError(sentence, "amphid view")
+
+
+def check_ignored(arguments: argparse.Namespace, what: str, *, seed: bool = False) -> None:
+    """Raise for options that something which brings its own network would ignore."""
+    asked = [name for name in SESSION if getattr(arguments, name) not in (None, False)]
+    asked += [name for name in ("seed",) if name in arguments.typed and not seed]
+    if asked:
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
+        raise UsageError(f"{told}: {what}.", "amphid view")
+
+
+def is_simulation(folder: Path) -> bool:
+    """Whether a folder is that of a simulation, or of a session that was recorded."""
+    return (folder / "recording.h5").is_file() and (folder / "config.toml").is_file()
+
+
 def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
     """The session that was asked for, at rest."""
     import torch
@@ -162,10 +199,12 @@ def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
     from amphid.interfaces.view import Session
     from amphid.interfaces.weights import load_weights
 
-    noise, arguments.noise = arguments.noise or 0.0, None
-    graded = arguments.neuron in (None, "graded")
-    arguments.duration = arguments.duration or FILM
-    arguments.dt = arguments.dt or (GRADED_STEP if graded else models.CELLS[arguments.neuron].dt)
+    if arguments.config is None:
+        graded = arguments.neuron in (None, "graded")
+        arguments.duration = arguments.duration or FILM
+        arguments.dt = arguments.dt or (
+            GRADED_STEP if graded else models.CELLS[arguments.neuron].dt
+        )
     told = options.complete(arguments)
     seed = told.settings.simulation.seed
     generator = torch.Generator().manual_seed(seed)
@@ -178,7 +217,7 @@ def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
     session = Session(
         life,
         seed=seed,
-        noise=noise,
+        noise=told.settings.stimulus.noise,
         generator=generator if draws else None,
         worm=None if arguments.no_body else worm_of(connectome),
     )
@@ -188,13 +227,15 @@ def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
 def watched(folder: Path, arguments: argparse.Namespace) -> int:
     """Serve the page of a training until interrupted; returns the exit code."""
     from amphid.interfaces.view.server import serve
-    from amphid.interfaces.view.training import is_training
+    from amphid.interfaces.view.training import logs_of
     from amphid.interfaces.view.training_server import training_application
 
-    if not is_training(folder):
+    if not logs_of(folder):
         raise FileNotFoundError(
-            f"{folder} holds no metrics.jsonl: give the folder of a training, or a network."
+            f"{folder} holds no metrics.jsonl, and no config.toml with a recording.h5: give the "
+            "folder of a training, of several, or of a simulation; or a network."
         )
+    check_ignored(arguments, f"{folder} is the folder of a training, which is only looked at")
     serve(
         lambda door: training_application(folder, door),
         port=arguments.port,
@@ -293,8 +334,10 @@ def title_of(told: Told) -> str:
 def recipe_of(told: Told, weights: Path | None) -> tuple[str, str]:
     """The Python that makes the network."""
     from amphid.interfaces.command_line.script import network_of
+    from amphid.interfaces.command_line.settings import StimulusSection
 
-    imports, lines = network_of(told.settings)
+    silent = told.settings.model_copy(update={"stimulus": StimulusSection()})
+    imports, lines = network_of(silent)  # a session has noise of its own
     if weights:
         imports = f"{imports.rstrip()}\nfrom amphid.interfaces.weights import load_weights\n\n"
         lines += f"load_weights(net, {str(weights.resolve())!r})\n"

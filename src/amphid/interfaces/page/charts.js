@@ -2,10 +2,12 @@
 
 const AXIS = { left: 74, right: 12, top: 8, bottom: 34 };
 
+const sharpness = { factor: 1 }; // of drawing, against the screen's
+
 /** The canvas at the resolution of the screen, empty. */
 function prepare(canvas) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const ratio = Math.min(window.devicePixelRatio || 1, 3);
+  const ratio = Math.min((window.devicePixelRatio || 1) * sharpness.factor, 4);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -200,6 +202,11 @@ function drawValueAxis(ctx, box, low, high, name, theme, count = 3) {
     ctx.fillRect(box.left - 4, y(tick) - 0.5, 4, 1);
     ctx.fillText(written(tick, { digits: 4 }), box.left - 7, y(tick));
   }
+  nameValueAxis(ctx, box, name);
+  return y;
+}
+
+function nameValueAxis(ctx, box, name) {
   ctx.fillRect(box.left - 0.5, box.top, 1, box.bottom - box.top);
   ctx.save();
   ctx.translate(11, (box.top + box.bottom) / 2);
@@ -207,7 +214,6 @@ function drawValueAxis(ctx, box, low, high, name, theme, count = 3) {
   ctx.textAlign = "center";
   ctx.fillText(name, 0, 0);
   ctx.restore();
-  return y;
 }
 
 /** A cell's variable over time: at the resolution of a screen where it is carried, else by frames. */

@@ -2,9 +2,11 @@
 
 const AWAY = 4; // distance of the eye, in half-lengths of the picture
 const WIRES = 2500; // drawn all the time
+const BUNDLES = 16; // paths in which they are drawn: what lies in different ones adds up where it crosses
 const STOPS = 44; // along the middle of a long animal
 const CORD = 0.35; // how far lines along the middle keep apart
 const CLOSE = 4; // from this zoom on every cell is named
+const FEW = 40; // cells up to which every one is named at any zoom
 const NAMED = 6; // responders that carry their name
 
 function makeScene(canvas, run, state) {
@@ -83,7 +85,7 @@ function drawScene(scene, theme) {
   }
   scene.order = Array.from({ length: run.size }, (_, cell) => cell);
   scene.order.sort((one, two) => scene.screen[3 * one + 2] - scene.screen[3 * two + 2]);
-  scene.radius = Math.min(6, Math.max(1.6, 0.13 * Math.sqrt((width * height) / run.size))) * scene.view.zoom ** 0.4;
+  scene.radius = Math.min(run.size > FEW ? 6 : 10, Math.max(1.6, 0.13 * Math.sqrt((width * height) / run.size))) * scene.view.zoom ** 0.4;
   drawWiring(ctx, scene, project, theme);
   drawMarks(ctx, scene, project, theme);
   if (state.picked !== null) drawConnections(ctx, scene, theme);
@@ -129,7 +131,7 @@ function bar(ctx, x, y, radius, turned) {
 /** The largest connections, faint; kept as an image while the view stays. */
 function drawWiring(ctx, scene, project, theme) {
   const { view, width, height } = scene;
-  const key = JSON.stringify([view, width, height, theme.wire]);
+  const key = JSON.stringify([view, width, height, theme.wire, ctx.canvas.width]);
   if (scene.wiring?.key !== key) scene.wiring = { key, image: wiringImage(scene, ctx.canvas, project, theme) };
   ctx.globalAlpha = scene.state.picked === null ? 1 : 0.4;
   ctx.drawImage(scene.wiring.image, 0, 0, width, height);
@@ -141,17 +143,25 @@ function wiringImage(scene, like, project, theme) {
   [image.width, image.height] = [like.width, like.height];
   const ctx = image.getContext("2d");
   ctx.scale(like.width / scene.width, like.height / scene.height);
-  const { pre, post } = scene.run.connections;
-  const bundles = 16; // one path each: what lies in different paths adds up where it crosses
-  ctx.strokeStyle = `rgba(${theme.wire},${theme.faint})`;
-  for (let bundle = 0; bundle < bundles; bundle++) {
+  const { pre, post, synapses } = scene.run.connections;
+  const { wires } = scene;
+  const most = Math.sqrt(synapses[wires[0]] || 1);
+  const { strength, thickness } = stroke(wires.length, theme);
+  const bundle = Math.ceil(wires.length / BUNDLES); // one path each, of connections alike in size
+  ctx.strokeStyle = `rgba(${theme.wire},${strength})`;
+  for (let first = 0; first < wires.length; first += bundle) {
+    ctx.lineWidth = 1 + (thickness * Math.sqrt(Math.max(0, synapses[wires[first]]))) / most;
     ctx.beginPath();
-    for (let k = bundle; k < scene.wires.length; k += bundles) {
-      wire(ctx, scene, project, pre[scene.wires[k]], post[scene.wires[k]]);
-    }
+    for (const k of wires.slice(first, first + bundle)) wire(ctx, scene, project, pre[k], post[k]);
     ctx.stroke();
   }
   return image;
+}
+
+/** Few connections are strong lines, the largest thickest; many add up where they cross. */
+function stroke(count, theme) {
+  const strength = Math.min(0.55, theme.faint * (WIRES / Math.max(count, 1)) ** 0.75);
+  return { strength, thickness: Math.min(2.4, 120 / count) };
 }
 
 /** A line between two cells; in a long animal along its middle, as in a cord. */
@@ -267,7 +277,7 @@ function drawNames(ctx, scene, theme) {
 
 /** The cells in the picture, nearest first, once it is large enough for their names. */
 function inView(scene) {
-  if (scene.view.zoom < CLOSE) return [];
+  if (scene.view.zoom < CLOSE && scene.run.size > FEW) return [];
   const { screen, width, height } = scene;
   const inside = (cell) => screen[3 * cell] > 0 && screen[3 * cell] < width && screen[3 * cell + 1] > 0 && screen[3 * cell + 1] < height;
   return scene.order.filter(inside).reverse().slice(0, 80);

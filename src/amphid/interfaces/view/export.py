@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from amphid.interfaces.report_data import packed
 from amphid.interfaces.view import wire
 from amphid.interfaces.view.actions import Event, Stimulate
+from amphid.interfaces.view.reel import PICTURES
 from amphid.interfaces.view.session import Session
 
-PICTURES = 30.0  # each simulated second
 LARGEST = 1 << 27  # bytes of all pictures
 PINNED = 4
 PAGES = (".html",)
@@ -85,11 +85,22 @@ def export_page(
     The file appears whole or not at all. Raises ValueError for another suffix than .html, for a log
     that is empty of time, and for too many pictures; FileNotFoundError without the folder.
     """
-    from amphid.interfaces.view.sheet import page
-
     path = checked(path, PAGES)
     log = list(session.log if log is None else log)
     taken = frames(session, log, session.time if until is None else until, pictures=pictures)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(page_of(session, taken, log, title=title), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def page_of(session: Session, taken: Sequence[bytes], log: Sequence[Event], *, title: str) -> str:
+    """The page that plays those pictures of a session, as text."""
+    from amphid.interfaces.view.sheet import page
+
     tape = {
         "network": wire.network(session, title=title, live=False),
         "frames": packed(np.frombuffer(b"".join(taken), np.uint8), "u1"),
@@ -97,13 +108,7 @@ def export_page(
         "log": [{"time": event.time, "text": str(event.action)} for event in log],
         "pinned": pinned(log),
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(page(title, tape=tape), encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return page(title, tape=tape)
 
 
 def checked(path: str | Path, suffixes: tuple[str, ...]) -> Path:

@@ -94,7 +94,7 @@ class CrawlMessage(_Message):
 class PlayMessage(_Message):
     """Let time go on, or stand still."""
 
-    op: Literal["play", "pause", "step", "script", "record"]
+    op: Literal["play", "pause", "step", "script", "record", "export"]
 
 
 class SpeedMessage(_Message):

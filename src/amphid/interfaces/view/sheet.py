@@ -10,9 +10,12 @@ from typing import Any
 
 from amphid.interfaces.report import digest
 
-TRAINING = ("training.js",)
+TRAINING = ("spread.js", "curves.js", "training.js")
 SHARED = ("data.js", "color.js", "scene.js", "gestures.js", "charts.js")
-OWN = ("feed.js", "crowd.js", "history.js", "dish.js", "app.js")
+OWN = (
+    "feed.js", "crowd.js", "history.js", "dish.js", "pictures.js", "cell.js", "talk.js", "image.js",
+    "controls.js", "reel.js", "app.js",
+)  # fmt: skip
 
 
 def training_page(title: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from amphid.interfaces.view import wire
 from amphid.interfaces.view.actions import Event, Poke
+from amphid.interfaces.view.export import page_of
 from amphid.interfaces.view.messages import (
     CrawlMessage,
     FeedMessage,
@@ -27,6 +28,7 @@ from amphid.interfaces.view.messages import (
     StimulateMessage,
     WatchMessage,
 )
+from amphid.interfaces.view.reel import Reel
 from amphid.interfaces.view.script import UNKNOWN, python_of
 from amphid.interfaces.view.session import Session
 
@@ -88,6 +90,7 @@ class Stage:
         self._levels: list[dict[int, float]] = []
         self._said: list[tuple[Client, dict[str, Any]]] = []  # a thread may not wake a client
         self._owed = 0.0  # ms that should have been simulated
+        self.reel = Reel(session)
         self._pictures = min(PICTURES, max(2.0, BYTES / (3 * len(session) + 1)))
 
     def enter(self, client: Client) -> None:
@@ -157,6 +160,7 @@ class Stage:
         life = self.session.life
         if life.spikes:
             self._fired |= life.fired.numpy()
+        self.reel.take()
         watched = sorted({cell for client in self.clients for cell in client.watched})
         if watched:
             self._levels.append(dict(zip(watched, life.level[watched].tolist(), strict=True)))
@@ -208,6 +212,7 @@ class Stage:
             self._tell_all(op="speed", value=self.speed)
         elif isinstance(message, ResetMessage):
             session.reset(message.seed)
+            self.reel = Reel(session)
             self._tell_all(op="reset", seed=session.seed)
         elif isinstance(message, WatchMessage):
             client.watched = tuple(dict.fromkeys(map(session.place_of, message.cells)))
@@ -224,6 +229,9 @@ class Stage:
             return {"text": python_of(self.session, self.recipe)}
         if message.op == "record":
             return self._recorded()
+        if message.op == "export":
+            made = page_of(self.session, self.reel.frames, self.session.log, title=self.title)
+            return {"text": made}
         self.playing = message.op == "play"
         if message.op == "step":
             self.session.advance(1, self._heard)

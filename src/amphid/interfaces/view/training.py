@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amphid.interfaces.command_line.train_options import Trainee
 
 POINTS = 600  # lines of a log that are read and shown
+RUNS = 24  # of a folder of several that are shown
 LONGEST = 1 << 16  # bytes of a line
 SHOWN = 64  # cells of a layer in a raster
 METERS = ("parents", "ancestor", "distance", "curse", "luck")
@@ -107,9 +108,12 @@ def subject_of(folder: Path) -> Subject | None:
     return Subject(lambda: train_options.trainee(settings, "cpu"), folder)
 
 
-def is_training(folder: Path) -> bool:
-    """Whether a folder holds the log of a training."""
-    return (folder / "metrics.jsonl").is_file()
+def logs_of(folder: Path) -> dict[str, Log]:
+    """The log of a training, or those of the trainings in a folder of several, by name."""
+    if (folder / "metrics.jsonl").is_file():
+        return {"": Log(folder / "metrics.jsonl")}
+    found = sorted(path for path in folder.glob("*/metrics.jsonl") if path.is_file())
+    return {path.parent.name: Log(path) for path in found[:RUNS]}
 
 
 def _lines(file: Any, size: int, points: int) -> Iterator[bytes]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amphid.interfaces.view.server import INSTALL, PRIVATE, Door, refused
 from amphid.interfaces.view.sheet import training_page
-from amphid.interfaces.view.training import LOOKS, Log, Subject, subject_of
+from amphid.interfaces.view.training import LOOKS, POINTS, Log, Subject, logs_of, subject_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -24,12 +24,12 @@ def training_application(folder: Path, door: Door) -> Starlette:
         from starlette.routing import Route
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(INSTALL, name=error.name) from None
-    log, subject = Log(folder / "metrics.jsonl"), subject_of(folder)
+    logs, subject = logs_of(folder), subject_of(folder)
     busy = asyncio.Lock()
     return Starlette(
         routes=[
             Route("/", partial(_page, folder=folder, door=door)),
-            Route("/rows", partial(_rows, log=log, door=door, looks=subject is not None)),
+            Route("/rows", partial(_rows, logs=logs, door=door, looks=subject is not None)),
             Route("/look/{name}", partial(_look, subject=subject, door=door, busy=busy)),
         ]
     )
@@ -43,17 +43,25 @@ async def _page(request: Request, folder: Path, door: Door) -> Response:
     return HTMLResponse(training_page(folder.resolve().name), headers=PRIVATE)
 
 
-async def _rows(request: Request, log: Log, door: Door, *, looks: bool) -> Response:
-    """The log, thinned; nothing where it is as long as the page knows."""
+async def _rows(request: Request, logs: dict[str, Log], door: Door, *, looks: bool) -> Response:
+    """The logs, thinned; nothing where they are as long as the page knows."""
     from starlette.responses import JSONResponse, Response
 
     if not door.admits(request):
         return refused()
-    size = log.size
+    size = sum(log.size for log in logs.values())
     if request.query_params.get("size") == str(size):
         return Response(status_code=204, headers=PRIVATE)
-    rows = await asyncio.to_thread(log.rows)
-    return JSONResponse({"size": size, "rows": rows, "looks": looks}, headers=PRIVATE)
+    told = await asyncio.to_thread(read_all, logs)
+    return JSONResponse({"size": size, "looks": looks, **told}, headers=PRIVATE)
+
+
+def read_all(logs: dict[str, Log]) -> dict[str, Any]:
+    """The lines of the first run, and of all where there are several."""
+    points = max(100, POINTS // max(len(logs), 1))
+    rows = {name: log.rows(points) for name, log in logs.items()}
+    several = [{"name": name, "rows": read} for name, read in rows.items()]
+    return {"rows": next(filter(None, rows.values()), []), "runs": several if len(logs) > 1 else []}
 
 
 async def _look(

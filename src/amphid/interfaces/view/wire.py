@@ -67,6 +67,14 @@ def frame(
     return b"".join(parts)
 
 
+def fired_too(picture: bytes, before: bytes, cells: int) -> bytes:
+    """A picture in which those cells fired, too, that did in the one before it."""
+    at = HEADER.size + 2 * cells
+    marks = np.frombuffer(picture, np.uint8, cells, at)
+    earlier = np.frombuffer(before, np.uint8, cells, at) & FIRED
+    return picture[:at] + (marks | earlier).tobytes() + picture[at + cells :]
+
+
 def network(session: Session, *, title: str, live: bool = True) -> dict[str, Any]:
     """Everything that stays: cells and their places, connections, units, what a body is."""
     connectome, life = session.connectome, session.life

@@ -2,6 +2,7 @@
 
 const SPAN = 512; // columns that are kept
 const ROWS = 400; // more cells than this share rows
+const NAMED_ROWS = 15; // cells up to which each row has its name
 const KEPT = 60_000; // samples of a trace
 
 /** A ring of columns, one for each stretch of simulated time. */
@@ -16,6 +17,7 @@ function makeHistory(run, orders) {
 
 function clearHistory(history) {
   Object.assign(history, { at: 0, filled: 0, time: null });
+  history.ctx.clearRect(0, 0, SPAN, history.rows);
   history.values.fill(0);
   history.peak.fill(0);
 }

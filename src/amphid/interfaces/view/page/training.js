@@ -3,8 +3,9 @@
 const $ = (id) => document.getElementById(id);
 const COUNTS = ["generation", "epoch", "update"];
 const METERS = ["parents", "ancestor", "distance", "curse", "luck"];
+const UNITS = { seconds: "s", parents: "individuals", ancestor: "generations", learning_rate: "per update", rate: "Hz" };
 const token = new URLSearchParams(location.search).get("token") || "";
-const state = { rows: [], size: null, looks: 0, polls: 0, connection: "open" };
+const state = { rows: [], runs: [], size: null, looks: 0, polls: 0, connection: "open" };
 let theme = readTheme(false);
 window.amphid = { state };
 
@@ -33,14 +34,14 @@ function stand(how) {
   $("banner").classList.toggle("bad", how !== "open");
 }
 
-function take({ rows, size, looks }) {
-  Object.assign(state, { rows, size });
+function take({ rows, runs, size, looks }) {
+  Object.assign(state, { rows, size, runs: runs.length ? runs : [{ name: "", rows }] });
   $("looks").hidden = !looks;
   draw();
 }
 
-function column(name) {
-  return state.rows.map((row) => (typeof row[name] === "number" ? row[name] : NaN));
+function column(name, rows = state.rows) {
+  return rows.map((row) => (typeof row[name] === "number" ? row[name] : NaN));
 }
 
 /** Names of the columns that hold numbers, in the order of the log. */
@@ -50,109 +51,86 @@ function numbers() {
   return [...found];
 }
 
+/** A column of each run over epochs, generations, or its lines. */
+function curvesOf(name, count) {
+  return state.runs.map(({ rows }) => ({ x: count ? column(count, rows) : rows.map((_, k) => k), values: column(name, rows) }));
+}
+
 function draw() {
   if (!state.rows.length) {
     $("at").textContent = "nothing logged yet";
     return;
   }
   const names = numbers();
+  if (!names.length) {
+    $("at").textContent = "the log holds no numbers";
+    return;
+  }
   const count = COUNTS.find((name) => names.includes(name)) || null;
-  const x = count ? column(count) : state.rows.map((_, k) => k);
   const main = ["answer", "loss", "best"].find((name) => names.includes(name)) || names[0];
-  $("at").textContent = `${count || "line"} ${written(x[x.length - 1], { digits: 6 })}, ${main} ${written(column(main).pop(), { digits: 4 })}`;
-  drawLoss(names, x, main, count || "line");
-  const rest = names.filter((name) => !COUNTS.includes(name) && ![main, "best", "mean"].includes(name));
+  const x = count ? column(count) : state.rows.map((_, k) => k);
+  const several = state.runs.length > 1 ? `${state.runs.length} runs; the first: ` : "";
+  $("at").textContent = `${several}${count || "line"} ${written(x[x.length - 1], { digits: 6 })}, ${main} ${written(column(main).pop(), { digits: 4 })}`;
+  drawLoss(names, main, count);
+  const rest = names.filter((name) => !COUNTS.includes(name) && ![main, "best", "mean", "validation"].includes(name));
   const meters = rest.filter((name) => METERS.includes(name));
   $("meters-card").hidden = !meters.length;
-  panels($("meters"), meters, x, count);
-  panels($("others"), rest.filter((name) => !METERS.includes(name)), x, count);
+  panels($("meters"), meters, count);
+  panels($("others"), rest.filter((name) => !METERS.includes(name)), count);
   $("others-card").hidden = rest.length === meters.length;
-  $("foot").textContent = `${state.rows.length} lines shown, of ${written(state.size, { digits: 6 })} bytes.`;
+  const lines = state.runs.reduce((sum, { rows }) => sum + rows.length, 0);
+  $("foot").textContent = `${written(lines, { digits: 6 })} lines shown, of ${written(state.size, { digits: 6 })} bytes.`;
   fillTable(names);
 }
 
-/** Best to mean of a population, or the spread of the lines around. */
-function spread(names, values) {
-  if (names.includes("best") && names.includes("mean")) return [column("best"), column("mean"), "the band reaches from the best to the mean of the population"];
-  const wide = Math.max(2, Math.round(values.length / 40));
-  const around = values.map((_, k) => values.slice(Math.max(0, k - wide), k + wide + 1).filter(Number.isFinite));
-  const low = around.map((near) => Math.min(...near));
-  const high = around.map((near) => Math.max(...near));
-  return [low, high, `the band holds the ${2 * wide + 1} lines around`];
-}
-
-function drawLoss(names, x, main, count) {
-  const values = column(main);
-  const [low, high, words] = spread(names, values);
+function drawLoss(names, main, count) {
+  const curves = curvesOf(main, count);
+  const spread = spreadOf(names, main, curves, count);
+  const validation = names.includes("validation") && main !== "validation" ? curvesOf("validation", count) : [];
+  const lines = [
+    ...curves.map((curve) => ({ ...curve, wide: spread.middle ? 1 : 1.8, faint: spread.middle ? 0.45 : 1 })),
+    ...(spread.middle ? [{ x: spread.x, values: spread.middle, wide: 2.2 }] : []),
+    ...validation.map((curve) => ({ ...curve, dashed: true, color: theme.accent, wide: curves.length > 1 ? 1 : 1.8 })),
+  ];
+  const values = curves[0].values;
   $("loss-title").textContent = main === "answer" ? "Loss of what the population would settle on" : main;
-  $("loss-note").textContent = words;
-  chart($("loss"), x, values, { low, high, name: main, count, logarithmic: $("logarithmic").checked });
-  $("loss").setAttribute("aria-label", `${main} over ${count}s, now ${written(values[values.length - 1])}`);
+  $("loss-note").textContent = [spread.words, validation.length ? "dashed: validation" : ""].filter(Boolean).join("; ");
+  chart($("loss"), lines, { band: spread.low ? spread : null, unit: UNITS[main] || main, count: count || "line", logarithmic: $("logarithmic").checked });
+  $("loss").setAttribute("aria-label", `${main} over ${count || "line"}s, now ${written(values[values.length - 1])}`);
 }
 
-function panels(box, names, x, count) {
+/** Of several runs, of a population from its best to its mean, or of one curve about its median. */
+function spreadOf(names, main, curves, count) {
+  if (curves.length > 1) return runsSpread(curves);
+  const [{ x, values }] = curves;
+  if (names.includes("best") && names.includes("mean")) {
+    return { x, low: column("best"), high: column("mean"), words: "the band reaches from the best to the mean of the population" };
+  }
+  if (values.length < 15) return { x, words: "" };
+  return { x, ...runningSpread(values) };
+}
+
+function panels(box, names, count) {
   const there = [...box.children].map((panel) => panel.dataset.name);
-  if (there.join() !== names.join()) {
-    box.replaceChildren(...names.map((name) => {
-      const panel = document.createElement("div");
-      panel.dataset.name = name;
-      const heading = document.createElement("h3");
-      heading.textContent = name.replaceAll("_", " ");
-      const canvas = document.createElement("canvas");
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `${name} over time`);
-      panel.append(heading, canvas);
-      return panel;
-    }));
+  if (there.join() !== names.join()) box.replaceChildren(...names.map(panelOf));
+  for (const panel of box.children) {
+    const { name } = panel.dataset;
+    const curves = curvesOf(name, count);
+    const lines = curves.map((curve) => ({ ...curve, wide: curves.length > 1 ? 1 : 1.8, faint: curves.length > 1 ? 0.6 : 1 }));
+    chart(panel.querySelector("canvas"), lines, { unit: UNITS[name] || "", count: count || "line" });
   }
-  for (const panel of box.children) chart(panel.querySelector("canvas"), x, column(panel.dataset.name), { name: "", count: count || "line" });
 }
 
-function chart(canvas, x, values, { low = null, high = null, name, count, logarithmic = false }) {
-  const { ctx, width, height } = prepare(canvas);
-  const scale = (value) => (logarithmic ? Math.log10(Math.max(value, 1e-12)) : value);
-  const all = [...values, ...(low || []), ...(high || [])].filter(Number.isFinite).map(scale);
-  const [from, to] = rangeOf([[null, all]]);
-  const box = { left: 66, top: 8, right: width - 12, bottom: height - 36 };
-  const first = x[0];
-  const last = Math.max(x[x.length - 1], first + 1e-9);
-  const px = (at) => box.left + ((at - first) / (last - first)) * (box.right - box.left);
-  const y = drawValueAxis(ctx, box, from, to, logarithmic ? `log10 ${name}` : name, theme);
-  axis(ctx, box, first, last, px, count);
-  if (low) {
-    ctx.fillStyle = theme.link;
-    ctx.globalAlpha = 0.18;
-    ctx.beginPath();
-    x.forEach((at, k) => Number.isFinite(high[k]) && ctx.lineTo(px(at), y(scale(high[k]))));
-    for (let k = x.length - 1; k >= 0; k--) if (Number.isFinite(low[k])) ctx.lineTo(px(x[k]), y(scale(low[k])));
-    ctx.fill();
-    ctx.globalAlpha = 1;
-  }
-  ctx.strokeStyle = theme.link;
-  ctx.lineWidth = 1.8;
-  ctx.lineJoin = "round";
-  ctx.beginPath();
-  let drawing = false;
-  x.forEach((at, k) => {
-    const good = Number.isFinite(values[k]);
-    if (good && drawing) ctx.lineTo(px(at), y(scale(values[k])));
-    else if (good) ctx.moveTo(px(at), y(scale(values[k])));
-    drawing = good;
-  });
-  ctx.stroke();
-}
-
-function axis(ctx, box, first, last, px, count) {
-  ctx.fillStyle = theme.soft;
-  ctx.font = "12px system-ui, sans-serif";
-  ctx.textAlign = "center";
-  ctx.textBaseline = "top";
-  ctx.fillRect(box.left, box.bottom, box.right - box.left, 1);
-  for (const tick of ticks(first, last, Math.max(2, (box.right - box.left) / 110))) {
-    ctx.fillRect(px(tick) - 0.5, box.bottom, 1, 4);
-    ctx.fillText(written(tick, { digits: 6 }), Math.min(px(tick), box.right - 6), box.bottom + 6);
-  }
-  ctx.fillText(count, (box.left + box.right) / 2, box.bottom + 21);
+function panelOf(name) {
+  const panel = document.createElement("div");
+  panel.dataset.name = name;
+  const heading = document.createElement("h3");
+  heading.textContent = name.replaceAll("_", " ");
+  const canvas = document.createElement("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `${name} over time`);
+  panel.append(heading, canvas);
+  return panel;
 }
 
 async function look(name, button) {

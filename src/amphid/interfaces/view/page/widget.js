@@ -2,7 +2,7 @@
 
 function render({ model, el }) {
   const frame = document.createElement("iframe");
-  frame.setAttribute("sandbox", "allow-scripts");
+  frame.setAttribute("sandbox", "allow-scripts allow-downloads");
   frame.title = model.get("title");
   frame.style.cssText = `width:100%;height:${model.get("height")}px;border:0`;
   const said = (event) => {

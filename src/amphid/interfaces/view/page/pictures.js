@@ -1,0 +1,212 @@
+// From a picture that has come to what is seen: scales, the moving picture, the drawing of a frame.
+
+function valueOf(cell) {
+  return run.rest[cell] + (picture ? picture.change[cell] : 0);
+}
+
+/** What is known of the network, unpacked. */
+function readNetwork(told) {
+  const found = { ...told, names: told.cells.name, size: told.cells.name.length, frames: 1 };
+  found.index = new Map(found.names.map((name, cell) => [name, cell]));
+  found.place.point = unpack(told.place.point, Float32Array);
+  found.place.known = unpack(told.place.known, Uint8Array);
+  found.rest = unpack(told.rest, Float32Array);
+  found.embedded = Boolean(told.connections);
+  found.connections = told.connections ? readConnections(told.connections) : { pre: [], post: [], synapses: [], sign: [], electrical: [] };
+  Object.assign(found, { stimulated: [], strongest: [], stimulatedSet: new Set(), links: new Map() });
+  return found;
+}
+
+/** The variable that colors the cells: change of the level, or a rate where cells fire. */
+function makeField() {
+  const { shows } = run;
+  if (!shows.spikes) {
+    const field = { name: "v", title: shows.name, unit: shows.unit, signed: true, logarithmic: true, top: shows.unit === "mV" ? 30 : 300 };
+    field.small = field.top / 1000;
+    field.change = (cell) => (picture ? picture.change[cell] : 0);
+    field.value = valueOf;
+    return field;
+  }
+  const rate = new Float32Array(run.size);
+  const field = { name: "rate", title: "firing rate", unit: "Hz", signed: false, logarithmic: false, top: 50, small: 1, rate, tau: 60 };
+  field.change = (cell) => rate[cell];
+  field.value = field.change;
+  return field;
+}
+
+/** Rates fade with simulated time and rise with spikes. */
+function fireRates(passed) {
+  const { rate, tau } = state.field;
+  const kept = Math.exp(-Math.max(passed, 0) / tau);
+  for (let cell = 0; cell < run.size; cell++) {
+    rate[cell] *= kept;
+    if (picture.marks[cell] & MARK.fired) rate[cell] += (1000 / tau) * 1;
+  }
+}
+
+/** The scale grows with what is seen, in steps of about three; one in decades is wide from the start. */
+function widenScale() {
+  const { field } = state;
+  if (field.logarithmic) return;
+  let most = 0;
+  for (let cell = 0; cell < run.size; cell++) {
+    const change = Math.abs(field.change(cell, 0));
+    if (change > most && Number.isFinite(change)) most = change;
+  }
+  if (most <= field.top * 1.05) return;
+  while (field.top < most) field.top *= String(field.top / 10 ** Math.floor(Math.log10(field.top))).startsWith("1") ? 3 : 10 / 3;
+  field.top = Number(field.top.toPrecision(1));
+  recolor();
+}
+
+function recolor() {
+  drawLegend($("legend"), state.field, theme);
+  repaintHistory(history, state.field, theme);
+  redraw();
+}
+
+/** Orders of the rows of the moving picture, and the names beside them. */
+function arrange(name) {
+  state.sort = name;
+  const all = sorts()[name];
+  const rows = Math.min(run.size, ROWS);
+  const order = new Uint32Array(run.size);
+  all.forEach((cell, at) => (order[cell] = Math.floor((at * rows) / run.size)));
+  groups = [];
+  if (name === "by kind") {
+    all.forEach((cell, at) => {
+      const kind = groupOf(run, cell);
+      const row = Math.floor((at * rows) / run.size);
+      if (!groups.length || groups[groups.length - 1].name !== kind) groups.push({ name: kind, from: row, to: row + 1 });
+      groups[groups.length - 1].to = row + 1;
+    });
+  }
+  if (run.size <= NAMED_ROWS) groups = all.map((cell, at) => ({ name: run.names[cell], from: at, to: at + 1 }));
+  history = makeHistory(run, order);
+  history.cells = all;
+}
+
+function sorts() {
+  const all = Array.from({ length: run.size }, (_, cell) => cell);
+  const kinds = groupsOf(run);
+  const found = {};
+  if (kinds.length > 1) {
+    const rank = new Map(kinds.map((kind, k) => [kind, k]));
+    found["by kind"] = [...all].sort((a, b) => rank.get(groupOf(run, a)) - rank.get(groupOf(run, b)));
+  }
+  if (run.place.scale) found["head to tail"] = [...all].sort((a, b) => run.place.point[3 * a] - run.place.point[3 * b]);
+  found["as in the file"] = all;
+  return found;
+}
+
+/** A picture has come. */
+function take(frame) {
+  if (counters.last !== null && frame.number > counters.last + 1) counters.gaps += frame.number - counters.last - 1;
+  counters.last = frame.number;
+  counters.pictures++;
+  const passed = picture ? frame.time - picture.time : 0;
+  if (passed < 0) forget();
+  picture = frame;
+  if (run.shows.spikes) fireRates(passed);
+  run.stimulated = [];
+  for (let cell = 0; cell < run.size; cell++) if (frame.marks[cell] & MARK.driven) run.stimulated.push(cell);
+  run.stimulatedSet = new Set(run.stimulated);
+  if (passed || !history.filled) remember(history, run, state.field, frame.time, theme);
+  takeSamples(frame, passed);
+  if (run.worm) takeBody(frame, passed);
+  if (feed) setPlaying(Boolean(frame.flags & FLAG.playing));
+  widenScale();
+  redraw();
+}
+
+/** Every step of the watched cells, or the picture's own value where there are none. */
+function takeSamples(frame, passed) {
+  const known = new Set(frame.watched);
+  frame.watched.forEach((cell, k) => {
+    const trace = traces.get(cell);
+    if (!trace || !frame.steps) return;
+    const times = Array.from({ length: frame.steps }, (_, s) => frame.time - (frame.steps - 1 - s) * run.dt);
+    extend(trace, times, frame.samples.subarray(k * frame.steps, (k + 1) * frame.steps));
+  });
+  if (feed || !passed) return;
+  for (const trace of traces.values()) if (!known.has(trace.cell)) extend(trace, [frame.time], [valueOf(trace.cell)]);
+}
+
+function takeBody(frame, passed) {
+  dish.pose = readBody(run.worm, frame.body);
+  if (passed) {
+    dish.path.push(middleOf(dish.pose, 0));
+    if (dish.path.length > 3000) dish.path.shift();
+  }
+  state.touched = state.touched.map((poke) => ({ ...poke, left: poke.left - Math.max(passed, 8) / 300 })).filter((poke) => poke.left > 0);
+  if (!state.asking) $("crawl").checked = Boolean(frame.flags & FLAG.crawling);
+}
+
+/** Time has gone back: what was drawn of the past is no more. */
+function forget() {
+  clearHistory(history);
+  traces = new Map([...traces.keys()].map((cell) => [cell, makeTrace(cell)]));
+  if (dish) dish.path = [];
+  if (state.field.rate) state.field.rate.fill(0);
+}
+
+function redraw() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    const began = performance.now();
+    draw();
+    counters.cost += 0.05 * (performance.now() - began - counters.cost);
+    counters.frames++;
+  });
+}
+
+let drawn = 0;
+function draw() {
+  if (!scene) return;
+  (run.size > CROWD ? drawCrowd : drawScene)(scene, theme);
+  drawDead();
+  if (dish) drawDish(dish, dish.pose, state.touched, theme);
+  showClock();
+  if (drawn++ % 2) return; // the charts move slower than the cells
+  drawCharts();
+  showReading();
+}
+
+function drawCharts() {
+  const now = picture ? picture.time : 0;
+  boxes.raster = drawHistory($("raster"), history, run, now, groups, theme);
+  drawPanels();
+}
+
+/** Crosses over the dead. */
+function drawDead() {
+  if (!picture) return;
+  const ctx = scene.canvas.getContext("2d");
+  ctx.strokeStyle = theme.ink;
+  ctx.lineWidth = 1.8;
+  ctx.beginPath();
+  for (let cell = 0; cell < run.size; cell++) {
+    if (!(picture.marks[cell] & MARK.dead)) continue;
+    const [x, y, near] = scene.screen.subarray(3 * cell, 3 * cell + 3);
+    const reach = scene.radius * near * 1.2 + 1.5;
+    ctx.moveTo(x - reach, y - reach);
+    ctx.lineTo(x + reach, y + reach);
+    ctx.moveTo(x + reach, y - reach);
+    ctx.lineTo(x - reach, y + reach);
+  }
+  ctx.stroke();
+}
+
+function showClock() {
+  if (!picture) return;
+  const real = feed && state.playing && picture.speed < 0.9 * state.speed ? `, runs at ${written(picture.speed, { digits: 2 })}\u00d7` : "";
+  $("clock").textContent = `${(picture.time / 1000).toFixed(2)} s${real}`;
+  if (run.worm) $("smell").textContent = dish.pose?.food ? `Food at the nose: ${Math.round(100 * picture.food)} % of its middle.` : "";
+}
+
+function setPlaying(on) {
+  state.playing = on;
+  $("play").textContent = on ? "Pause" : "Play";
+}
