@@ -18,6 +18,14 @@ from amphid.tasks.live import (
     on_this_machine,
     traffic,
 )
+from amphid.tasks.neural_latents import (
+    LATENT_SETS,
+    LatentSet,
+    LatentTrials,
+    latent_set,
+    neural_latents,
+)
+from amphid.tasks.nwb import Series, Session, read_nwb
 from amphid.tasks.reaches import Reach, Reaches, center_out
 from amphid.tasks.spike_replication import SpikeReplication
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy
@@ -26,12 +34,15 @@ from amphid.tasks.worm_recordings import WormRecording, common_cells, worm_recor
 from amphid.tasks.worm_signals import calibrated, high_passed, running_mean
 
 __all__ = [
+    "LATENT_SETS",
     "Batches",
     "Bin",
     "Clock",
     "Digits",
     "FingerMovements",
     "Inlet",
+    "LatentSet",
+    "LatentTrials",
     "Outlet",
     "Pace",
     "Reach",
@@ -41,6 +52,8 @@ __all__ = [
     "Remembered",
     "Replicas",
     "Score",
+    "Series",
+    "Session",
     "Source",
     "SpikeReplication",
     "Split",
@@ -54,8 +67,11 @@ __all__ = [
     "center_out",
     "common_cells",
     "high_passed",
+    "latent_set",
+    "neural_latents",
     "on_this_machine",
     "read_idx",
+    "read_nwb",
     "running_mean",
     "traffic",
     "worm_recordings",
