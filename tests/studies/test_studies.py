@@ -28,6 +28,7 @@ from amphid.studies import (
     LotteryDigits,
     PersistenceQuantum,
     Report,
+    RobotArm,
     SearchDigits,
     Settings,
     SpikeReplication,
@@ -65,6 +66,7 @@ STUDIES = [
     ActivityPersistence(),
     PersistenceQuantum(),
     FractionalMemory(),
+    RobotArm(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

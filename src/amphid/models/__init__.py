@@ -1,6 +1,15 @@
 """Trainable architectures, and ready-made ones that others published."""
 
-from amphid.models.arms import Arm, PlanarArm, SerialArm, Servo, ServoState, seven_joint_arm
+from amphid.models.arms import (
+    Arm,
+    DrivenArm,
+    DrivenState,
+    PlanarArm,
+    SerialArm,
+    Servo,
+    ServoState,
+    seven_joint_arm,
+)
 from amphid.models.cell_layers import (
     Weights,
     cell_layers,
@@ -81,6 +90,8 @@ __all__ = [
     "Delay",
     "DelayedLinear",
     "Discriminant",
+    "DrivenArm",
+    "DrivenState",
     "Dropout",
     "Edge",
     "Encoder",

@@ -29,6 +29,7 @@ from amphid.studies.integration_memory import IntegrationMemory
 from amphid.studies.lottery_digits import LotteryDigits
 from amphid.studies.persistence_exact import ActivityPersistence
 from amphid.studies.persistence_quantum import PersistenceQuantum
+from amphid.studies.robot_arm import RobotArm
 from amphid.studies.search_digits import SearchDigits
 from amphid.studies.spike_replication import SpikeReplication
 from amphid.studies.study import Report, Settings, Study
@@ -62,6 +63,7 @@ __all__ = [
     "PersistenceMap",
     "PersistenceQuantum",
     "Report",
+    "RobotArm",
     "SearchDigits",
     "Settings",
     "SpikeReplication",

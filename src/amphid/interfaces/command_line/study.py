@@ -61,6 +61,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.lottery_digits import LotteryDigits
     from amphid.studies.persistence_exact import ActivityPersistence
     from amphid.studies.persistence_quantum import PersistenceQuantum
+    from amphid.studies.robot_arm import RobotArm
     from amphid.studies.search_digits import SearchDigits
     from amphid.studies.spike_replication import SpikeReplication
     from amphid.studies.transfer import Transfer
@@ -94,6 +95,7 @@ def studies() -> dict[str, Study]:
             LotteryDigits(),
             ActivityPersistence(),
             PersistenceQuantum(),
+            RobotArm(),
         )
     }
 
