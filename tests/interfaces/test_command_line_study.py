@@ -92,6 +92,7 @@ class TestStudy:
             "lottery-digits",
             "activity-persistence",
             "activity-persistence-quantum",
+            "robot-arm",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 
