@@ -22,12 +22,13 @@ from amphid.tasks import (
     Score,
     SpikeReplication,
     Task,
+    WormForecast,
     accuracy,
     read_idx,
 )
 
 DATA = Path(os.environ.get("AMPHID_DATA", "/nowhere"))
-TASKS = [Digits, FingerMovements, SpikeReplication]
+TASKS = [Digits, FingerMovements, SpikeReplication, WormForecast]
 
 
 def idx(values: np.ndarray, kind: int = 0x08) -> bytes:

@@ -1,5 +1,6 @@
 """Trainable architectures, and ready-made ones that others published."""
 
+from amphid.models import forecasts
 from amphid.models.arms import (
     Arm,
     DrivenArm,
@@ -145,6 +146,7 @@ __all__ = [
     "finger_classifier",
     "fly_brain",
     "fly_drive",
+    "forecasts",
     "generated_fly",
     "microcircuit",
     "permuted_weights",

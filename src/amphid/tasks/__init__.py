@@ -30,10 +30,12 @@ from amphid.tasks.reaches import Reach, Reaches, center_out
 from amphid.tasks.spike_replication import SpikeReplication
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy
 from amphid.tasks.trains import Replicas, Trains
+from amphid.tasks.worm_forecast import WormForecast, prepared_recording, relative_error
 from amphid.tasks.worm_recordings import WormRecording, common_cells, worm_recordings
-from amphid.tasks.worm_signals import calibrated, high_passed, running_mean
+from amphid.tasks.worm_signals import CALIBRATION, calibrated, high_passed, running_mean
 
 __all__ = [
+    "CALIBRATION",
     "LATENT_SETS",
     "Batches",
     "Bin",
@@ -61,6 +63,7 @@ __all__ = [
     "Traffic",
     "Trains",
     "VirtualClock",
+    "WormForecast",
     "WormRecording",
     "accuracy",
     "calibrated",
@@ -70,8 +73,10 @@ __all__ = [
     "latent_set",
     "neural_latents",
     "on_this_machine",
+    "prepared_recording",
     "read_idx",
     "read_nwb",
+    "relative_error",
     "running_mean",
     "traffic",
     "worm_recordings",

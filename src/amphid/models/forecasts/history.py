@@ -1,0 +1,92 @@
+"""What a cell's own past tells: recent frames, slow means, and how it has behaved so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amphid.models.forecasts.autoregression import lagged, with_one
+
+LAGS = 8
+SLOW = (3.0, 10.0, 30.0, 100.0)  # frames
+SMOOTH = (5.0, 30.0)  # frames
+FEWEST = 20  # pairs of frames that a regression is made of at least
+TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a worm's own statistics are taken anew, always from frames that are past.
+
+    first: frame from which activity counts. early: frame at which they are first taken; before it
+    they are zero. every: frames until they are taken anew. until: no frame from there on counts;
+    all the past does when None.
+    """
+
+    first: int = 40
+    early: int = 100
+    every: int = 20
+    until: int | None = None
+
+    def spans(self, frames: int) -> Iterator[tuple[slice, slice]]:
+        """Frames that count, and those that come next, for which they speak."""
+        for now in range(self.early, frames, self.every):
+            known = now if self.until is None else min(now, self.until)
+            yield slice(self.first, known), slice(now, now + self.every)
+
+
+def slow_means(activity: Tensor, spans: Sequence[float]) -> Tensor:
+    """Exponential running means [T, N, S] of activity [T, N], one for each span in frames."""
+    rate = 1 / torch.tensor(spans, dtype=activity.dtype)
+    mean = activity[0, :, None].expand(-1, len(spans))
+    means = []
+    for frame in activity[..., None]:
+        mean = mean + rate * (frame - mean)
+        means.append(mean)
+    return torch.stack(means)
+
+
+def own_history(activity: Tensor, horizon: int, pace: Pace) -> Tensor:
+    """Features [T, N, 19] of each cell's own past, and of nothing else.
+
+    Eight frames and a one; means over 3, 10, 30, 100 frames; the present and a mean of 5 frames,
+    times the cell's autocorrelation so far, at one frame and at the horizon; means of 5 and of 30
+    frames, times how well they have foretold so far what the present did not.
+    """
+    smooth = slow_means(activity, SMOOTH)
+    recent = torch.stack([activity, smooth[..., 0]], -1)
+    near, far, gains = _so_far(activity, smooth, horizon, pace)
+    fixed = [with_one(lagged(activity, LAGS)), slow_means(activity, SLOW)]
+    return torch.cat([*fixed, near * recent, far * recent, gains * smooth], -1)
+
+
+def surprises(activity: Tensor, known: slice, horizon: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Each cell's slope over a horizon [N], its past [P, N], and what came of it unforeseen [P, N].
+
+    Of the frames that are known. No pairs at all when they are fewer than 20.
+    """
+    past, future = activity[known][:-horizon], activity[known][horizon:]
+    if len(past) < FEWEST:
+        return torch.zeros_like(activity[0]), past[:0], future[:0]
+    slope = (past * future).sum(0) / (past.square().sum(0) + TINY)
+    return slope, past, future - slope * past
+
+
+def _so_far(
+    activity: Tensor, smooth: Tensor, horizon: int, pace: Pace
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Slopes at one frame and at the horizon [T, N, 1], gains of the smooth means [T, N, S]."""
+    near, far = torch.zeros_like(activity)[..., None], torch.zeros_like(activity)[..., None]
+    gains = torch.zeros_like(smooth)
+    for known, coming in pace.spans(len(activity)):
+        near[coming] = surprises(activity, known, 1)[0][:, None]
+        slope, past, unforeseen = surprises(activity, known, horizon)
+        far[coming] = slope[:, None]
+        if len(past):
+            before = smooth[known][:-horizon]
+            power = before.square().mean(0) + TINY
+            gains[coming] = (before * unforeseen[..., None]).mean(0) / power
+    return near, far, gains
