@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -73,6 +74,24 @@ def test_stills_and_films_are_written(session, tmp_path):
         body(session)
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")
+@pytest.mark.parametrize(("suffix", "begins"), [(".webm", b"\x1aE\xdf\xa3"), (".mp4", b"\0\0\0")])
+def test_ffmpeg_writes_films_of_two_kinds(session, tmp_path, suffix, begins):
+    pytest.importorskip("matplotlib").use("Agg")
+    path = save_film(tmp_path / f"a{suffix}", session, log=LOG, until=50.0, pictures=40.0)
+    assert path.read_bytes().startswith(begins)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_without_ffmpeg_its_name_and_the_way_out_are_told(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["view", "celegans", "--webm", str(tmp_path / "a.webm")]) == 2
+    told = capsys.readouterr().err
+    assert "needs the program ffmpeg" in told
+    assert "or write a .gif" in told
+
+
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
@@ -82,6 +101,7 @@ def test_stills_and_films_are_written(session, tmp_path):
         (lambda s, d: export_page(d / "a.html", s, until=1e9), "more than a page"),
         (lambda s, d: save_still(d / "a.jpg", s), "must end in .png"),
         (lambda s, d: save_film(d / "a.avi", s), "must end in .gif"),
+        (lambda s, d: save_film(d / "a.gif", s, until=1e6), "more than a film of 3,600"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -115,7 +135,7 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "celegens"], "Did you mean celegans"),
         (["view", "celegans", "--port", "70000"], "at most 65535"),
         (["view", "celegans", "--poke", "x:3", "--export", "a.html"], "--poke"),
-        (["view", "celegans", "--poke", "0.3:500"], "needs --export, --png or --gif"),
+        (["view", "celegans", "--poke", "0.3:500"], "needs --export, --png, --gif or --webm"),
         (["view", "celegans", "--dt", "1e9"], "--dt is from 0.001 to 100 ms, got 1e+09"),
         (["view", "celegans", "--dt", "1e-9"], "--dt is from 0.001"),
         (["view", "celegans", "--dt", "nan"], "--dt"),
@@ -123,6 +143,8 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "celegans", "--noise", "1e300"], "--noise is from 0 to 1,000,000 pA"),
         (["view", "celegans", "--duration", "1e12", "--export", "a.html"], "--duration is from"),
         (["view", "classic", "--export", "a.html"], "only looked at live"),
+        (["view", "celegans", "--gif", "a.webm"], "must end in .gif"),
+        (["view", "celegans", "--webm", "a.gif"], "must end in .webm or .mp4"),
         (["view", "celegans", "--gif", "a.gif", "--export", "a.txt"], "must end in .html"),
         (["view", "celegans", "--weights", "none.safetensors"], "none.safetensors"),
     ],

@@ -44,7 +44,7 @@ CLASSIC = "classic"
 MANY, CROWD = 1000, 30_000  # cells
 PORTION, LONG = 10.0, 40.0  # ms of a portion, of many cells and of a crowd
 FILM = 4000.0  # ms
-FILES, FILMED = ("export", "png", "gif"), ("duration", "stimulate", "poke", "crawl")
+FILES, FILMED = ("export", "png", "gif", "webm"), ("duration", "stimulate", "poke", "crawl")
 SESSION = (
     "dt", "noise", "weights", "no_body", "signs", "inhibitory", "annotate", "lesion", "neuron",
     "parameter", "synapse", "chemical", "electrical",
@@ -91,7 +91,13 @@ def add(commands: Any) -> None:
     film = parser.add_argument_group("a file in place of the live page")
     film.add_argument("--export", type=Path, metavar="FILE", help="a page that plays, .html")
     film.add_argument("--png", type=Path, metavar="FILE", help="its end: .png, .pdf or .svg")
-    film.add_argument("--gif", type=Path, metavar="FILE", help="a film: .gif, .webm or .mp4")
+    film.add_argument("--gif", type=Path, metavar="FILE", help="a film, .gif")
+    film.add_argument(
+        "--webm",
+        type=Path,
+        metavar="FILE",
+        help="a film, .webm or .mp4; the program ffmpeg makes it",
+    )
     film.add_argument("--duration", type=positive, metavar="ms", help="that it shows (4000)")
     film.add_argument(
         "--stimulate",
@@ -130,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     told, session = opened(arguments)
     for remark in told.remarks:
         output.remark(remark, quiet=arguments.quiet)
-    if arguments.export or arguments.png or arguments.gif:
+    if any(getattr(arguments, name) for name in FILES):
         return filmed(session, told, arguments)
     from amphid.interfaces.view.server import application, serve
     from amphid.interfaces.view.stage import Stage
@@ -156,16 +162,19 @@ def check_files(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.network)
     live = arguments.network == CLASSIC or (folder.is_dir() and not is_simulation(folder))
     if asked and (live or not files):
-        way = "is only looked at live" if live else "needs --export, --png or --gif"
+        way = "is only looked at live" if live else "needs --export, --png, --gif or --webm"
         sentence = f"{', '.join(asked)}: {arguments.network} {way}."
         raise UsageError(sentence, "amphid view")
     if not files:
         return
     from amphid.interfaces.view import export, stills
 
-    suffixes = {"export": export.PAGES, "png": stills.STILLS, "gif": stills.FILMS}
+    suffixes = {"export": export.PAGES, "png": stills.STILLS}
+    suffixes |= {"gif": stills.FILMS[:1], "webm": stills.FILMS[1:]}
     for name in files:
-        export.checked(getattr(arguments, name), suffixes[name])
+        path = export.checked(getattr(arguments, name), suffixes[name])
+        if name in ("gif", "webm"):
+            stills.writer_of(path, 1.0)
 
 
 def check_numbers(arguments: argparse.Namespace) -> None:
@@ -266,9 +275,12 @@ def filmed(session: Session, told: Told, arguments: argparse.Namespace) -> int:
     from amphid.interfaces.view.stills import save_film, save_still
 
     log, until = script_of(session, told, arguments), told.settings.simulation.duration
-    title, made = title_of(told), []
-    if arguments.gif:
-        made.append(save_film(arguments.gif, session, log=log, until=until))
+    title, made = title_of(told), list[Path]()
+    made += [
+        save_film(path, session, log=log, until=until)
+        for path in (arguments.gif, arguments.webm)
+        if path
+    ]
     if arguments.export:
         path = export_page(arguments.export, session, log=log, until=until, title=title)
         made.append(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 STILLS = (".png", ".pdf", ".svg")
 FILMS = (".gif", ".webm", ".mp4")
+CODECS = {
+    ".webm": ("libvpx-vp9", ("-pix_fmt", "yuv420p", "-crf", "30", "-b:v", "0", "-row-mt", "1")),
+    ".mp4": ("libx264", ("-pix_fmt", "yuv420p", "-crf", "20")),
+}
+"""What ffmpeg is told for each: a quality that keeps thin lines, colors that all players know."""
+MOST = 3600  # pictures of a film
 SMALL = 0.03  # of the largest change, below which the scale of colors is even
 
 
@@ -95,26 +102,50 @@ def save_film(
     """Play a log from rest and write it as a film: .gif, or .webm and .mp4 where ffmpeg is there.
 
     log, until: those of the session itself when None. pictures: in each simulated second.
-    Raises ValueError for another suffix or no time, RuntimeError where ffmpeg is missing.
+    The file appears whole or not at all. Raises ValueError for another suffix, no time, or more
+    than 3,600 pictures; FileNotFoundError where the program ffmpeg is missing.
     """
-    from matplotlib import animation
-
     path = checked(path, FILMS)
-    if path.suffix == ".gif":
-        writer: Any = animation.PillowWriter(fps=round(pictures))
-    elif animation.FFMpegWriter.isAvailable():
-        writer = animation.FFMpegWriter(fps=round(pictures))
-    else:
-        raise RuntimeError(f"{path.suffix} needs the program ffmpeg: install it, or write a .gif.")
     log = list(session.log if log is None else log)
     until = session.time if until is None else until
+    if until * pictures / 1000 > MOST:
+        raise ValueError(
+            f"{until * pictures / 1000:,.0f} pictures are more than a film of {MOST:,}: show less "
+            "time, or fewer pictures a second."
+        )
+    writer = writer_of(path, pictures)
     top = max(_largest(session, log, until, pictures), 1e-3)
     figure = _drawn(session, top)
-    with writer.saving(figure, str(path), 100):
-        for _ in film(session, log, until, pictures=pictures):
-            _draw(figure, session, top)
-            writer.grab_frame()
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        with writer.saving(figure, str(part), 100):
+            for _ in film(session, log, until, pictures=pictures):
+                _draw(figure, session, top)
+                writer.grab_frame()
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def writer_of(path: Path, pictures: float) -> Any:
+    """What writes such a film with matplotlib: Pillow a .gif, ffmpeg the others.
+
+    Raises ModuleNotFoundError or FileNotFoundError, with the way out, for what is missing.
+    """
+    try:
+        from matplotlib import animation
+    except ModuleNotFoundError:
+        raise _without_matplotlib() from None
+    if path.suffix == ".gif":
+        return animation.PillowWriter(fps=round(pictures))
+    if not animation.FFMpegWriter.isAvailable():
+        raise FileNotFoundError(
+            f"{path.suffix} needs the program ffmpeg, which is not on the PATH: install it, for "
+            "instance with apt-get install ffmpeg, or write a .gif, which needs no program."
+        )
+    codec, more = CODECS[path.suffix]
+    return animation.FFMpegWriter(fps=round(pictures), codec=codec, extra_args=list(more))
 
 
 def _largest(session: Session, log: Sequence[Event], until: float, pictures: float) -> float:
@@ -127,12 +158,15 @@ def _drawn(session: Session, top: float | None) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "pictures need matplotlib: pip install 'amphid[plot]'", name="matplotlib"
-        ) from None
+        raise _without_matplotlib() from None
     figure = Figure(figsize=(8, 6.4 if session.worm else 3.6), layout="constrained")
     _draw(figure, session, top)
     return figure
+
+
+def _without_matplotlib() -> ModuleNotFoundError:
+    sentence = "pictures need matplotlib: pip install 'amphid[plot]'"
+    return ModuleNotFoundError(sentence, name="matplotlib")
 
 
 def _draw(figure: Figure, session: Session, top: float | None) -> None:
@@ -153,6 +187,7 @@ def _change(session: Session) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _frame(axes: Axes, placement: Placement) -> None:
     """Axes in um where cells are in place, and none where they are laid out."""
     axes.set_aspect("equal")
+    axes.margins(0.1)  # for the names at both ends
     for text, x, y, _ in placement.marks:
         axes.annotate(text, (x, y), ha="center", va="center", fontsize=8, color="0.4")
     if placement.known.any():
