@@ -207,6 +207,30 @@ def test_portions_do_what_steps_do_and_repeat():
     assert "LivingPortions(net, step=0.5, portion=4)" in python_of(other)
 
 
+def test_a_cell_that_dies_with_spikes_under_way_dies_alike_in_portions_and_in_steps():
+    """What it gave out before still arrives; restored, it goes on from where it died."""
+    cells = Cells([f"c{i}" for i in range(5)])
+    wires = Connections([0, 0, 1, 2, 3], [1, 2, 3, 4, 4], sign=1, delay=[1.0, 3.5, 0.5, 2.0, 7.0])
+    synapse = {"excitatory": Conductance(tau=5.0, conductance=80.0, reversal=0.0)}
+    net = Network(Connectome(cells, wires), neuron=LIF(), synapse=synapse).double()
+    arrived = []
+    for kill_at in range(4, 40, 2):
+        levels = []
+        for life in (LivingNetwork(net, 0.5), LivingPortions(net, 0.5, 4)):
+            session = Session(life)
+            session.act(Stimulate("c0", 900.0, 1000.0))
+            session.run(float(kill_at))
+            session.act(Lesion("c0"))
+            session.run(kill_at + 10.0)
+            after = life.level.clone()
+            session.act(Restore("c0"))
+            session.run(kill_at + 30.0)
+            levels.append(torch.stack((after, life.level)))
+        torch.testing.assert_close(levels[1], levels[0], rtol=0, atol=1e-9)
+        arrived.append(levels[0][0])
+    assert len({tuple(level.tolist()) for level in arrived}) > 5  # it died with much and with little
+
+
 def test_the_classic_worm_lives_as_its_program_does():
     """Hunger alone: AVAL fires first, in the third update; see the golden values of its model."""
     try:

@@ -14,7 +14,7 @@ class LivingPortions:
     """A `Network` of many cells, run some steps at once by the compiled engine.
 
     What is done to it, and the noise of its session, hold for a portion; a cell that fires several
-    times within one is shown to have fired. A dead cell loses its connections and currents.
+    times within one is shown to have fired. Dead cells are those of `Network.lesioned`.
 
     network: of one copy. step: ms. portion: steps; together they are the dt of the session.
     engine: another one than `Compiled()`. Raises ValueError or TypeError for what does not fit.
@@ -40,45 +40,33 @@ class LivingPortions:
     @torch.no_grad()
     def begin(self) -> None:
         """Start at rest, all cells alive."""
-        self.state: NetworkState | None = self.network.rest(self.size)
-        self._level = self.state.v.detach().clone()
+        like = self.network.weight.new_zeros(1, len(self._everyone))
+        self.state: NetworkState | None = self.network.init(like, self.network.wires(self.size))
+        self._level = self.state.v.detach()[0].clone()
         self._fired = torch.zeros(len(self._everyone), dtype=torch.bool)
         self.kill(())
 
     @torch.no_grad()
     def step(self, current: Tensor) -> None:
         """One portion under a current [N] in pA."""
-        held = self._level[self._dead]
-        current = current.to(self.network.weight).index_fill(0, self._dead, 0.0)
-        stimulus = Stimulus(
-            current.expand(self.portion, -1), self._everyone, len(current), self.size
-        )
+        held = current.to(self.network.weight).expand(self.portion, -1)
         run = simulate(
             self._living,
-            stimulus,
+            Stimulus(held, self._everyone, len(current), self.size),
             record=("v", *(["spike"] if self.spikes else [])),
             every=self.portion,
             state=self.state,
             engine=self.engine,
         )
-        self.state, self._level = run.state, run.v[-1].clone()
-        self._level[self._dead] = held
+        self.state, self._level = run.state, run.v[-1, 0].clone()
         self._fired = torch.zeros_like(self._fired)
         if run.spikes is not None:
             self._fired[run.spikes.cell] = True
-            self._fired[self._dead] = False
 
     def kill(self, dead: tuple[int, ...]) -> None:
         """These cells, and no others, are dead from the next portion on."""
-        self._dead = torch.tensor(dead, dtype=torch.long)
-        if not dead:
-            self._living = self.network
-            return
-        alive = torch.ones(len(self._everyone)).index_fill(0, self._dead, 0.0)
-        wires = self.connectome.connections
-        ends = (torch.from_numpy(end.astype("int64")) for end in (wires.pre, wires.post))
-        before, behind = (alive[end] for end in ends)
-        self._living = self.network.weighted(self.network.weight.detach() * before * behind)
+        # no cells are killed in the same way: their machine code is that of a lesion from the start
+        self._living = self.network.lesioned(list(dead), control=False)
 
     @property
     def level(self) -> Tensor:
