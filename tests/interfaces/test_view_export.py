@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from amphid.dynamics import LIF, Conductance
-from amphid.interfaces.command_line import main
+from amphid.interfaces.command_line import main, viewed
+from amphid.interfaces.command_line.entry import command_parser
+from amphid.interfaces.command_line.parsing import parse
 from amphid.interfaces.view import (
     Crawl,
     Event,
@@ -142,7 +144,8 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "celegans", "--dt", "-1"], "--dt"),
         (["view", "celegans", "--noise", "1e300"], "--noise is from 0 to 1,000,000 pA"),
         (["view", "celegans", "--duration", "1e12", "--export", "a.html"], "--duration is from"),
-        (["view", "classic", "--export", "a.html"], "only looked at live"),
+        (["view", "classic", "--dt", "5"], "--dt: the classic worm is its own table"),
+        (["view", "celegans", "--device", "cuda"], "lives on the processor"),
         (["view", "celegans", "--gif", "a.webm"], "must end in .gif"),
         (["view", "celegans", "--webm", "a.gif"], "must end in .webm or .mp4"),
         (["view", "celegans", "--gif", "a.gif", "--export", "a.txt"], "must end in .html"),
@@ -157,9 +160,12 @@ def test_what_is_typed_wrongly_is_a_sentence_and_two(argv, sentence, capsys):
 
 def test_a_training_is_looked_at_and_takes_no_options_of_a_session(tmp_path, capsys):
     (tmp_path / "metrics.jsonl").write_text("{}\n")
-    assert main(["view", str(tmp_path), "--dt", "1", "--seed", "3"]) == 2
-    assert "--dt, --seed: " in (told := capsys.readouterr().err)
+    assert main(["view", str(tmp_path), "--dt", "1", "--no-body"]) == 2
+    assert "--dt, --no-body: " in (told := capsys.readouterr().err)
     assert "which is only looked at" in told
+    assert main(["view", str(tmp_path), "--seed", "1"]) == 2
+    assert main(["view", str(tmp_path), "--export", str(tmp_path / "a.html")]) == 2
+    assert "only looked at live" in capsys.readouterr().err
 
 
 def test_the_folder_of_a_simulation_opens_its_network_and_what_it_was_told(tmp_path, capsys):
@@ -172,3 +178,41 @@ def test_the_folder_of_a_simulation_opens_its_network_and_what_it_was_told(tmp_p
     assert '"dt": 2.0' in out.read_text("utf-8")
     assert main(["view", str(folder), "--export", str(out), "--dt", "4", "--json"]) == 0
     assert '"dt": 4.0' in out.read_text("utf-8")
+
+
+def test_a_session_that_was_recorded_opens_again_with_all_that_was_done(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["view", "celegans", "--no-body", "--noise", "0.5", "--seed", "4"]
+    arguments = parse(command_parser(), words)
+    arguments.argv = words
+    looked_at = viewed.opened(arguments)
+    session = looked_at.session
+    session.record()
+    session.run(20.0)
+    session.act(Stimulate("PLML", 20.0, 15.0))
+    session.act(Lesion("AVAL"))
+    session.run(60.0)
+    folder = viewed.kept(looked_at, arguments)
+    again = parse(command_parser(), ["view", str(folder), "--no-body"])
+    again.config, again.network = folder / "config.toml", None
+    opened = viewed.opened(again)
+    assert opened.log == session.log
+    opened.session.replay(opened.log, opened.until)
+    assert torch.equal(opened.session.life.level, session.life.level)
+    assert main(["view", str(folder), "--export", "a.html", "--no-body"]) == 0
+    assert "AVAL is killed" in (tmp_path / "a.html").read_text("utf-8")
+    (folder / "run.json").write_text('{"log": [{"time": 1, "action": "open(\'x\')"}]}')
+    assert main(["view", str(folder), "--export", "a.html"]) == 2
+    assert "holds no log of a session" in capsys.readouterr().err
+
+
+def test_the_classic_worm_is_exported_with_its_body(tmp_path, capsys):
+    out = tmp_path / "a.html"
+    words = ["--stimulate", "PLML:1:1000:3000", "--poke", "0.01:600", "--duration", "2000"]
+    code = main(["view", "classic", "--export", str(out), *words, "--json"])
+    if code and "worm_web_sim" in (told := capsys.readouterr().err):
+        pytest.skip(told)
+    assert json.loads(capsys.readouterr().out)["actions"] == 2
+    assert "a tail that is dragged" in out.read_text("utf-8")

@@ -1,10 +1,14 @@
 """A session is its network, its seed and its log: the three repeat it to the bit."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from amphid.dynamics import LIF, Conductance, EscapeRate, GapJunction, Graded, graded_synapses
 from amphid.interfaces.view import (
+    ClassicCrawler,
     Crawl,
     Event,
     Feed,
@@ -19,6 +23,7 @@ from amphid.interfaces.view import (
 )
 from amphid.interfaces.view.script import python_of
 from amphid.models import Worm
+from amphid.models.classic_worm import STIMULI
 from amphid.simulation import Network, Torch, pulse, simulate
 from amphid.wiring import Cells, Connections, Connectome, by_transmitter, celegans
 
@@ -228,29 +233,88 @@ def test_a_cell_that_dies_with_spikes_under_way_dies_alike_in_portions_and_in_st
             levels.append(torch.stack((after, life.level)))
         torch.testing.assert_close(levels[1], levels[0], rtol=0, atol=1e-9)
         arrived.append(levels[0][0])
-    assert len({tuple(level.tolist()) for level in arrived}) > 5  # it died with much and with little
+    assert (
+        len({tuple(level.tolist()) for level in arrived}) > 5
+    )  # it died with much and with little
 
 
-def test_the_classic_worm_lives_as_its_program_does():
-    """Hunger alone: AVAL fires first, in the third update; see the golden values of its model."""
+GOLDEN = {
+    (): [(2, 0), (2, 0), (2, 0), (3, 0), (37, 33), (2, 0), (7, 5), (101, 94), (75, 73), (32, 31)],
+    ("nose",): [(0, 0), (34, 32), (104, 101), (60, 60), (28, 20), (57, 65), (51, 48), (33, 29),
+                (67, 70), (37, 39)],
+    ("food",): [(0, 0), (0, 0), (36, 33), (5, 5), (78, 79), (93, 91), (58, 56), (-60, -59),
+                (11, 20), (32, 27)],
+}  # fmt: skip
+"""Left and right muscles in the first ten updates of the original program, hungry."""
+
+
+@pytest.fixture
+def classic():
     try:
-        life = LivingClassic()
+        return LivingClassic()
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    session = Session(life)
-    aval, first = session.place_of("AVAL"), []
-    for tick in range(1, 9):
-        session.advance(1)
-        first += [tick] * bool(life.fired[aval])
-    assert first[0] == 3
-    assert life.connectome.cells.kind[aval] == "inter"
-    session.reset()
+
+
+@pytest.mark.parametrize("felt", GOLDEN, ids=lambda felt: " ".join(felt) or "hunger")
+def test_the_classic_worm_lives_as_its_program_does(classic, felt):
+    session = Session(classic)
+    for name in felt:
+        for cell in STIMULI[name]:
+            session.act(Stimulate(cell, 1.0, 1e5))
+    pushes = []
+    for _ in range(10):
+        session.advance(20)
+        pushes.append(classic.push)
+    assert pushes == GOLDEN[felt]
+
+
+def test_cells_of_the_classic_worm_die_and_are_touched_between_updates(classic):
+    session = Session(classic)
+    aval, fired = session.place_of("AVAL"), torch.zeros(len(session))
+    assert classic.connectome.cells.kind[aval] == "inter"
     session.act(Lesion("AVAL"))
-    session.act(Stimulate("PLML", 1.0, 5000.0))
-    fired = torch.zeros(len(session))
-    session.advance(10, lambda: fired.add_(life.fired))
+    session.run(1000.0)
+    untouched = classic.level.clone()
+    session.replay([Event(0.0, Lesion("AVAL")), Event(600.0, Stimulate("PLML", 1.0, 25.0))], 1000.0)
+    assert not torch.equal(classic.level, untouched)  # the touch was over before the update
+    session.advance(184, lambda: fired.add_(classic.fired))
     assert fired[aval] == 0
     assert fired.sum() > 0
+
+
+def test_the_classic_body_goes_where_the_sums_of_its_muscles_say(classic):
+    body = ClassicCrawler(classic)
+    session = Session(classic, worm=body)
+    session.run(3975.0)  # all of the time between the seventh update and the eighth
+    turns = sum(left - right for left, right in GOLDEN[()][:7])
+    assert body.heading == pytest.approx(math.pi + turns / 20 * math.pi)
+    assert body.speed == pytest.approx((7 + 5) / 100)
+    ends = body.ends().mean(0)
+    gaps = np.hypot(*np.diff(ends, axis=0).T)
+    np.testing.assert_allclose(gaps, 1000 / 48, rtol=1e-9)
+
+
+def test_the_classic_body_feels_the_wall_and_food_and_is_repeated_by_its_script(classic):
+    body = ClassicCrawler(classic, dish=520.0)
+    session = Session(classic, worm=body)
+    session.act(Feed(-560.0, 0.0))
+    assert body.felt().nonzero()[:, 0].tolist() == sorted(classic.worm.indices(STIMULI["food"]))
+    session.act(Poke(0.02, 60.0))
+    assert set(classic.worm.indices(STIMULI["nose"])) <= set(body.felt().nonzero()[:, 0].tolist())
+    session.run(9000.0)
+    assert np.abs(body.ends()[0, 0]).max() <= 560
+    with pytest.raises(ValueError, match="no other circuit"):
+        session.act(Crawl(True))
+    session = Session(LivingClassic(), worm=ClassicCrawler(life := LivingClassic()))
+    session = Session(life, worm=ClassicCrawler(life))
+    session.record()
+    session.act(Poke(0.02))
+    session.run(5000.0)
+    made = {}
+    exec(python_of(session), made)
+    assert torch.equal(made["run"].v, session.recording().v)
+    assert (made["session"].worm.ends() == session.worm.ends()).all()
 
 
 def test_the_log_tells_when():

@@ -57,6 +57,24 @@ class Senses:
     low_pass: float = 100.0
 
 
+@dataclass(frozen=True)
+class Build:
+    """What stays of a body: as long as it lives, and as it is drawn.
+
+    rods, segments: along it. length, dish, spread: um; of the body, of the dish's radius, of the
+    smell of food. crawls: whether another circuit than its network can drive it. limits: what it
+    takes for granted and cannot do.
+    """
+
+    rods: int
+    segments: int
+    length: float
+    dish: float | None
+    spread: float
+    crawls: bool
+    limits: tuple[str, ...]
+
+
 class Worm:
     """A body whose muscles and sensory cells are those of a network.
 
@@ -86,6 +104,15 @@ class Worm:
             )
         }
         self.begin(torch.zeros(self.size))
+
+    @property
+    def build(self) -> Build:
+        """What stays of it."""
+        shape = self.body.mechanics
+        return Build(
+            rods=shape.segments + 1, segments=shape.segments, length=shape.length,
+            dish=self.body.dish, spread=self.senses.spread, crawls=True, limits=LIMITS,
+        )  # fmt: skip
 
     def begin(self, rest: Tensor) -> None:
         """Straight in the middle of the dish, without food; rest: levels [N] of relaxed cells."""
@@ -132,6 +159,10 @@ class Worm:
         rows = [np.nanmean(raised[self._rows[side]], axis=0) for side in ROWS]
         each = self.body.mechanics.segments // MUSCLES
         return np.repeat(np.clip(self.senses.gain * np.stack(rows), 0.0, 1.0), each, axis=1)
+
+    def ends(self) -> Array:
+        """Dorsal and ventral ends of its rods [2, R, 2], um."""
+        return self.body.ends()
 
     def concentration(self) -> float:
         """Of the food at the nose, 1 in its middle."""

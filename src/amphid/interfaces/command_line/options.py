@@ -162,7 +162,7 @@ def _stimulus(
     common = {name: value for name, value in common.items() if value is not None}
     if typed.stimulate:
         default = {"amplitude": models.CELLS[neuron].amplitude, "start": START, "stop": STOP}
-        section["pulse"] = [_pulse(text, default | common) for text in typed.stimulate]
+        section["pulse"] = [pulse_of(text, default | common) for text in typed.stimulate]
     else:
         section["pulse"] = [{**pulse, **common} for pulse in section.get("pulse", [])]
     return _table(section, typed, folder)
@@ -198,7 +198,7 @@ def _duration(
     section.setdefault("duration", DURATION)
 
 
-def _pulse(text: str, default: Section) -> Section:
+def pulse_of(text: str, default: Section) -> Section:
     """CELLS[:pA[:START[:STOP]]]; what is left empty is the default."""
     cells, *numbers = text.split(":")
     if len(numbers) > 3:

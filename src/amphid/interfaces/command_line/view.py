@@ -19,11 +19,7 @@ from amphid.interfaces.command_line.parsing import (
 from amphid.interfaces.command_line.simulate import add_model, models_told
 
 if TYPE_CHECKING:
-    from amphid.interfaces.command_line.options import Told
-    from amphid.interfaces.view import Event, Life, Session
-    from amphid.models import Worm
-    from amphid.simulation import Network
-    from amphid.wiring import Connectome
+    from amphid.interfaces.command_line.viewed import Viewed
 
 _DESCRIPTION = """\
 Open a page on this machine where a network lives: play it, stimulate and kill cells, poke the worm,
@@ -38,12 +34,8 @@ examples:
   amphid view runs/2026-01-31_1a2b3c4
   amphid view brain.h5 --neuron lif --port 8000 --no-browser
 """
-GRADED_STEP = 5.0  # ms; semi-implicit steps of graded cells bear it, and a page wants few
 
 CLASSIC = "classic"
-MANY, CROWD = 1000, 30_000  # cells
-PORTION, LONG = 10.0, 40.0  # ms of a portion, of many cells and of a crowd
-FILM = 4000.0  # ms
 FILES, FILMED = ("export", "png", "gif", "webm"), ("duration", "stimulate", "poke", "crawl")
 SESSION = (
     "dt", "noise", "weights", "no_body", "signs", "inhibitory", "annotate", "lesion", "neuron",
@@ -127,25 +119,36 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
     check_numbers(arguments)
     check_files(arguments)
-    if Path(arguments.network).is_dir():
-        if not is_simulation(Path(arguments.network)):
-            return watched(Path(arguments.network), arguments)
-        arguments.config, arguments.network = Path(arguments.network) / "config.toml", None
+    folder = Path(arguments.network)
+    if folder.is_dir() and not is_simulation(folder):
+        return watched(folder, arguments)
+    if arguments.device != "cpu":
+        raise UsageError("--device: a session lives on the processor.", "amphid view")
+    from amphid.interfaces.command_line import viewed
+
     if arguments.network == CLASSIC:
-        return classic(arguments)
-    told, session = opened(arguments)
-    for remark in told.remarks:
+        check_ignored(arguments, "the classic worm is its own table, without physics", "no_body")
+        return shown(viewed.classic(arguments), arguments)
+    if folder.is_dir():
+        arguments.config, arguments.network = folder / "config.toml", None
+    return shown(viewed.opened(arguments), arguments)
+
+
+def shown(viewed: Viewed, arguments: argparse.Namespace) -> int:
+    """Serve the page of a session until interrupted, or write its files; returns the exit code."""
+    for remark in viewed.remarks:
         output.remark(remark, quiet=arguments.quiet)
     if any(getattr(arguments, name) for name in FILES):
-        return filmed(session, told, arguments)
+        return filmed(viewed, arguments)
+    from amphid.interfaces.command_line.viewed import kept
     from amphid.interfaces.view.server import application, serve
     from amphid.interfaces.view.stage import Stage
 
     stage = Stage(
-        session,
-        title=title_of(told),
-        recipe=recipe_of(told, arguments.weights),
-        keep=lambda recorded: kept(recorded, told, arguments),
+        viewed.session,
+        title=viewed.title,
+        recipe=viewed.recipe,
+        keep=lambda _: kept(viewed, arguments),
     )
     serve(
         lambda door: application(stage, door),
@@ -160,7 +163,7 @@ def check_files(arguments: argparse.Namespace) -> None:
     asked = [f"--{name}" for name in (*FILES, *FILMED) if getattr(arguments, name)]
     files = [name for name in FILES if getattr(arguments, name)]
     folder = Path(arguments.network)
-    live = arguments.network == CLASSIC or (folder.is_dir() and not is_simulation(folder))
+    live = folder.is_dir() and not is_simulation(folder)
     if asked and (live or not files):
         way = "is only looked at live" if live else "needs --export, --png, --gif or --webm"
         sentence = f"{', '.join(asked)}: {arguments.network} {way}."
@@ -186,10 +189,10 @@ def check_numbers(arguments: argparse.Namespace) -> None:
             raise UsageError(sentence, "amphid view")
 
 
-def check_ignored(arguments: argparse.Namespace, what: str, *, seed: bool = False) -> None:
+def check_ignored(arguments: argparse.Namespace, what: str, *taken: str) -> None:
     """Raise for options that something which brings its own network would ignore."""
     asked = [name for name in SESSION if getattr(arguments, name) not in (None, False)]
-    asked += [name for name in ("seed",) if name in arguments.typed and not seed]
+    asked = [name for name in asked if name not in taken]
     if asked:
         told = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
         raise UsageError(f"{told}: {what}.", "amphid view")
@@ -198,39 +201,6 @@ def check_ignored(arguments: argparse.Namespace, what: str, *, seed: bool = Fals
 def is_simulation(folder: Path) -> bool:
     """Whether a folder is that of a simulation, or of a session that was recorded."""
     return (folder / "recording.h5").is_file() and (folder / "config.toml").is_file()
-
-
-def opened(arguments: argparse.Namespace) -> tuple[Told, Session]:
-    """The session that was asked for, at rest."""
-    import torch
-
-    from amphid.interfaces.command_line import building, models, options
-    from amphid.interfaces.view import Session
-    from amphid.interfaces.weights import load_weights
-
-    if arguments.config is None:
-        graded = arguments.neuron in (None, "graded")
-        arguments.duration = arguments.duration or FILM
-        arguments.dt = arguments.dt or (
-            GRADED_STEP if graded else models.CELLS[arguments.neuron].dt
-        )
-    told = options.complete(arguments)
-    seed = told.settings.simulation.seed
-    generator = torch.Generator().manual_seed(seed)
-    connectome = building.wired(told.settings, told.loaded)
-    network = building.equipped(told.settings, connectome, generator)
-    if arguments.weights:
-        load_weights(network, arguments.weights)
-    draws = told.settings.model.neuron == "escape"
-    life = life_of(network, told.settings.simulation.dt)
-    session = Session(
-        life,
-        seed=seed,
-        noise=told.settings.stimulus.noise,
-        generator=generator if draws else None,
-        worm=None if arguments.no_body else worm_of(connectome),
-    )
-    return told, session
 
 
 def watched(folder: Path, arguments: argparse.Namespace) -> int:
@@ -244,6 +214,8 @@ def watched(folder: Path, arguments: argparse.Namespace) -> int:
             f"{folder} holds no metrics.jsonl, and no config.toml with a recording.h5: give the "
             "folder of a training, of several, or of a simulation; or a network."
         )
+    if "seed" in arguments.typed:
+        raise UsageError(f"--seed: {folder} is a training, which has one.", "amphid view")
     check_ignored(arguments, f"{folder} is the folder of a training, which is only looked at")
     serve(
         lambda door: training_application(folder, door),
@@ -253,36 +225,19 @@ def watched(folder: Path, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def classic(arguments: argparse.Namespace) -> int:
-    """Serve the page of the classic worm until interrupted; returns the exit code."""
-    from amphid.interfaces.view import LivingClassic, Session
-    from amphid.interfaces.view.server import application, serve
-    from amphid.interfaces.view.stage import Stage
-
-    session = Session(LivingClassic(), seed=arguments.seed)
-    stage = Stage(session, title="The classic worm of the web, for comparison", recipe=("", ""))
-    serve(
-        lambda door: application(stage, door),
-        port=arguments.port,
-        ready=lambda address: announce(address, arguments),
-    )
-    return 0
-
-
-def filmed(session: Session, told: Told, arguments: argparse.Namespace) -> int:
+def filmed(viewed: Viewed, arguments: argparse.Namespace) -> int:
     """Write the session that was typed as files; returns the exit code."""
     from amphid.interfaces.view import export_page
     from amphid.interfaces.view.stills import save_film, save_still
 
-    log, until = script_of(session, told, arguments), told.settings.simulation.duration
-    title, made = title_of(told), list[Path]()
-    made += [
+    session, log, until = viewed.session, viewed.log, viewed.until
+    made = [
         save_film(path, session, log=log, until=until)
         for path in (arguments.gif, arguments.webm)
         if path
     ]
     if arguments.export:
-        path = export_page(arguments.export, session, log=log, until=until, title=title)
+        path = export_page(arguments.export, session, log=log, until=until, title=viewed.title)
         made.append(path)
     if arguments.png:
         session.replay(log, until)
@@ -294,88 +249,9 @@ def filmed(session: Session, told: Told, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def script_of(session: Session, told: Told, arguments: argparse.Namespace) -> list[Event]:
-    """What is to be done in a film, in order."""
-    from amphid.interfaces.view import Crawl, Event, Poke, Stimulate
-
-    names = session.connectome.cells.name
-    log = [Event(0.0, Crawl(on=True))] if arguments.crawl else []
-    log += [Event(start, Poke(place)) for place, start in arguments.poke or ()]
-    for pulse in told.settings.stimulus.pulse:
-        for cell in session.connectome.select(*pulse.cells):
-            act = Stimulate(str(names[cell]), pulse.amplitude, pulse.stop - pulse.start)
-            log.append(Event(pulse.start, act))
-    return sorted(log, key=lambda event: event.time)
-
-
 def _poke(text: str) -> tuple[float, float]:
     place, _, start = text.partition(":")
     return not_negative(place), not_negative(start or "500")
-
-
-def life_of(network: Network, dt: float) -> Life:
-    """Steps of the torch engine, or portions in compiled code for many cells."""
-    from amphid.interfaces.view import LivingNetwork, LivingPortions
-
-    cells = len(network.connectome)
-    if cells <= MANY:
-        return LivingNetwork(network, dt)
-    return LivingPortions(network, dt, max(1, round((PORTION if cells <= CROWD else LONG) / dt)))
-
-
-def worm_of(connectome: Connectome) -> Worm | None:
-    """The body of the worm, where the network has its muscles and touch receptors."""
-    from amphid.models import Worm
-
-    if "MDL01" not in connectome.cells.name:
-        return None
-    try:
-        return Worm(connectome)
-    except KeyError:
-        return None
-
-
-def title_of(told: Told) -> str:
-    """What is looked at, in words."""
-    model = told.settings.model
-    source = told.settings.network.source
-    name = "C. elegans" if source == "celegans" else Path(source).name
-    return f"{name}, {model.neuron} cells"
-
-
-def recipe_of(told: Told, weights: Path | None) -> tuple[str, str]:
-    """The Python that makes the network."""
-    from amphid.interfaces.command_line.script import network_of
-    from amphid.interfaces.command_line.settings import StimulusSection
-
-    silent = told.settings.model_copy(update={"stimulus": StimulusSection()})
-    imports, lines = network_of(silent)  # a session has noise of its own
-    if weights:
-        imports = f"{imports.rstrip()}\nfrom amphid.interfaces.weights import load_weights\n\n"
-        lines += f"load_weights(net, {str(weights.resolve())!r})\n"
-    return imports, lines
-
-
-def kept(session: Session, told: Told, arguments: argparse.Namespace) -> Path:
-    """Write what a session recorded as a run folder; returns it."""
-    from datetime import datetime
-
-    from amphid.interfaces.command_line import run_folder
-    from amphid.interfaces.report import write_report
-    from amphid.interfaces.view.script import python_of
-
-    run, now = session.recording(), datetime.now().astimezone()
-    script = python_of(session, recipe_of(told, arguments.weights))
-    folder = run_folder.default_folder(now, (told.settings, session.log, session.time))
-    with run_folder.whole(folder) as draft:
-        run.save(draft / "recording.h5")
-        (draft / "session.py").write_text(script, encoding="utf-8")
-        log = [{"time": event.time, "action": repr(event.action)} for event in session.log]
-        about = run_folder.circumstances(arguments.argv, now)
-        run_folder.write_json(draft / "run.json", {**about, "seed": session.seed, "log": log})
-        title = f"{title_of(told)}: a session"
-        write_report(draft / "report.html", run, session.connectome, title=title, python=script)
-    return folder
 
 
 def announce(address: str, arguments: argparse.Namespace) -> None:

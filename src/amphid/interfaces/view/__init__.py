@@ -10,7 +10,9 @@ from amphid.interfaces.view.actions import (
     Restore,
     Stimulate,
 )
+from amphid.interfaces.view.animal import Animal
 from amphid.interfaces.view.classic import LivingClassic
+from amphid.interfaces.view.classic_crawler import ClassicCrawler
 from amphid.interfaces.view.export import export_page, film
 from amphid.interfaces.view.living import Life, LivingNetwork
 from amphid.interfaces.view.portions import LivingPortions
@@ -19,6 +21,8 @@ from amphid.interfaces.view.stills import body, save_film, save_still, still
 
 __all__ = [
     "Action",
+    "Animal",
+    "ClassicCrawler",
     "Crawl",
     "Event",
     "Feed",

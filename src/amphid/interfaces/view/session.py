@@ -20,9 +20,9 @@ from amphid.interfaces.view.actions import (
     Restore,
     Stimulate,
 )
+from amphid.interfaces.view.animal import Animal
 from amphid.interfaces.view.living import Life, LivingNetwork
 from amphid.interfaces.view.tape import Tape
-from amphid.models import Worm
 from amphid.simulation import Network, Recording
 
 NOISE_TAU = 10.0  # ms
@@ -38,7 +38,8 @@ class Session:
     dt: ms per step. seed: of the noise, and of cells that draw from `generator`.
     noise: standard deviation in pA of a current into every cell, correlated over 10 ms.
     generator: the one that the cells draw from, if they do; the session seeds it.
-    worm: a body in a dish, driven by the muscles of the network and felt by its sensory cells.
+    worm: a body in a dish, driven by the muscles of the network and felt by its sensory cells: a
+        `Worm`, or a `ClassicCrawler` for the classic worm.
 
     Raises ValueError or TypeError for what does not fit.
     """
@@ -51,7 +52,7 @@ class Session:
         seed: int = 0,
         noise: float = 0.0,
         generator: torch.Generator | None = None,
-        worm: Worm | None = None,
+        worm: Animal | None = None,
     ) -> None:
         if isinstance(network, Network) and dt is None:
             raise ValueError("dt must be given: ms per step, such as dt=1.0.")

@@ -68,10 +68,10 @@ def body(session: Session, axes: Axes | None = None) -> Axes:
     if session.worm is None:
         raise ValueError("this session has no body: give it worm=Worm(connectome).")
     axes = plt.gca() if axes is None else axes
-    dorsal, ventral = session.worm.body.ends()
+    dorsal, ventral = session.worm.ends()
     outline = np.concatenate((dorsal, ventral[::-1]))
     axes.fill(*outline.T, facecolor="#cfc6b2", edgecolor="#6d6450", linewidth=0.8)
-    dish = session.worm.body.dish
+    dish = session.worm.build.dish
     if dish is not None:
         axes.add_patch(Circle((0, 0), dish, fill=False, color="0.6"))
         axes.set(xlim=(-1.05 * dish, 1.05 * dish), ylim=(-1.05 * dish, 1.05 * dish))

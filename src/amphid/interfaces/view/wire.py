@@ -10,6 +10,7 @@ ends of the rods [R, 4], um, and activation of the muscles of each segment [2, S
 from __future__ import annotations
 
 import struct
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from amphid.interfaces.placement import place
 from amphid.interfaces.report_data import CONNECTIONS, packed, packed_connections, packed_place
 from amphid.interfaces.view.session import Session
-from amphid.models.worm import LIMITS
 from amphid.wiring import Connectome
 
 PROTOCOL = 1
@@ -138,21 +138,14 @@ def _worm(session: Session) -> dict[str, Any] | None:
     worm = session.worm
     if worm is None:
         return None
-    return {
-        "rods": len(worm.body.radius),
-        "segments": worm.body.mechanics.segments,
-        "length": worm.body.mechanics.length,
-        "dish": worm.body.dish,
-        "spread": worm.senses.spread,
-        "limits": list(LIMITS),
-    }
+    return asdict(worm.build)
 
 
 def _body(session: Session) -> bytes:
     worm = session.worm
     if worm is None:
         return b""
-    dorsal, ventral = worm.body.ends()
+    dorsal, ventral = worm.ends()
     food = worm.food or (np.nan, np.nan)
     parts = (np.concatenate((dorsal, ventral), 1), np.maximum(worm.activation, 0.0), food)
     return b"".join(np.asarray(part).astype("<f4").tobytes() for part in parts)

@@ -47,6 +47,7 @@ function fillIn() {
   $("foot").textContent = `${count(run.size)} cells, ${count(chemical)} chemical connections, ${count(electrical)} gap junctions; steps of ${run.dt} ms, ${run.note}.`;
   if (!run.worm) return;
   $("dish-card").hidden = false;
+  $("crawl-box").hidden = !run.worm.crawls;
   $("dish").setAttribute("aria-label", "The body of the worm in a round dish, seen from above");
   for (const text of run.worm.limits) {
     const row = document.createElement("li");
