@@ -26,6 +26,7 @@ from amphid.studies import (
     Inbreeding,
     IntegrationMemory,
     LotteryDigits,
+    NeuralLatents,
     PersistenceQuantum,
     Report,
     RobotArm,
@@ -67,6 +68,7 @@ STUDIES = [
     PersistenceQuantum(),
     FractionalMemory(),
     RobotArm(),
+    NeuralLatents(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

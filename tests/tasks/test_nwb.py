@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from amphid.interfaces.exports import export_nwb
+from amphid.simulation import Recording, Spikes
 from amphid.tasks import LATENT_SETS, latent_set, neural_latents, read_nwb
+from amphid.wiring import Cells
 
 pynwb = pytest.importorskip("pynwb", reason="the extra nwb is not installed")
 
@@ -117,6 +120,7 @@ def test_behavior_is_the_mean_over_a_bin(made: Path) -> None:
     torch.testing.assert_close(found[0], torch.stack((middle, -middle), 1), rtol=1e-5, atol=0)
     late = session.behavior("eye", np.array([21_990.0]), bins=2, bin=10.0)
     assert late[0, :, 0].isnan().tolist() == [False, True]
+    assert set(read_nwb(made, series=("eye",)).series) == {"eye"}
     with pytest.raises(KeyError, match="eye, hand_vel"):
         session.behavior("pupil", np.array([0.0]), bins=2, bin=10.0)
 
@@ -255,6 +259,24 @@ def test_a_file_whose_answers_nobody_has_is_passed_over(made: Path, tmp_path: Pa
     (tmp_path / "again.nwb").write_bytes(made.read_bytes())
     with pytest.raises(OSError, match="name one of them"):
         neural_latents("mc_maze_small", tmp_path)
+
+
+def test_a_recording_that_was_exported_is_read_back(tmp_path: Path) -> None:
+    spike = torch.rand(31, 2, 3, generator=torch.Generator().manual_seed(5)) > 0.7
+    events = Spikes(spike.nonzero().T, tuple(spike.shape), 2.0)
+    v = torch.randn(31, 2, 3, generator=torch.Generator().manual_seed(5))
+    run = Recording(Cells(["a", "b", "c"]), dt=2.0, fields={"v": v}, events=events)
+    path = export_nwb(
+        run, tmp_path / "run.nwb", description="noise",
+        session_start=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    session = read_nwb(path)
+    assert session.trials == {}
+    assert session.units["cell"].tolist() == ["a", "b", "c"] * 2
+    counts = session.counts(np.array([1.0]), bins=31, bin=2.0)[0]
+    order = session.units["trial"].astype(int) * 3 + np.tile(np.arange(3), 2)
+    torch.testing.assert_close(counts, spike.flatten(1)[:, order].float())
+    assert session.series["v"].values.shape == (31, 6)
 
 
 def test_without_the_extra_the_install_line_is_told(

@@ -27,6 +27,7 @@ from amphid.studies.fractional_memory import FractionalMemory
 from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.integration_memory import IntegrationMemory
 from amphid.studies.lottery_digits import LotteryDigits
+from amphid.studies.neural_latents import NeuralLatents
 from amphid.studies.persistence_exact import ActivityPersistence
 from amphid.studies.persistence_quantum import PersistenceQuantum
 from amphid.studies.robot_arm import RobotArm
@@ -60,6 +61,7 @@ __all__ = [
     "Inbreeding",
     "IntegrationMemory",
     "LotteryDigits",
+    "NeuralLatents",
     "PersistenceMap",
     "PersistenceQuantum",
     "Report",

@@ -148,7 +148,8 @@ def neural_latents(
     found = sorted(place.rglob("*.nwb")) if place.is_dir() else [place]
     if not found:
         raise FileNotFoundError(f"There is no .nwb file in {place}. {_way_out(own)}")
-    sessions = [(file, read_nwb(file)) for file in found]
+    wanted = () if own.behavior is None else (own.behavior,)
+    sessions = [(file, read_nwb(file, series=wanted)) for file in found]
     whole = [(file, session) for file, session in sessions if _is_whole(session)]
     if not whole:
         raise OSError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,11 @@ class Session:
         return np.any(inside, axis=0)
 
 
-def read_nwb(path: str | os.PathLike[str]) -> Session:
+def read_nwb(path: str | os.PathLike[str], *, series: Collection[str] | None = None) -> Session:
     """An NWB file with a table of units, of any experiment.
+
+    series: names of the time series to read, all when None; raw voltages may be many. Their axes
+    beyond the first are one.
 
     Raises FileNotFoundError and OSError, in a sentence, for a file that is not there, damaged, not
     NWB or without units; ModuleNotFoundError without the extra `nwb`.
@@ -100,14 +103,14 @@ def read_nwb(path: str | os.PathLike[str]) -> Session:
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         with NWBHDF5IO(path, "r") as io:
-            return _session(io.read(), path)
+            return _session(io.read(), path, series)
     except OSError as error:
         raise OSError(f"{path} is not a whole NWB file ({error}).") from None
     except Exception as error:  # hdmf raises whatever its parser runs into
         raise OSError(f"{path} cannot be read as NWB ({type(error).__name__}: {error}).") from None
 
 
-def _session(file: Any, path: Path) -> Session:
+def _session(file: Any, path: Path, wanted: Collection[str] | None) -> Session:
     if file.units is None or "spike_times" not in file.units.colnames:
         raise OSError(f"it has no table of units with spike_times: {path.name}")
     units = file.units
@@ -115,7 +118,11 @@ def _session(file: Any, path: Path) -> Session:
         spikes=tuple(SECOND * np.asarray(times, np.float64) for times in units["spike_times"][:]),
         units=_columns(units),
         observed=_observed(units),
-        series=dict(_all_series(file)),
+        series={
+            name: read
+            for name, one in _all_series(file)
+            if (wanted is None or name in wanted) and (read := _read_series(one)) is not None
+        },
         trials={} if file.trials is None else _columns(file.trials),
     )
 
@@ -143,30 +150,27 @@ def _observed(units: Any) -> NDArray[np.float64] | None:
     return SECOND * np.asarray(units["obs_intervals"][0], np.float64).reshape(-1, 2)
 
 
-def _all_series(file: Any) -> Iterator[tuple[str, Series]]:
+def _all_series(file: Any) -> Iterator[tuple[str, Any]]:
     """Every time series by its name; in a container of several, by both names."""
     from pynwb import TimeSeries
 
-    for module in (*file.processing.values(), file):
-        held = module.data_interfaces if module is not file else file.acquisition
+    for held in (*(m.data_interfaces for m in file.processing.values()), file.acquisition):
         for name, one in held.items():
-            inside = {name: one} if isinstance(one, TimeSeries) else _inside(name, one)
-            for own, series in inside.items():
-                if (read := _read_series(series)) is not None:
-                    yield own, read
+            yield from ([(name, one)] if isinstance(one, TimeSeries) else _inside(name, one))
 
 
-def _inside(name: str, container: Any) -> dict[str, Any]:
+def _inside(name: str, container: Any) -> Iterator[tuple[str, Any]]:
     from pynwb import TimeSeries
 
-    held = getattr(container, "children", ())
-    return {f"{name}_{one.name}": one for one in held if isinstance(one, TimeSeries)}
+    for one in getattr(container, "children", ()):
+        if isinstance(one, TimeSeries):
+            yield f"{name}_{one.name}", one
 
 
 def _read_series(series: Any) -> Series | None:
-    """A series of numbers; None for images and the like."""
+    """A series of numbers; None for what is kept in other files and the like."""
     values = np.asarray(series.data[:])
-    if values.dtype.kind not in "buif" or values.ndim not in (1, 2) or not len(values):
+    if values.dtype.kind not in "buif" or not values.ndim or not len(values):
         return None
     if series.timestamps is not None:
         time = np.asarray(series.timestamps[:], np.float64)

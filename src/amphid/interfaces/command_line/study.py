@@ -59,6 +59,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.inbreeding import Inbreeding
     from amphid.studies.integration_memory import IntegrationMemory
     from amphid.studies.lottery_digits import LotteryDigits
+    from amphid.studies.neural_latents import NeuralLatents
     from amphid.studies.persistence_exact import ActivityPersistence
     from amphid.studies.persistence_quantum import PersistenceQuantum
     from amphid.studies.robot_arm import RobotArm
@@ -96,6 +97,7 @@ def studies() -> dict[str, Study]:
             ActivityPersistence(),
             PersistenceQuantum(),
             RobotArm(),
+            NeuralLatents(),
         )
     }
 

@@ -95,13 +95,13 @@ class TransformerRates(LatentModel):
     """A masked transformer, trained on the Poisson likelihood of all cells.
 
     In each step a share of the bins and of the cells' counts is hidden from it at random, and it
-    tells them, and the hidden cells, from what is left; `ahead` bins are masked ones after the
-    trial. An average of several such nets is better than one.
+    tells them, and the hidden cells, from what is left. Up to `tail` bins at the end of a trial are
+    hidden together, so that it can foretell. Several nets may be averaged.
 
     epochs: walks through all trials. size: trials in a batch. lr: highest learning rate of Adam,
     which rises over a tenth of the training and falls to zero as a cosine. masked: share of bins
-    that are hidden in a step. dropped: share of the counts in the others. penalty: weight decay.
-    members: nets that are trained and averaged. generator: of all draws.
+    that are hidden in a step. tail: bins. dropped: share of the counts in the other bins. penalty:
+    weight decay. members: nets that are trained and averaged. generator: of all draws.
     Reference: Ye and Pandarinath 2021, arXiv 2108.01210.
     """
 
@@ -114,7 +114,8 @@ class TransformerRates(LatentModel):
         size: int = 32,
         lr: float = 3e-3,
         masked: float = 0.25,
-        dropped: float = 0.2,
+        tail: int = 4,
+        dropped: float = 0.4,
         penalty: float = 0.1,
         members: int = 1,
         generator: torch.Generator | None = None,
@@ -124,7 +125,7 @@ class TransformerRates(LatentModel):
                 raise ValueError(f"{name} must be a share, 0 to less than 1, got {share!r}.")
         self.width, self.layers, self.epochs, self.size = width, layers, epochs, size
         self.lr, self.masked, self.dropped, self.penalty = lr, masked, dropped, penalty
-        self.members = members
+        self.members, self.tail = members, tail
         self.generator = generator
         self.cells: int | None = None
         self.nets: list[MaskedTransformer] = []
@@ -178,7 +179,9 @@ class TransformerRates(LatentModel):
 
     def _loss(self, net: MaskedTransformer, counts: Tensor, seen: Tensor) -> Tensor:
         """Poisson loss per count of bins that exist, when others are hidden."""
-        masked = ~seen | (self._uniform(seen.shape) < self.masked)
+        left = seen.flip(1).cumsum(1).flip(1)  # bins to the end of the trial
+        tail = (self._uniform(seen.shape[:1]) * (self.tail + 1)).floor()
+        masked = (self._uniform(seen.shape) < self.masked) | (left <= tail[:, None])
         shown = counts[..., : self.cells]
         kept = self._uniform(shown.shape) >= self.dropped
         told = net(shown * kept / (1 - self.dropped), masked)
