@@ -168,6 +168,7 @@ def test_a_hand_out_of_its_reach_comes_back(arm):
         (lambda: PlanarArm(low=(0.0, -1.0)), "the elbow within 0 to pi"),
         (lambda: seven_joint_arm(hand=math.nan), "hand must be a positive length"),
         (lambda: SerialArm(((0.0, 0.0, 2.0),), ((1.0, 0.0, 0.0),), (-1,), (1,), (0,)), "length 1"),
+        (lambda: SerialArm(((0.0, 1.0),), ((1.0, 0.0, 0.0),), (-1,), (1,), (0,)), "three numbers"),
         (lambda: SerialArm((), ((1.0, 0.0, 0.0),), (-1,), (1,), (0,)), "one vector for each"),
         (lambda: Servo(PlanarArm(), speed=0.0), "speed must be positive"),
         (lambda: Servo(PlanarArm()).init(torch.zeros(3)), "must end in 2 coordinates"),

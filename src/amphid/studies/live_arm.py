@@ -84,8 +84,9 @@ def live(
 
 def _process(told: LiveSettings) -> subprocess.Popen[str]:
     """The subject's process, told what to do."""
-    ask, pipe = [sys.executable, "-m", "amphid.studies.live_subject"], subprocess.PIPE
-    subject = subprocess.Popen(ask, stdin=pipe, stdout=pipe, text=True)
+    run = "from amphid.studies.live_subject import main; main()"
+    pipe = subprocess.PIPE
+    subject = subprocess.Popen([sys.executable, "-c", run], stdin=pipe, stdout=pipe, text=True)
     assert subject.stdin is not None
     subject.stdin.write(words(told))
     subject.stdin.close()

@@ -1,7 +1,6 @@
 """A simulated subject in a process of its own: sees the hand by one stream, fires into another.
 
-Run as `python -m amphid.studies.live_subject`, told what to do by one JSON document on stdin;
-answers with one on stdout.
+`main` is told what to do by one JSON document on stdin, and answers with one on stdout.
 """
 
 from __future__ import annotations
@@ -118,7 +117,3 @@ def main() -> None:
 def words(settings: LiveSettings) -> str:
     """The settings as the process reads them."""
     return json.dumps(asdict(settings))
-
-
-if __name__ == "__main__":
-    main()

@@ -27,8 +27,12 @@ class Arm(ABC):
         """Where the hand is [*B, D], mm, with the joints at angles [*B, J], rad."""
 
     @abstractmethod
+    def tangent(self, angles: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the hand is [*B, D], mm, and its `jacobian` [*B, D, J]: both at one price."""
+
     def jacobian(self, angles: Tensor) -> Tensor:
         """How the hand moves with each joint [*B, D, J], mm per rad."""
+        return self.tangent(angles)[1]
 
     @abstractmethod
     def inverse(self, position: Tensor) -> Tensor:

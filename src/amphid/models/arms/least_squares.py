@@ -11,15 +11,14 @@ SINGULAR = 40.0  # mm per rad: a direction in which joints move the hand by less
 PASSES = 3
 
 
-def turns(arm: Arm, angles: Tensor, moved: Tensor, wish: Tensor) -> Tensor:
+def turns(arm: Arm, angles: Tensor, jacobian: Tensor, moved: Tensor, wish: Tensor) -> Tensor:
     """Turns [*B, J], rad, that move the hand by `moved` [*B, D], mm, to first order.
 
-    wish: turns [*B, J] that the joints make as far as the hand is not moved by them. A joint that
-    would cross its limit stands still and the others are asked again; what is left of the crossings
-    after three passes is the caller's to clamp.
+    jacobian: of the arm at its angles [*B, D, J]. wish: turns [*B, J] that the joints make as far
+    as the hand is not moved by them. A joint that would cross its limit stands still and the others
+    are asked again; what is left of the crossings after three passes is the caller's to clamp.
     """
     low, high = angles.new_tensor(arm.low), angles.new_tensor(arm.high)
-    jacobian = arm.jacobian(angles)
     free = torch.ones_like(angles)
     for _ in range(PASSES):
         found = _solved(jacobian * free[..., None, :], moved, wish * free)

@@ -51,13 +51,12 @@ class PlanarArm(Arm):
         x = self.upper * first.cos() + self.lower * second.cos()
         return torch.stack((x, self.upper * first.sin() + self.lower * second.sin()), -1)
 
-    def jacobian(self, angles: Tensor) -> Tensor:
-        """How the hand moves with each joint [*B, 2, 2], mm per rad."""
-        check_last("angles", angles, 2, "joints")
-        first, second = angles[..., 0], angles.sum(-1)
-        x, y = -self.lower * second.sin(), self.lower * second.cos()
-        both = (x - self.upper * first.sin(), x, y + self.upper * first.cos(), y)
-        return torch.stack(both, -1).unflatten(-1, (2, 2))
+    def tangent(self, angles: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the hand is [*B, 2], mm, and how each joint moves it [*B, 2, 2], mm per rad."""
+        hand, second = self.forward(angles), angles.sum(-1)
+        x, y = hand.unbind(-1)
+        both = (-y, -self.lower * second.sin(), x, self.lower * second.cos())
+        return hand, torch.stack(both, -1).unflatten(-1, (2, 2))
 
     def inverse(self, position: Tensor) -> Tensor:
         r"""Angles [*B, 2] that bring the hand to a position [*B, 2], by the law of cosines.

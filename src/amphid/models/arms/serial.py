@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +38,11 @@ class SerialArm(Arm):
     posture: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name in ("axes", "links"):  # lists would not do as a key of what is remembered
+            triples = tuple(tuple(map(float, triple)) for triple in getattr(self, name))
+            object.__setattr__(self, name, triples)
+        for name in ("low", "high", "posture"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
         check_limits(self.low, self.posture, self.high)
         if not len(self.axes) == len(self.links) == len(self.low):
             raise ValueError(
@@ -43,8 +50,15 @@ class SerialArm(Arm):
                 f"{len(self.axes)} and {len(self.links)}."
             )
         for joint, axis in enumerate(self.axes):
-            if not math.isclose(math.hypot(*axis), 1.0, rel_tol=1e-6):
-                raise ValueError(f"axis {joint} must have length 1, got {axis}.")
+            if (
+                len(axis) != 3
+                or len(self.links[joint]) != 3
+                or not math.isclose(math.hypot(*axis), 1.0, rel_tol=1e-6)
+            ):
+                raise ValueError(
+                    f"axis {joint} must be three numbers of length 1, and its link three, got "
+                    f"{axis} and {self.links[joint]}."
+                )
 
     @property
     def dimensions(self) -> int:
@@ -58,13 +72,21 @@ class SerialArm(Arm):
 
     def forward(self, angles: Tensor) -> Tensor:
         """Where the hand is [*B, 3], mm, with the joints at angles [*B, J], rad."""
-        return self._chain(angles)[0][-1]
+        fixed = _fixed(self, angles.dtype, angles.device)
+        return (self._turned(angles)[..., 1:, :, :] @ fixed.links[..., None])[..., 0].sum(-2)
 
-    def jacobian(self, angles: Tensor) -> Tensor:
-        """How the hand moves with each joint [*B, 3, J]: axis x (hand - joint), mm per rad."""
-        places, axes = self._chain(angles)
-        arms = places[-1][..., None] - torch.stack(places[:-1], -1)
-        return torch.linalg.cross(torch.stack(axes, -1), arms, dim=-2)
+    def tangent(self, angles: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the hand is [*B, 3], and how each joint moves it [*B, 3, J]: axis x (hand - joint).
+
+        In mm, and mm per rad.
+        """
+        fixed, turned = _fixed(self, angles.dtype, angles.device), self._turned(angles)
+        reached = (turned[..., 1:, :, :] @ fixed.links[..., None])[..., 0].cumsum(-2)
+        hand = reached[..., -1, :]
+        start = torch.zeros_like(reached[..., :1, :])
+        joints = torch.cat((start, reached[..., :-1, :]), -2)
+        axes = (turned[..., :-1, :, :] @ fixed.axes[..., None])[..., 0]
+        return hand, torch.linalg.cross(axes, hand[..., None, :] - joints).mT
 
     def inverse(self, position: Tensor) -> Tensor:
         """Angles [*B, J] that bring the hand to a position [*B, 3], from the posture at rest.
@@ -75,39 +97,46 @@ class SerialArm(Arm):
         check_last("position", position, 3, "coordinates")
         angles = position.new_tensor(self.posture).expand(*position.shape[:-1], len(self.low))
         for _ in range(ROUNDS):
-            gap = position - self.forward(angles)
+            hand, jacobian = self.tangent(angles)
+            gap = position - hand
             away = gap.norm(dim=-1, keepdim=True)
             if bool((away <= NEAR * self.reach).all()):
                 break
             gap = gap * (LONGEST / away.clamp(min=LONGEST))
-            angles = angles + turns(self, angles, gap, torch.zeros_like(angles))
+            angles = angles + turns(self, angles, jacobian, gap, torch.zeros_like(angles))
             angles = angles.clamp(position.new_tensor(self.low), position.new_tensor(self.high))
         return angles
 
-    def _chain(self, angles: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Places of the joints and of the hand, J + 1 times [*B, 3], and the turned axes."""
+    def _turned(self, angles: Tensor) -> Tensor:
+        """What the frame before each joint, and that of the hand, have turned [*B, J + 1, 3, 3]."""
         check_last("angles", angles, len(self.low), "joints")
-        turned = torch.eye(3, dtype=angles.dtype, device=angles.device)
-        place = angles.new_zeros(*angles.shape[:-1], 3)
-        places, axes = [place], []
-        own = angles.new_tensor((self.axes, self.links))
-        for axis, link, length, rotation in zip(
-            *own, self.links, self._rotations(angles, own[0]).unbind(-3), strict=True
-        ):
-            axes.append((turned @ axis).expand_as(place))
-            turned = turned @ rotation
-            place = place + turned @ link if any(length) else place
-            places.append(place)
-        return places, axes
+        fixed, own = _fixed(self, angles.dtype, angles.device), angles[..., None, None]
+        rotations = fixed.whole + own.sin() * fixed.cross + (1 - own.cos()) * fixed.square
+        turned = [fixed.whole.expand(*angles.shape[:-1], 3, 3)]
+        for rotation in rotations.unbind(-3):
+            turned.append(turned[-1] @ rotation)
+        return torch.stack(turned, -3)
 
-    def _rotations(self, angles: Tensor, axes: Tensor) -> Tensor:
-        """Rotation of each joint about its axis [*B, J, 3, 3], by the formula of Rodrigues."""
-        x, y, z = axes.unbind(-1)
-        none = torch.zeros_like(x)
-        cross = torch.stack((none, -z, y, z, none, -x, -y, x, none), -1).unflatten(-1, (3, 3))
-        own = angles[..., None, None]
-        unit = torch.eye(3, dtype=angles.dtype, device=angles.device)
-        return unit + own.sin() * cross + (1 - own.cos()) * (cross @ cross)
+
+class Fixed(NamedTuple):
+    """What of an arm does not move."""
+
+    axes: Tensor  # [J, 3]
+    links: Tensor  # [J, 3]
+    cross: Tensor  # of each axis, the matrix that takes a vector to axis x vector [J, 3, 3]
+    square: Tensor  # of that matrix
+    whole: Tensor  # one on the diagonal [3, 3]
+
+
+@lru_cache(maxsize=16)
+def _fixed(arm: SerialArm, dtype: torch.dtype, device: torch.device) -> Fixed:
+    """Rotations by the formula of Rodrigues are 1 + sin q K + (1 - cos q) K^2, K for the axis."""
+    axes = torch.tensor(arm.axes, dtype=dtype, device=device)
+    x, y, z = axes.unbind(-1)
+    none = torch.zeros_like(x)
+    cross = torch.stack((none, -z, y, z, none, -x, -y, x, none), -1).unflatten(-1, (3, 3))
+    links = torch.tensor(arm.links, dtype=dtype, device=device)
+    return Fixed(axes, links, cross, cross @ cross, torch.eye(3, dtype=dtype, device=device))
 
 
 def seven_joint_arm(

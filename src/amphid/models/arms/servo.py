@@ -65,12 +65,14 @@ class Servo:
         rest = angles.new_tensor(self.arm.posture)
         share = wanted.norm(dim=-1, keepdim=True) / (self.speed * dt)
         wish = share * (rest - angles) * -math.expm1(-dt / self.return_time)
-        turn = turns(self.arm, angles, wanted, wish)
-        return self._moved(state, _held_each(turn, self.joint_speed * dt), dt)
+        start, jacobian = self.arm.tangent(angles)
+        turn = turns(self.arm, angles, jacobian, wanted, wish)
+        return self._moved(angles, start, _held_each(turn, self.joint_speed * dt), self.speed * dt)
 
-    def _moved(self, state: ServoState, turn: Tensor, dt: float) -> tuple[ServoState, Tensor]:
-        """After a turn within the limits, shortened until the hand keeps its speed."""
-        angles, start, longest = state.angles, self.position(state), self.speed * dt
+    def _moved(
+        self, angles: Tensor, start: Tensor, turn: Tensor, longest: float
+    ) -> tuple[ServoState, Tensor]:
+        """After a turn within the limits, shortened until the hand goes at most so far, mm."""
         low, high = angles.new_tensor(self.arm.low), angles.new_tensor(self.arm.high)
         turn = torch.minimum(torch.maximum(angles + turn, low), high) - angles
         for _ in range(TRIES):
