@@ -227,3 +227,21 @@ def test_bounds_must_be_in_order() -> None:
 def test_a_model_without_cells_has_no_activity() -> None:
     with pytest.raises(ValueError, match="found no layer in the model"):
         objective(nn.Linear(K, N).double(), TotalSpikes(1.0))({})
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Saturation("x"), "strength must be a number"),
+        (lambda: Saturation(1.0, least="x"), "least and most must be shares"),
+        (lambda: Saturation(1.0, most=float("nan")), "least and most must be shares"),
+        (lambda: Balance(None), "strength must be a number"),
+        (lambda: Balance(1.0, ratio="x"), "ratio must be a number"),
+        (lambda: RateBounds(1.0, "x"), "lower and upper must be rates"),
+        (lambda: TotalSpikes([1]), "strength must be a number"),
+        (lambda: L1(1.0, on=3)({"w": torch.ones(2)}, {}), "on must be a name"),
+    ],
+)
+def test_what_is_no_number_is_refused(make, match) -> None:
+    with pytest.raises((TypeError, ValueError), match=match):
+        make()

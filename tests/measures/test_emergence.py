@@ -345,7 +345,7 @@ def test_what_cannot_be_followed_is_named():
 
     with pytest.raises(TypeError, match="does not know what 'sort' connects"):
         emergence(nn.Sequential(nn.Linear(3, 3), Sorting()), torch.rand(5, 3))
-    with pytest.raises(TypeError, match="activity must be inputs"):
+    with pytest.raises(TypeError, match="needs inputs"):
         emergence(nn.Linear(3, 3))
     with pytest.raises(ValueError, match="batch_first=True in recurrent nets"):
         emergence(nn.LSTM(5, 7), torch.rand(3, 2, 5))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from numbers import Real
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ class RateBounds:
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)
-        if not 0 <= self.lower <= self.upper:
+        if not (_are_numbers(self.lower, self.upper) and 0 <= self.lower <= self.upper):
             raise ValueError(
                 "lower and upper must be rates in Hz, the lower not above the upper, got "
                 f"{self.lower!r} and {self.upper!r}."
@@ -142,7 +143,7 @@ class Saturation:
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)
-        if not 0 <= self.least <= self.most <= 1:
+        if not (_are_numbers(self.least, self.most) and 0 <= self.least <= self.most <= 1):
             raise ValueError(
                 "least and most must be shares of time, the least not above the most, got "
                 f"{self.least!r} and {self.most!r}."
@@ -180,7 +181,7 @@ class Balance:
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)
-        if not 0 < self.ratio < float("inf"):
+        if not (_are_numbers(self.ratio) and 0 < self.ratio < float("inf")):
             raise ValueError(f"ratio must be a number above zero, got {self.ratio!r}.")
 
     def __call__(self, params: Mapping[str, Tensor], activity: Mapping[str, Activity]) -> Tensor:
@@ -202,6 +203,8 @@ def _chosen(held: Mapping[str, Held], on: str | tuple[str, ...] | None, what: st
     if on is None:
         return list(held.values())
     patterns = (on,) if isinstance(on, str) else on
+    if not isinstance(patterns, Iterable) or not all(isinstance(one, str) for one in patterns):
+        raise TypeError(f"on must be a name, a pattern, or several of them, got {on!r}.")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in held):
             raise KeyError(
@@ -218,6 +221,10 @@ def _summed(values: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(values)).sum()
 
 
-def _check_strength(strength: float) -> None:
-    if not 0 <= strength < float("inf"):
+def _check_strength(strength: Any) -> None:
+    if not _are_numbers(strength) or not 0 <= strength < float("inf"):
         raise ValueError(f"strength must be a number, not negative, got {strength!r}.")
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(value, Real) and not isinstance(value, bool) for value in values)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from amphid.learning.starting.order import WeightLayer, parameters_in_use
+from amphid.learning.starting.listening import parameters_in_use
+from amphid.learning.starting.order import WeightLayer
 from amphid.measures.emerging.calls import Call, Slot
-from amphid.measures.emerging.connecting import connecting
+from amphid.measures.emerging.connecting import EMBEDDING, connecting
 from amphid.measures.emerging.walking import Structure
 
 AtUnit = Callable[[int, Tensor], Tensor]
@@ -66,7 +67,7 @@ def _arriving(made: Structure, known: Mapping[int, Tensor], at_unit: AtUnit) -> 
 
 
 def _carried(call: Call, flows: Sequence[Tensor], known: Mapping[int, Tensor]) -> Any:
-    if call.name == "embedding":
+    if call.name in EMBEDDING:
         return torch.zeros(call.shapes[0], dtype=torch.float64)
     if not any(_sized(held, known) is not None for held in call.held):
         return connecting(call)(*flows)
@@ -85,11 +86,15 @@ def _carried(call: Call, flows: Sequence[Tensor], known: Mapping[int, Tensor]) -
 
 
 def _sized(held: Tensor, known: Mapping[int, Tensor]) -> Tensor | None:
-    """The sizes that stand for weights, or for weights that were turned."""
+    """The sizes that stand for weights, or for weights that were turned or cut out of others."""
     if id(held) in known:
         return known[id(held)]
-    turned = held._base is not None and id(held._base) in known
-    return known[id(held._base)].mT if turned else None
+    whole = held._base
+    if whole is None or id(whole) not in known or not whole.is_contiguous():
+        return None
+    sizes = known[id(whole)].contiguous()
+    away = held.storage_offset() - whole.storage_offset()
+    return sizes.as_strided(held.shape, held.stride(), away)
 
 
 def _is_slot(leaf: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -56,14 +57,14 @@ def prune(
     """
     _check(ranking, keep)
     layers = weight_layers(model, inputs)
-    if units and (turned := [layer.name for layer in layers if _is_turned(model, layer)]):
-        raise TypeError(
-            f"units=True masks rows, but those of {turned[0]} are inputs: a transposed convolution "
-            "has its outputs on the second axis. Prune single weights instead."
-        )
+    if units:
+        _check_rows(model, layers)
     masks = [mask_of(model, layer) for layer in layers]
     with torch.no_grad():
         scores = ranking(model, layers, masks, inputs)
+        for layer, score in zip(layers, scores, strict=True):
+            if score.isnan().any():
+                raise ValueError(f"the ranking of {layer.name} has what is no number.")
         scores = [
             score.double().masked_fill(mask == 0, -torch.inf)
             for score, mask in zip(scores, masks, strict=True)
@@ -115,7 +116,10 @@ def prune_in_rounds(
 
 def sparsity(model: nn.Module, layers: Sequence[WeightLayer] | None = None) -> Sparsity:
     """How many weights of a model are left of those that masks could take."""
-    layers = weight_layers(model) if layers is None else layers
+    if layers is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of their order, which does not matter here
+            layers = weight_layers(model)
     return Sparsity(
         {
             _plain(layer.name): (int(mask_of(model, layer).count_nonzero()), layer.weight.numel())
@@ -138,8 +142,20 @@ def _check(ranking: Any, keep: Any) -> None:
         raise ValueError(f"keep must be a share of the weights, above 0 and up to 1, got {keep!r}.")
 
 
-def _is_turned(model: nn.Module, layer: WeightLayer) -> bool:
-    return getattr(model.get_submodule(layer.name.rpartition(".")[0]), "transposed", False)
+def _check_rows(model: nn.Module, layers: Sequence[WeightLayer]) -> None:
+    """Rows must be units of their own."""
+    for layer in layers:
+        module = model.get_submodule(layer.name.rpartition(".")[0])
+        if getattr(module, "transposed", False):
+            raise TypeError(
+                f"units=True masks rows, but those of {layer.name} are inputs: a transposed "
+                "convolution has its outputs on the second axis. Prune single weights instead."
+            )
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention):
+            raise TypeError(
+                f"units=True masks rows, but those of {layer.name} make gates or heads together, "
+                "no unit of their own. Prune single weights instead."
+            )
 
 
 def _weights(scores: Sequence[Tensor], masks: Sequence[Tensor], keep: float) -> Iterator[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -59,10 +60,19 @@ class OrthogonalWeights:
     gain: float = 2**0.5
     generator: torch.Generator | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.gain, Real) or not 0 < self.gain < float("inf"):
+            raise ValueError(f"OrthogonalWeights: gain must be above zero, got {self.gain!r}.")
+
     def __call__(self, model: nn.Module, layers: Sequence[WeightLayer], inputs: Any) -> Started:
         """Draw the weights of those layers."""
         draw = self.generator
-        return drawn(model, layers, lambda w: nn.init.orthogonal_(w, self.gain, generator=draw))
+
+        def orthogonal(weight: Tensor) -> Tensor:
+            exact = weight.float() if weight.dtype.itemsize < 4 else weight  # QR of no half
+            return weight.copy_(nn.init.orthogonal_(exact, self.gain, generator=draw))
+
+        return drawn(model, layers, orthogonal)
 
 
 def drawn(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from amphid.measures.emerging.calls import Call, Following
-from amphid.measures.emerging.connecting import WEIGHING
+from amphid.learning.starting.listening import USES, followed, parameters_in_use, root_of
+from amphid.measures.emerging.calls import Call
+from amphid.measures.emerging.connecting import EMBEDDING
+from amphid.measures.emerging.parts import RECURRENT
+from amphid.models import DaleLinear
 
-ATTENTION = "multi_head_attention_forward"
-USES = WEIGHING | {ATTENTION, "lstm", "gru", "rnn_tanh", "rnn_relu", "bilinear", "einsum"}
-NO_LAYERS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+NO_LAYERS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, DaleLinear)
+TURNING = {"t", "T", "mT", "getattr", "transpose", "permute", "contiguous", "view", "reshape"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,8 @@ class WeightLayer:
     """A weight of two axes or more, the bias beside it, and how deep it stands.
 
     name: of the weight among the parameters of the model. level: 0 for the first; weights that
-    are used side by side, such as those of a skip connection, stand on the same.
+    are used side by side, such as those of a skip connection, stand on the same, and so do those
+    of a recurrent layer of torch from its inputs and from its own states.
     """
 
     name: str
@@ -68,6 +68,25 @@ def _check(model: Any) -> None:
     for name, own in model.named_parameters():
         if isinstance(own, nn.parameter.UninitializedParameter):
             raise ValueError(f"{name} has no shape yet: run the model once on a batch.")
+    for place, module in model.named_modules():
+        for key in _computed(module):
+            raise ValueError(
+                f"{f'{place}.{key}'.lstrip('.')} is computed from other parameters, as by weight "
+                "or spectral norm: what is done to these is not done to it. Take that off first, "
+                "such as by torch.nn.utils.parametrize.remove_parametrizations, and put it back."
+            )
+
+
+def _computed(module: nn.Module) -> Iterator[str]:
+    """Names of weights that a module computes from parameters anew each time; masks may be on."""
+    for end, beside in (("_v", module._parameters), ("_orig", module._buffers)):
+        also = {"_v": "_g", "_orig": "_u"}[end]
+        plain = (key.removesuffix(end) for key in module._parameters if key.endswith(end))
+        yield from (key for key in plain if f"{key}{also}" in beside)
+    held = module._modules.get("parametrizations")
+    for key in held._modules if held is not None else ():
+        if getattr(module, key).dim() > 1:
+            yield key
 
 
 Found = list[tuple[nn.Parameter, int]]
@@ -75,8 +94,6 @@ Found = list[tuple[nn.Parameter, int]]
 
 
 def _by_run(model: nn.Module, inputs: Any) -> Found:
-    arguments = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-    tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Tensor)]
     depth: dict[int, int] = {}
     used: list[tuple[Tensor, int]] = []
     embedded: list[Tensor] = []
@@ -84,51 +101,34 @@ def _by_run(model: nn.Module, inputs: Any) -> Found:
     def heard(call: Call, _: list[Tensor]) -> None:
         before = [depth.get(number, 0) for number in call.inputs]
         level = max(before or depth.values(), default=0)
-        weights = [held for held in call.held if held.dim() > 1]
-        if call.name == "embedding":
-            embedded.extend(weights)
+        if call.name in EMBEDDING:
+            embedded.extend(call.held)
         elif call.name in USES:
-            for held in weights:
-                used.append((held, level))
-                level += call.name == ATTENTION
-            level += bool(weights) and call.name != ATTENTION
+            for beside in _weights_in(call):
+                used.extend((held, level) for held in beside)
+                level += 1
         depth.update(dict.fromkeys(call.outputs, level))
 
-    # gradients stay on: without them torch takes fused ways that hide their weights
-    with _untouched(model), Following(tensors, heard, also=USES):
-        model(*arguments)
+    followed(model, inputs, heard)
     owners = parameters_in_use(model)
-    shut = {id(owners.get(id(_root(held)))) for held in embedded}
-    known = [(owners.get(id(_root(held))), level) for held, level in used]
+    shut = {id(owners.get(id(root_of(held)))) for held in embedded}
+    known = [(owners.get(id(root_of(held))), level) for held, level in used]
     return [(own, level) for own, level in known if own is not None and id(own) not in shut]
 
 
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    """After the block random numbers and buffers, such as averages of norms, are as before."""
-    held = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        with torch.no_grad():
-            for buffer, before in held:
-                buffer.copy_(before)
-
-
-def _root(held: Tensor) -> Tensor:
-    return held if held._base is None else held._base
-
-
-def parameters_in_use(model: nn.Module) -> dict[int, nn.Parameter]:
-    """Parameters by the id of what the model computes with: itself, or itself under a mask."""
-    owners = {id(own): own for own in model.parameters()}
-    for module in model.modules():
-        for key, own in module.named_parameters(recurse=False):
-            masked = vars(module).get(key.removesuffix("_orig"))
-            if isinstance(masked, Tensor):
-                owners[id(masked)] = own
-    return owners
+def _weights_in(call: Call) -> list[list[Tensor]]:
+    """Weights of a call, those that are used side by side together."""
+    if call.name not in RECURRENT:
+        held = [own for own in call.held if own.dim() > 1]
+        return [held] if held else []
+    if call.name.endswith("_cell"):
+        return [list(call.args[2:4])]
+    place = next(k for k, given in enumerate(call.args) if isinstance(given, bool))
+    flat, layers = call.args[place - 1], call.args[place + 1]
+    size = len(flat) // layers
+    return [
+        [own for own in flat[k * size : (k + 1) * size] if own.dim() > 1] for k in range(layers)
+    ]
 
 
 def _by_trace(model: nn.Module) -> Found | None:
@@ -142,26 +142,39 @@ def _by_trace(model: nn.Module) -> Found | None:
     found: Found = []
     for node in graph.nodes:
         level = max((depth[before] for before in node.all_input_nodes), default=0)
-        weights = list(_weights_of(node, modules, model))
-        # blocks of torch register what they hold in the order of use
-        apart = not isinstance(modules.get(str(node.target)), nn.RNNBase)
-        for own in weights:
-            found.append((own, level))
-            level += apart
-        depth[node] = level + (bool(weights) and not apart)
+        for beside in _weights_of(node, modules, model):
+            found += [(own, level) for own in beside]
+            level += 1
+        depth[node] = level
     return found
 
 
-def _weights_of(node: Any, modules: dict[str, nn.Module], model: nn.Module) -> Iterator[Any]:
+Beside = list[nn.Parameter]
+"""Weights that are used side by side."""
+
+
+def _weights_of(node: Any, modules: dict[str, nn.Module], model: nn.Module) -> Iterator[Beside]:
     if node.op == "call_module":
         yield from _own_weights(modules[node.target])
-    elif node.op in ("call_function", "call_method"):
-        name = getattr(node.target, "__name__", str(node.target))
-        for before in node.all_input_nodes:
-            if before.op == "get_attr" and name.strip("_") in USES:
-                held = model.get_parameter(before.target)
-                if held.dim() > 1:
-                    yield held
+    elif node.op in ("call_function", "call_method") and _plainly(node) in USES:
+        roots = (_turned_back(before) for before in node.all_input_nodes)
+        named = dict(model.named_parameters(remove_duplicate=False))
+        names = [str(root.target) for root in roots if root.op == "get_attr"]
+        held = (named.get(name, named.get(f"{name}_orig")) for name in names)
+        if weights := [own for own in held if own is not None and own.dim() > 1]:
+            yield weights
+
+
+def _plainly(node: Any) -> str:
+    """What a node calls."""
+    return str(getattr(node.target, "__name__", node.target)).strip("_")
+
+
+def _turned_back(node: Any) -> Any:
+    """What a node turns: w of w.t()."""
+    while node.op in ("call_function", "call_method") and _plainly(node) in TURNING:
+        node = node.all_input_nodes[0]
+    return node
 
 
 def _Tracer() -> Any:
@@ -178,14 +191,33 @@ def _Tracer() -> Any:
 
 
 def _as_registered(model: nn.Module) -> Found:
-    weights = [own for module in model.modules() for own in _own_weights(module, recurse=False)]
-    return [(own, place) for place, own in enumerate(weights)]
+    named = {
+        id(own) for name, own in model.named_parameters() if "weight" in name.rpartition(".")[2]
+    }
+    groups = [[own for own in beside if id(own) in named] for beside in _own_weights(model)]
+    return [(own, place) for place, beside in enumerate(filter(None, groups)) for own in beside]
 
 
-def _own_weights(module: nn.Module, *, recurse: bool = True) -> list[nn.Parameter]:
-    if isinstance(module, NO_LAYERS):
-        return []
-    return [own for own in module.parameters(recurse=recurse) if own.dim() > 1]
+def _own_weights(module: nn.Module) -> Iterator[Beside]:
+    """Weights of a module and of those in it, as registered, with those side by side together."""
+    for part in module.modules():
+        wide = {key: own for key, own in part.named_parameters(recurse=False) if own.dim() > 1}
+        if isinstance(part, NO_LAYERS) or not wide:
+            continue
+        if isinstance(part, nn.RNNBase):
+            for layer in range(part.num_layers):
+                ends = tuple(f"_l{layer}{side}" for side in ("", "_reverse"))
+                yield [own for key, own in wide.items() if _plain(key).endswith(ends)]
+        elif isinstance(part, nn.MultiheadAttention):
+            yield [own for key, own in wide.items() if "proj" in key]
+        elif isinstance(part, nn.RNNCellBase):
+            yield list(wide.values())
+        else:
+            yield from ([own] for own in wide.values())
+
+
+def _plain(key: str) -> str:
+    return key.removesuffix("_orig")
 
 
 def _is_stack(model: nn.Module) -> bool:
@@ -195,9 +227,12 @@ def _is_stack(model: nn.Module) -> bool:
 
 
 def _numbered(model: nn.Module, found: Found) -> list[WeightLayer]:
+    kept = (part for part in model.modules() if isinstance(part, NO_LAYERS))
+    shut = {own for part in kept for own in part.parameters(recurse=False)}
     first: dict[nn.Parameter, int] = {}
     for own, level in found:
-        first.setdefault(own, level)
+        if own not in shut:
+            first.setdefault(own, level)
     levels = {level: place for place, level in enumerate(sorted(set(first.values())))}
     named = {own: name for name, own in model.named_parameters()}
     layers = [

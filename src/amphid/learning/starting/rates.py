@@ -52,6 +52,9 @@ def layer_rates(
     power, decay = _kind(optimizer)
     if not isinstance(lr, Real) or not 0 <= lr < float("inf"):
         raise ValueError(f"lr must be a learning rate, not negative, got {lr!r}.")
+    for name, value in (("weight_decay", weight_decay), ("eps", eps)):
+        if not isinstance(value, Real) or not 0 <= value < float("inf"):
+            raise ValueError(f"{name} must be a number, not negative, got {value!r}.")
     layers = weight_layers(model, inputs)
     factors = scales(alpha, depth_of(layers))
     so_far = list(accumulate(factors, mul)) if exact else factors

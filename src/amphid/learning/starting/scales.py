@@ -83,7 +83,7 @@ class Emergence:
 
     def __call__(self, model: nn.Module, layers: Sequence[WeightLayer], inputs: Any) -> Started:
         """Scale the weights of those layers."""
-        drawn = _drawn(self.base, model, layers, inputs)
+        drawn = base_drawn(self.base, model, layers, inputs)
         return scaled(model, layers, scales(self.alpha, depth_of(layers)), drawn)
 
 
@@ -102,7 +102,7 @@ class PermutedScales:
         """Scale the weights of those layers."""
         factors = scales(self.alpha, depth_of(layers))
         order = torch.randperm(len(factors), generator=self.generator).tolist()
-        drawn = _drawn(self.base, model, layers, inputs)
+        drawn = base_drawn(self.base, model, layers, inputs)
         return scaled(model, layers, [factors[place] for place in order], drawn)
 
 
@@ -141,7 +141,8 @@ def scaled(
         record[key] = (factor, _size(layer.weight))
         told[layer.name] = factor
     names = [name for name, _ in model.named_parameters()]
-    return Started(told, drawn, tuple(name for name in names if name not in told))
+    changed = {*told, *drawn}
+    return Started(told, drawn, tuple(name for name in names if name not in changed))
 
 
 def _factor_of(record: tuple[float, float] | None, weight: nn.Parameter) -> float:
@@ -153,11 +154,14 @@ def _size(weight: nn.Parameter) -> float:
     return float(weight.detach().double().norm())
 
 
-def _drawn(
+def base_drawn(
     base: Any, model: nn.Module, layers: Sequence[WeightLayer], inputs: Any
 ) -> tuple[str, ...]:
+    """Let a base draw the weights, if there is one; the names of what it drew."""
     if base is None:
         return ()
+    if not callable(base) or isinstance(base, type):
+        raise TypeError(f"base must be an initialization such as Kaiming(), got {base!r}.")
     started: Started = base(model, layers, inputs)
     for layer in layers:
         parent, _, key = layer.name.rpartition(".")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from numbers import Real
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -31,7 +32,7 @@ class Threshold:
     normalized: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.above < float("inf"):
+        if not isinstance(self.above, Real) or not 0 <= self.above < float("inf"):
             raise ValueError(f"Threshold: above must not be negative, got {self.above!r}.")
 
     def __call__(self, values: Tensor, leading: int) -> Tensor:
@@ -82,6 +83,7 @@ class ShareOfTime:
 
     def __call__(self, values: Tensor, leading: int) -> Tensor:
         """Which units [*N] of values [T, *B, *N] are active."""
+        _check_finite(values)
         on, window = values > 0, self.window
         if window > 1:
             steps = len(on) // window
@@ -95,10 +97,19 @@ class ShareOfTime:
 
 
 def _magnitude(values: Tensor, leading: int) -> Tensor:
-    found = values.detach().abs()
-    return (found.flatten(0, leading - 1) if leading else found[None]).double().mean(0)
+    _check_finite(values)
+    found = values.detach().double().abs()
+    return (found.flatten(0, leading - 1) if leading else found[None]).mean(0)
 
 
-def _check_share(name: str, share: float) -> None:
-    if not 0 <= share <= 1:
+def _check_finite(values: Tensor) -> None:
+    if not bool(values.isfinite().all()):
+        raise ValueError(
+            "emergence: a layer gives out what is no finite number, by which no unit can be told "
+            "to be active or silent."
+        )
+
+
+def _check_share(name: str, share: Any) -> None:
+    if not isinstance(share, Real) or not 0 <= float(share) <= 1:
         raise ValueError(f"{name}: share must be from 0 to 1, got {share!r}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,8 @@ class Call:
 
 
 Heard = Callable[[Call, list[Tensor]], None]
+Parts = Mapping[str, Callable[..., Any]]
+"""By the name of an operation, the same made of several."""
 
 
 class Following(TorchFunctionMode):
@@ -60,12 +62,19 @@ class Following(TorchFunctionMode):
 
     heard: called with every operation and the tensors that came of it. also: names of operations
     that are told of, and followed from there, on whatever tensors: a function with a backward of
-    its own loses what it is given.
+    its own loses what it is given. parts: operations that are done, and told, part by part.
     """
 
-    def __init__(self, tensors: Iterable[Tensor], heard: Heard, also: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        tensors: Iterable[Tensor],
+        heard: Heard,
+        *,
+        also: Collection[str] = (),
+        parts: Parts | None = None,
+    ) -> None:
         super().__init__()
-        self.heard, self.also, self.count = heard, also, 0
+        self.heard, self.also, self.parts, self.count = heard, also, parts or {}, 0
         self.numbers: dict[int, int] = {}
         self.kept: list[Tensor] = []  # so that no other tensor takes over an id
         for tensor in tensors:
@@ -80,6 +89,9 @@ class Following(TorchFunctionMode):
     ) -> Any:
         """Do the operation, and tell of it."""
         kwargs = kwargs or {}
+        if (parts := self.parts.get(_name(func))) is not None:
+            with self:
+                return parts(*args, **kwargs)
         inputs, (slotted, named) = self._slots(args, kwargs)
         result = func(*args, **kwargs)
         if inputs or (self.also and _name(func) in self.also):
@@ -117,6 +129,19 @@ class Following(TorchFunctionMode):
         self.numbers[id(tensor)] = self.count
         self.count += 1
         return self.count - 1
+
+
+def asked(model: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """What a model gives out; ValueError where it does not take what it is given."""
+    try:
+        return model(*arguments)
+    except (RuntimeError, IndexError, TypeError, AssertionError) as error:
+        leaves = pytree.tree_leaves(arguments)
+        shapes = [str(list(leaf.shape)) for leaf in leaves if isinstance(leaf, Tensor)]
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"the model does not run on inputs of shape {', '.join(shapes)}: {first}"
+        ) from error
 
 
 def _name(function: Any) -> str:

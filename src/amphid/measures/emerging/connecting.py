@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,25 +11,29 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from amphid.measures.emerging.calls import Call, Slot
-
-Ones = Callable[..., Any]
-"""From the followed inputs of a call, as float64, to what it connects them to."""
+from amphid.measures.emerging.resampling import Ones, interpolated, pooled
 
 WEIGHING = {
     "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-    "conv_transpose3d", "matmul", "mm", "addmm", "bmm", "baddbmm",
+    "conv_transpose3d", "matmul", "mm", "addmm", "bmm", "baddbmm", "einsum", "bilinear",
 }  # fmt: skip
 ACTIVATING = {
     "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus",
     "softsign", "tanh", "sigmoid", "hardtanh", "hardsigmoid", "hardswish", "prelu", "rrelu",
     "logsigmoid", "tanhshrink", "softshrink", "hardshrink", "threshold", "sin", "cos", "exp", "abs",
-    "square", "erf", "heaviside", "sign", "clamp",
+    "square", "erf", "heaviside", "sign", "clamp", "clamp_min", "clamp_max", "sinc", "log1p",
+    "expm1",
 }  # fmt: skip
-NORMING = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize"}
+GATED = "glu"
+NORMING = {
+    "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize",
+    "local_response_norm",
+}  # fmt: skip
 ALONE = NORMING | {
     "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
     "softmax", "log_softmax", "neg", "contiguous", "clone", "detach", "float", "double", "to",
-    "requires_grad", "sqrt", "rsqrt", "log", "pow",
+    "requires_grad", "sqrt", "rsqrt", "log", "pow", "softmin", "type", "type_as", "half",
+    "bfloat16", "cpu", "nan_to_num", "masked_fill",
 }  # fmt: skip
 """Each unit for itself; softmax is taken for the normalization that it is."""
 MOVING = {
@@ -38,9 +41,16 @@ MOVING = {
     "squeeze", "unsqueeze", "expand", "expand_as", "repeat", "cat", "concat", "concatenate",
     "stack", "getitem", "chunk", "split", "unbind", "select", "narrow", "pad", "flip", "roll",
     "index_select", "pixel_shuffle", "swapaxes", "repeat_interleave", "view_as", "reshape_as",
+    "pixel_unshuffle", "channel_shuffle", "tile", "ravel", "moveaxis", "swapdims", "hstack",
+    "vstack", "broadcast_to", "tensor_split", "gather", "unfold", "fold", "diagonal", "tril",
+    "triu",
 }  # fmt: skip
+EMBEDDING = {"embedding", "embedding_bag"}
 ATTENTION = "scaled_dot_product_attention"
-JOINING = {"add", "sub", "mul", "div", "truediv", "true_divide", "maximum", "minimum"}
+JOINING = {
+    "add", "sub", "mul", "div", "truediv", "true_divide", "maximum", "minimum", "where", "addcmul",
+    "lerp",
+}  # fmt: skip
 GATHERING = {"sum", "mean"}
 POOLING = {
     f"{kind}_pool{axes}d"
@@ -67,7 +77,11 @@ def connecting(call: Call) -> Ones:
     if call.name in GATHERING:
         return _gathered(call)
     if call.name in POOLING:
-        return _pooled(call)
+        return pooled(call)
+    if call.name in ("interpolate", "upsample"):
+        return interpolated(call)
+    if call.name == GATED:
+        return lambda x: sum(x.chunk(2, _axis_of(call)))
     if call.name == ATTENTION and len(call.inputs) == 3:
         return _attended(call)
     raise TypeError(
@@ -92,6 +106,8 @@ def _gathered(call: Call) -> Ones:
 
 def _weighed(call: Call) -> Ones:
     """A layer with weights where one operand is held, else a product of two activities."""
+    if call.name in ("einsum", "bilinear"):
+        return lambda *given: _multiplied(call, given)
     if len(call.inputs) > 1:
         return lambda *given: _crossed(call, given)
     if call.name.startswith("conv"):
@@ -104,6 +120,30 @@ def _crossed(call: Call, given: tuple[Tensor, ...]) -> Tensor:
     rows, columns = given[-2:]
     reached = rows.sum(-1, keepdim=True) + columns.sum(-2, keepdim=True)
     return reached.expand(call.shapes[0])
+
+
+def _multiplied(call: Call, given: tuple[Tensor, ...]) -> Tensor:
+    """A product of several: each of the activities by the weights, with ones for the others."""
+    total = torch.zeros(call.shapes[0], dtype=torch.float64)
+    for place, own in enumerate(given):
+        if call.name == "bilinear":  # [out, one, other]: connected where any of the others is
+            axis = [k for k, x in enumerate(call.args[:2]) if isinstance(x, Slot)][place]
+            total = total + own @ _there(call.args[2]).amax(2 - axis).T
+        else:
+            others = [torch.ones_like(x) if k != place else own for k, x in enumerate(given)]
+            args, kwargs = pytree.tree_map_only(Tensor, _whole(others), call.filled(others))
+            total = total + call.function(*args, **kwargs)
+    return total
+
+
+def _whole(followed: list[Tensor]) -> Callable[[Tensor], Tensor]:
+    known = {id(x) for x in followed}
+    return lambda x: x if id(x) in known else _there(x)
+
+
+def _axis_of(call: Call) -> int:
+    place = [*call.args[1:], *call.kwargs.values()]
+    return int(place[0]) if place else -1
 
 
 def _attended(call: Call) -> Ones:
@@ -173,59 +213,3 @@ def _convolved(call: Call) -> Ones:
 
 def _there(weight: Tensor) -> Tensor:
     return (weight.detach() != 0).double().cpu()
-
-
-def _pooled(call: Call) -> Ones:
-    """A pool: along every axis, which places of the input each place of the output looks at."""
-    axes = int(call.name[-2])
-    args, kwargs = call.filled((torch.zeros(()),))
-    adaptive = call.name.startswith("adaptive")
-    after = call.shapes[0][-axes:]
-    names: tuple[str, ...] = ("kernel_size", "stride", "padding")
-    if call.name.startswith("max"):
-        names += ("dilation",)
-    given = args[2:] if call.name.startswith("lp") else args[1:]
-    said = {**dict(zip(names, given, strict=False)), **kwargs}
-
-    def windows(before: int, axis: int) -> Tensor:
-        if adaptive:
-            return _adaptive(before, after[axis])
-        kernel = _along(said["kernel_size"], axis)
-        stride = _along(said.get("stride") or kernel, axis)
-        padding = _along(said.get("padding", 0), axis)
-        return _window(
-            before, after[axis], kernel, stride, padding, _along(said.get("dilation", 1), axis)
-        )
-
-    def ones(x: Tensor) -> Tensor:
-        for axis in range(axes):
-            place = axis - axes
-            window = windows(x.shape[place], axis)
-            x = torch.tensordot(x, window, ([place], [1])).movedim(-1, place)
-        return x
-
-    return ones
-
-
-def _along(value: Any, axis: int) -> int:
-    several = isinstance(value, tuple | list)
-    return int(value[axis if len(value) > 1 else 0]) if several else int(value)
-
-
-def _window(
-    before: int, after: int, kernel: int, stride: int, padding: int, dilation: int
-) -> Tensor:
-    """[after, before] one where a place of the output looks at one of the input."""
-    seen = torch.zeros(after, before, dtype=torch.float64)
-    for place in range(after):
-        looked = torch.arange(kernel) * dilation + place * stride - padding
-        seen[place, looked[(looked >= 0) & (looked < before)]] = 1.0
-    return seen
-
-
-def _adaptive(before: int, after: int) -> Tensor:
-    seen = torch.zeros(after, before, dtype=torch.float64)
-    for place in range(after):
-        low, high = place * before // after, math.ceil((place + 1) * before / after)
-        seen[place, low:high] = 1.0
-    return seen

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from amphid.dynamics import Neuron
 from amphid.measures.emerging.activity import Convention, ShareOfTime, Threshold
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.emerging.layered import layered
@@ -17,7 +18,7 @@ from amphid.measures.emerging.modules import of_module, units_of_module
 from amphid.measures.emerging.spiking import of_layers, units_of_layers
 from amphid.measures.emerging.walking import Structure
 from amphid.measures.emerging.wired import through_connections, wired
-from amphid.models import Sequential
+from amphid.models import Recurrent, Sequential
 from amphid.simulation import Network, Recording
 from amphid.wiring import Connectome
 
@@ -43,7 +44,8 @@ def emergence(
     - a module of torch, with inputs [B, ...], a tensor or a tuple of them, that it is run on. Units
       are the inputs, what activations give out, what layers with weights give to other ones without
       an activation in between, and outputs. Convolutions connect what they reach, pools what they
-      look at, and a weight that is exactly zero nothing.
+      look at, and a weight that is exactly zero nothing. Attention connects queries, keys and
+      values alike; recurrent layers of torch are unrolled in time, where each step has its units.
     - an `amphid.Sequential`, with inputs as it takes them, in steps of `dt` ms.
     - a `Connectome` or a `Network`, with a `Recording` of spikes, values [T, *B, N] or a mask [N]
       of booleans. Connections count once however many synapses they have, electrical ones both
@@ -62,14 +64,17 @@ def emergence(
     was printed, and the convention.
     Raises ValueError for cycles without `longest`, TypeError for what it cannot follow.
     """
-    if longest is not None and (not isinstance(longest, int) or longest < 1):
-        raise ValueError(f"longest must be a number of connections, got {longest!r}.")
+    if longest is not None:
+        _check_longest(longest)
+    if active is not None and (not callable(active) or isinstance(active, type)):
+        raise TypeError(f"active must be a convention such as Threshold(0.5), got {active!r}.")
     if isinstance(network, Connectome | Network):
         return _of_wires(network, activity, active or ShareOfTime(), longest)
     if isinstance(network, Sequential):
         rule = active or usual(network)
         return of_layers(network, _inputs(activity)[0], rule, longest, dt)
     if isinstance(network, nn.Module):
+        _check_still(network)
         return of_module(network, _inputs(activity), active or Threshold(), longest)
     if isinstance(network, Sequence) and activity is None:
         return layered(network)
@@ -93,16 +98,34 @@ def active_units(
     if isinstance(model, Sequential):
         made, active = units_of_layers(model, given[0], rule, 1.0)
     else:
+        _check_still(model)
         made, active = units_of_module(model, given, rule)
     return made, {number: mask[None].cpu() for number, mask in active.items()}
+
+
+def _check_longest(longest: Any) -> None:
+    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
+        raise ValueError(f"longest must be a number of connections, got {longest!r}.")
+
+
+def _check_still(model: nn.Module) -> None:
+    """Cells step in time, which only a Sequential of amphid is known to do layer by layer."""
+    for name, part in model.named_modules():
+        if isinstance(part, Neuron | Recurrent | Network):
+            raise TypeError(
+                f"emergence cannot follow the cells in this {type(model).__name__} ({name}: "
+                f"{type(part).__name__}): put its layers into an amphid.Sequential, or give the "
+                "activity of its layers, or a connectome."
+            )
 
 
 def _inputs(activity: Any) -> list[Tensor]:
     given = list(activity) if isinstance(activity, tuple | list) else [activity]
     if not given or not all(isinstance(one, Tensor) and one.dim() and len(one) for one in given):
+        what = list(activity.shape) if isinstance(activity, Tensor) else type(activity).__name__
         raise TypeError(
-            "emergence runs a module to see what is active: activity must be inputs [B, ...] for "
-            f"it, got {type(activity).__name__}."
+            "emergence runs a module to see what is active: it needs inputs [B, ...], a tensor "
+            f"with at least one example or a tuple of them, got {what}."
         )
     return given
 
@@ -127,6 +150,7 @@ def connection_paths(
     network, activity, active, longest: as of `emergence`. Both directions of an electrical
     connection are added up; one whose weight is zero has none.
     """
+    _check_longest(longest)
     pre, post, number = _arcs(network)
     connectome = network if isinstance(network, Connectome) else network.connectome
     mask = _mask(activity, len(connectome), active or ShareOfTime())
@@ -159,7 +183,13 @@ def _mask(activity: Any, size: int, rule: Convention) -> NDArray[np.bool_]:
                 "give values [T, *B, N] with a convention."
             )
         activity = activity.spikes.dense()
-    values = torch.as_tensor(activity)
+    try:
+        values = torch.as_tensor(activity)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"activity must be a Recording, values [T, *B, {size}] or a mask [{size}] of booleans, "
+            f"got {type(activity).__name__}."
+        ) from error
     if values.dtype != torch.bool:
         values = rule(values, values.dim() - 1)
     if values.shape != (size,):

@@ -18,6 +18,8 @@ def layered(layers: Sequence[object]) -> Emerged:
 
     with a_i active units of N_i. Parameters are the connections.
     """
+    if not layers:
+        raise ValueError("a network given as its layers must have at least one, got none.")
     masks = [_mask(layer) for layer in layers]
     sizes, active = [len(mask) for mask in masks], [int(mask.sum()) for mask in masks]
     inside = through = ahead = beyond = 0

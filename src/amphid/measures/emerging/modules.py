@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from amphid.measures.emerging import counts
 from amphid.measures.emerging.activity import Convention
-from amphid.measures.emerging.calls import Call, Following
+from amphid.measures.emerging.calls import Call, Following, asked
 from amphid.measures.emerging.found import Emerged
+from amphid.measures.emerging.parts import PARTS
 from amphid.measures.emerging.walking import Structure, ahead, structure
 from amphid.models.evaluating import evaluating
 
@@ -29,7 +29,12 @@ def units_of_module(
     """How a module is connected, and which units [*N] of each layer are active on a batch."""
     with evaluating(model):
         active = _active(model, inputs, rule)
-        made = structure(model, [given[:1] for given in inputs])
+        one = {id(given): given[:1] for given in inputs}
+        made = structure(model, [one[id(given)] for given in inputs])
+    kept = [end for end in made.ends if end in active]
+    if kept:  # the last state of a recurrent layer has its layers in front
+        lost = set(made.ends) - set(kept)
+        made.units = tuple(number for number in made.units if number not in lost)
     if missing := set(made.units) - set(active):
         shape = list(made.shapes[min(missing)])
         raise ValueError(
@@ -91,6 +96,6 @@ def _active(model: nn.Module, inputs: Sequence[Tensor], rule: Convention) -> dic
             if given.dim() > 1 and len(given) == len(inputs[0]):
                 found[number] = rule(given, 1)
 
-    with torch.no_grad(), Following(inputs, heard):
-        pytree.tree_leaves(model(*inputs))
+    with torch.no_grad(), Following(inputs, heard, parts=PARTS):
+        asked(model, inputs)
     return found

@@ -11,15 +11,18 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from amphid.measures.emerging import counts
-from amphid.measures.emerging.calls import Call, Following
+from amphid.measures.emerging.calls import Call, Following, asked
 from amphid.measures.emerging.connecting import (
     ACTIVATING,
     ALONE,
+    EMBEDDING,
+    GATED,
     NORMING,
     WEIGHING,
-    Ones,
     connecting,
 )
+from amphid.measures.emerging.parts import PARTS
+from amphid.measures.emerging.resampling import Ones
 from amphid.measures.emerging.wired import emitted
 
 
@@ -27,13 +30,15 @@ from amphid.measures.emerging.wired import emitted
 class Structure:
     """Operations in order, and which of the tensors that they pass on are layers of units.
 
-    inputs, units: numbers of tensors. shapes: of tensors [1, *N] by number. loops: of layers whose
+    inputs, units, ends: numbers of tensors, ends of those that the model gives out and that are
+    units for that reason alone. shapes: of tensors [1, *N] by number. loops: of layers whose
     units are connected among themselves, what carries their output back.
     """
 
     calls: list[Call] = field(default_factory=list)
     inputs: tuple[int, ...] = ()
     units: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
     shapes: dict[int, torch.Size] = field(default_factory=dict)
     loops: dict[int, Ones] = field(default_factory=dict)
 
@@ -51,15 +56,17 @@ def structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
         made.shapes.update(zip(call.outputs, call.shapes, strict=True))
         bare.heard(call)
 
-    with torch.no_grad(), Following(inputs, heard) as following:
-        result = model(*inputs)
-    made.inputs = tuple(range(len(inputs)))
-    made.shapes.update({place: given.shape for place, given in enumerate(inputs)})
+    with torch.no_grad(), Following(inputs, heard, parts=PARTS) as following:
+        result = asked(model, inputs)
+    numbers = {following.number(given): given.shape for given in inputs}  # one may come twice
+    made.shapes.update({place: shape for place, shape in numbers.items() if place is not None})
+    made.inputs = tuple(place for place in numbers if place is not None)
     last = [following.number(leaf) for leaf in pytree.tree_leaves(result) if _followed(leaf)]
     ends = tuple(number for number in last if number is not None)
     if not ends:
         raise ValueError("emergence: nothing that the model gives out comes of its inputs.")
     made.units = tuple(sorted({*made.inputs, *bare.units, *ends}))
+    made.ends = tuple(number for number in ends if number not in bare.units)
     return made
 
 
@@ -72,16 +79,22 @@ class _Bare:
 
     def heard(self, call: Call) -> None:
         waiting = set().union(*(self.waiting.get(number, set()) for number in call.inputs))
-        if call.name in ACTIVATING or call.name == "embedding":
+        if call.name in ACTIVATING | EMBEDDING or call.name == GATED:
             self.units |= set(call.outputs)
             waiting = set()
-        elif call.name in WEIGHING and len(call.inputs) == 1:  # of two activities it has no weights
+        elif is_layer(call):
             self.units |= waiting
             waiting = set(call.outputs)
         elif call.name in NORMING and waiting <= set(call.inputs):
             waiting = set(call.outputs) if waiting else waiting
         for number in call.outputs:
             self.waiting[number] = waiting
+
+
+def is_layer(call: Call) -> bool:
+    """Whether it sums by weights; a product of two activities has none."""
+    several = call.name in ("einsum", "bilinear") and bool(call.held)
+    return call.name in WEIGHING and (len(call.inputs) == 1 or several)
 
 
 def ahead(
@@ -111,7 +124,7 @@ def ahead(
 
     for call in reversed(made.calls):
         given = [passed(number) for number in call.outputs]
-        if call.name == "embedding" or all(count is None for count in given):
+        if call.name in EMBEDDING or all(count is None for count in given):
             continue
         shapes = [made.shapes[number] for number in call.inputs]
         for number, count in zip(call.inputs, _through(call, shapes, given), strict=True):
