@@ -11,8 +11,18 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from amphid import models
-from amphid.models import Decoder, KalmanDecoder, RidgeDecoder, TunedPopulation
+from amphid.models import (
+    AttentionDecoder,
+    Decoder,
+    KalmanDecoder,
+    RecurrentDecoder,
+    RidgeDecoder,
+    SpikingDecoder,
+    TunedPopulation,
+    WienerCascade,
+)
 from amphid.models.decoders.decoder import FittedDecoder
+from amphid.models.decoders.trained import TrainedDecoder
 
 T, B, N, D = 31, 5, 7, 2
 
@@ -40,13 +50,28 @@ def fitted(decoder: FittedDecoder) -> FittedDecoder:
     return decoder.fit(*reaches())
 
 
+def scaled(decoder: TrainedDecoder) -> TrainedDecoder:
+    return decoder.scaled_to(*reaches())
+
+
+def attentive(context: int = 5) -> AttentionDecoder:
+    return AttentionDecoder(N, D, width=12, heads=3, context=context, generator=seeded())
+
+
 DECODERS = {
     "RidgeDecoder": lambda: fitted(RidgeDecoder(N, D, history=3)),
     "RidgeDecoder of one bin": lambda: fitted(RidgeDecoder(N, D, history=1)),
+    "WienerCascade": lambda: fitted(WienerCascade(N, D, history=3)),
     "KalmanDecoder": lambda: fitted(KalmanDecoder(N, D)),
+    "RecurrentDecoder": lambda: scaled(RecurrentDecoder(N, D, hidden=11, generator=seeded())),
+    "AttentionDecoder": lambda: scaled(attentive()),
+    "AttentionDecoder of one bin": lambda: scaled(attentive(context=1)),
+    "SpikingDecoder": lambda: scaled(
+        SpikingDecoder(N, D, interval=20.0, hidden=13, generator=seeded())
+    ),
 }
 every = pytest.mark.parametrize("make", DECODERS.values(), ids=DECODERS.keys())
-every_fitted = pytest.mark.parametrize("kind", [KalmanDecoder, RidgeDecoder])
+every_fitted = pytest.mark.parametrize("kind", [KalmanDecoder, RidgeDecoder, WienerCascade])
 
 
 def counts(*shape: int) -> Tensor:
@@ -236,3 +261,51 @@ def test_velocities_along_one_axis_do_not_make_a_kalman_filter_of_two():
     flat: Any = [one * torch.tensor([1.0, 0.0]) for one in moved]
     with pytest.raises(ValueError, match="movements along every axis: got"):
         KalmanDecoder(N, D).fit(seen, flat)
+
+
+def test_a_cascade_undoes_a_bend():
+    """Velocities that are the cube of a filter of counts, which no filter alone gives."""
+    seen = torch.poisson(torch.full((977, N), 2.0), generator=seeded())
+    straight = (seen - 2.0) @ torch.randn(N, D, generator=seeded())
+    cascade = WienerCascade(N, D, history=1, penalty=1e-6).fit(seen, straight**3)
+    ridge = RidgeDecoder(N, D, history=1, penalty=1e-6).fit(seen, straight**3)
+    left = [(straight**3 - one(seen)).square().mean() for one in (cascade, ridge)]
+    assert left[0] < 0.1 * left[1]
+
+
+def test_a_cascade_does_not_run_away_beyond_what_it_has_seen():
+    cascade = fitted(WienerCascade(N, D, history=3))
+    seen = cascade(torch.cat(reaches()[0]))
+    beyond = cascade(1000 * counts(T))
+    assert (beyond <= seen.amax(0) + 1e-9).all()
+    assert (beyond >= seen.amin(0) - 1e-9).all()
+
+
+def test_attention_forgets_what_is_out_of_reach_of_all_its_blocks():
+    """Two blocks of 5 bins reach 8 bins back."""
+    decoder, seen = scaled(attentive()), counts(T)
+    other = seen.clone()
+    other[3] += 1
+    apart = (decoder(seen) - decoder(other)).abs().amax(-1) > 1e-12
+    assert apart.nonzero()[:, 0].tolist() == list(range(3, 12))
+
+
+@pytest.mark.parametrize(
+    "make", [m for name, m in DECODERS.items() if isinstance(m(), TrainedDecoder)]
+)
+def test_every_parameter_of_a_trained_decoder_is_reached_by_the_gradient(make):
+    decoder = make()
+    decoder(4 * counts(T, B)).square().sum().backward()
+    for name, held in decoder.named_parameters():
+        assert held.grad is not None, name
+        assert held.grad.isfinite().all(), name
+
+
+def test_the_first_weights_are_those_that_the_generator_draws():
+    one, other = attentive().state_dict(), attentive().state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_heads_must_share_the_width():
+    with pytest.raises(ValueError, match="heads must divide width, got 5 heads of 12"):
+        AttentionDecoder(N, D, width=12, heads=5, generator=seeded())

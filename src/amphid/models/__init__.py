@@ -36,7 +36,16 @@ from amphid.models.cortex import (
     vogels_abbott_currents,
 )
 from amphid.models.dale import DaleLinear
-from amphid.models.decoders import Decoder, KalmanDecoder, RidgeDecoder, TunedPopulation
+from amphid.models.decoders import (
+    AttentionDecoder,
+    Decoder,
+    KalmanDecoder,
+    RecurrentDecoder,
+    RidgeDecoder,
+    SpikingDecoder,
+    TunedPopulation,
+    WienerCascade,
+)
 from amphid.models.delays import Delay, DelayedLinear
 from amphid.models.dropout import Dropout
 from amphid.models.fly_brain import fly_brain, fly_drive, generated_fly
@@ -80,6 +89,7 @@ from amphid.models.worm_body import Mechanics, WormBody
 __all__ = [
     "GPFA",
     "Arm",
+    "AttentionDecoder",
     "BandPatterns",
     "BatchNorm",
     "BatchNormThroughTime",
@@ -116,6 +126,7 @@ __all__ = [
     "RateCode",
     "Readout",
     "Recurrent",
+    "RecurrentDecoder",
     "Regime",
     "Repeat",
     "Ridge",
@@ -127,6 +138,7 @@ __all__ = [
     "ServoState",
     "SmoothedRates",
     "SpikeCount",
+    "SpikingDecoder",
     "StretchCircuit",
     "TimeMax",
     "TimeMean",
@@ -135,6 +147,7 @@ __all__ = [
     "TunedPopulation",
     "WaveEncoder",
     "Weights",
+    "WienerCascade",
     "WindowMeans",
     "Worm",
     "WormBody",
