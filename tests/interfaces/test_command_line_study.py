@@ -93,6 +93,7 @@ class TestStudy:
             "activity-persistence",
             "activity-persistence-quantum",
             "robot-arm",
+            "cursor-bci",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

@@ -15,6 +15,7 @@ from amphid.studies.closed_loop import (
 )
 from amphid.studies.cnn_hierarchy import CnnHierarchy
 from amphid.studies.cortical_column import CorticalColumn
+from amphid.studies.cursor_bci import CursorBci
 from amphid.studies.digits_binary import DigitsBinary
 from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
 from amphid.studies.digits_regularized import DigitsRegularized
@@ -47,6 +48,7 @@ __all__ = [
     "CnnHierarchy",
     "CorticalColumn",
     "Cursor",
+    "CursorBci",
     "DigitsBinary",
     "DigitsBiophysical",
     "DigitsBiophysicalBptt",

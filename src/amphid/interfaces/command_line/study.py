@@ -47,6 +47,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.autodiff_fails import AutodiffFails
     from amphid.studies.cnn_hierarchy import CnnHierarchy
     from amphid.studies.cortical_column import CorticalColumn
+    from amphid.studies.cursor_bci import CursorBci
     from amphid.studies.digits_binary import DigitsBinary
     from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
     from amphid.studies.digits_regularized import DigitsRegularized
@@ -98,6 +99,7 @@ def studies() -> dict[str, Study]:
             PersistenceQuantum(),
             RobotArm(),
             NeuralLatents(),
+            CursorBci(),
         )
     }
 
