@@ -93,7 +93,9 @@ class TestStudy:
             "activity-persistence",
             "activity-persistence-quantum",
             "robot-arm",
+            "neural-latents",
             "cursor-bci",
+            "neurofeedback",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

@@ -29,6 +29,7 @@ from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.integration_memory import IntegrationMemory
 from amphid.studies.lottery_digits import LotteryDigits
 from amphid.studies.neural_latents import NeuralLatents
+from amphid.studies.neurofeedback import Neurofeedback
 from amphid.studies.persistence_exact import ActivityPersistence
 from amphid.studies.persistence_quantum import PersistenceQuantum
 from amphid.studies.robot_arm import RobotArm
@@ -64,6 +65,7 @@ __all__ = [
     "IntegrationMemory",
     "LotteryDigits",
     "NeuralLatents",
+    "Neurofeedback",
     "PersistenceMap",
     "PersistenceQuantum",
     "Report",

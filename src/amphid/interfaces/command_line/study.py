@@ -61,6 +61,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.integration_memory import IntegrationMemory
     from amphid.studies.lottery_digits import LotteryDigits
     from amphid.studies.neural_latents import NeuralLatents
+    from amphid.studies.neurofeedback import Neurofeedback
     from amphid.studies.persistence_exact import ActivityPersistence
     from amphid.studies.persistence_quantum import PersistenceQuantum
     from amphid.studies.robot_arm import RobotArm
@@ -100,6 +101,7 @@ def studies() -> dict[str, Study]:
             RobotArm(),
             NeuralLatents(),
             CursorBci(),
+            Neurofeedback(),
         )
     }
 

@@ -83,6 +83,7 @@ class KalmanDecoder(FittedDecoder):
 
     def steady_covariance(self) -> Tensor:
         """The covariance [D, D] at which `updated` stands still."""
+        from numpy.linalg import LinAlgError
         from scipy.linalg import solve_discrete_are
 
         self.check_fitted()
@@ -90,7 +91,12 @@ class KalmanDecoder(FittedDecoder):
             held.detach().double().cpu().numpy()
             for held in (self.transition, self.drift, self.tuning, self.noise)
         )
-        before = torch.from_numpy(solve_discrete_are(a.T, c.T, w, q))  # of the velocity expected
+        try:
+            before = torch.from_numpy(solve_discrete_are(a.T, c.T, w, q))  # before it is updated
+        except LinAlgError:
+            raise ValueError(
+                "KalmanDecoder does not settle: the velocities that it was fitted to do not drift."
+            ) from None
         information = self.information.double().cpu()
         after = torch.linalg.solve(torch.eye(self.axes).double() + before @ information, before)
         return after.to(self.drift)
