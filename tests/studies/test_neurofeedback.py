@@ -119,8 +119,8 @@ def test_subjects_side_by_side_are_apart():
 
 def test_reward_alone_teaches_subjects_the_inside_perturbation():
     one = drawn()
-    group = subjects([one] * 11, [one.inside] * 11, free=False)
-    _, went = learned(group, Learning(trials=96), torch.full((11,), 0.06), seeded())
+    group = subjects([one] * 7, [one.inside] * 7, free=False)
+    _, went = learned(group, Learning(trials=72), torch.full((7,), 0.06), seeded())
     early, late = (torch.stack([t.speed for t in some]).mean() for some in (went[:24], went[-24:]))
     assert late > early + 0.003
 

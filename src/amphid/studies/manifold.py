@@ -136,7 +136,7 @@ def matched(
         for _ in range(CANDIDATES)
     ]
     hard = [torch.stack(difficulty(circuit, decoder, some), 1) for some in (inside, outside)]
-    apart = torch.cdist(*hard)
+    apart = torch.cdist(hard[0], hard[1])
     for axis, some in enumerate(hard):
         unfit = (some[:, 0] < PROGRESS[0]) | (some[:, 0] > PROGRESS[1])
         apart = apart.masked_fill(unfit.unsqueeze(1 - axis), float("inf"))

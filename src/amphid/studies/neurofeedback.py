@@ -185,8 +185,13 @@ def outcomes(
 def joined(groups: Sequence[Subjects]) -> Subjects:
     """Several groups of subjects as one."""
     readouts = [group.readout for group in groups]
-    parts = [torch.cat(part) for part in zip(*(group[:4] for group in groups), strict=True)]
-    return Subjects(*parts, Readout(*(torch.cat(part) for part in zip(*readouts, strict=True))))
+    return Subjects(
+        baseline=torch.cat([group.baseline for group in groups]),
+        slope=torch.cat([group.slope for group in groups]),
+        aim=torch.cat([group.aim for group in groups]),
+        ways=torch.cat([group.ways for group in groups]),
+        readout=Readout(*(torch.cat(part) for part in zip(*readouts, strict=True))),
+    )
 
 
 def averaged(trials: Sequence[Trial]) -> Trial:
@@ -197,7 +202,7 @@ def averaged(trials: Sequence[Trial]) -> Trial:
 def told(inside: Blocks, outside: Blocks, seed: int) -> dict[str, Any]:
     """Amounts learned, their ratio, and what the trials were like before and after."""
     amounts = {"inside": inside.amount(), "outside": outside.amount()}
-    ratio, low, high = ratio_of(*amounts.values(), seed)
+    ratio, low, high = ratio_of(amounts["inside"], amounts["outside"], seed)
     twice = [RATIO * one for one in amounts["outside"]]
     return {
         "amount": {name: _spread(values) for name, values in amounts.items()},

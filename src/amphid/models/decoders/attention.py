@@ -105,9 +105,8 @@ class Block(nn.Module):
         query, key, value = self.asked(self.norm(x)).chunk(3, -1)
         key, value = torch.cat((past.keys, key)), torch.cat((past.values, value))
         bias = self.bias[:, lag.clamp(min=0)].masked_fill(lag < 0, float("-inf"))
-        seen = functional.scaled_dot_product_attention(
-            *(self._split(part) for part in (query, key, value)), attn_mask=bias
-        )
+        asked, known, held = self._split(query), self._split(key), self._split(value)
+        seen = functional.scaled_dot_product_attention(asked, known, held, attn_mask=bias)
         x = x + self.given(seen.movedim(-2, 0).flatten(-2).reshape(x.shape))
         late = len(key) - self.kept
         return x + self.bent(self.second_norm(x)), Past(key[late:], value[late:])
