@@ -12,6 +12,7 @@ from amphid.simulation.currents import (
 )
 from amphid.simulation.distributed import Distributed, rank
 from amphid.simulation.network import Network, NetworkState
+from amphid.simulation.plasticity import Plasticity
 from amphid.simulation.racing.network import GeometricNetwork
 from amphid.simulation.racing.onsets import Onsets, onsets
 from amphid.simulation.racing.race import first_spikes, race

@@ -56,9 +56,10 @@ class Joint:
     Backward Euler in v: stable at any dt, first order, symmetric and positive definite.
     """
 
+    note = "semi-implicit steps: all voltages in one linear solve"
+
     def __init__(self, network: Network, wires: Mapping[str, Wires], dt: float) -> None:
         self.network, self.wires, self.dt = network, wires, dt
-        self.note = "semi-implicit steps: all voltages in one linear solve"
         self.solver: JointSolver | None = None
         for key, junction in network.groups():
             if isinstance(junction, GapJunction):
@@ -118,6 +119,16 @@ def choose(
     implicit: the answer, where it is known. Raises ValueError for a joint step of cells without a
     linear membrane.
     """
+    kind, note = way_to_step(network, wires, dt, implicit=implicit)
+    stepper = kind(network, wires, dt)
+    stepper.note = note
+    return stepper
+
+
+def way_to_step(
+    network: Network, wires: Mapping[str, Wires], dt: float, *, implicit: bool | None = None
+) -> tuple[type[Explicit | Joint], str]:
+    """Which step `choose` takes, and its note."""
     neuron = network.neuron
     if implicit is not None:
         if implicit and not getattr(neuron, "solvable", False):
@@ -125,15 +136,14 @@ def choose(
                 f"implicit=True needs cells with a linear membrane; {neuron!r} has none. Use "
                 "implicit=False."
             )
-        return (Joint if implicit else Explicit)(network, wires, dt)
+        kind = Joint if implicit else Explicit
+        return kind, kind.note
     if not (isinstance(neuron, MembraneNeuron) and neuron.solvable and _may_be_stiff(network)):
-        return Explicit(network, wires, dt)
+        return Explicit, Explicit.note
     rate = fastest_rate(network, neuron, wires, dt)
     if rate * dt <= STIFF:
-        return Explicit(network, wires, dt)
-    stepper = Joint(network, wires, dt)
-    stepper.note += f" (a voltage can move in {1 / rate:.2g} ms, the step is {dt:g} ms)"
-    return stepper
+        return Explicit, Explicit.note
+    return Joint, f"{Joint.note} (a voltage can move in {1 / rate:.2g} ms, the step is {dt:g} ms)"
 
 
 def _may_be_stiff(network: Network) -> bool:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amphid.kernels import common_shape
+from amphid.simulation.kept import Kept
 from amphid.wiring import Connectome
 
 DENSE_CELLS = 1024  # below, one matrix product beats gathering edge by edge
+_ROUNDED: Kept[str] = Kept()
 
 
 class UnderWay(NamedTuple):
@@ -191,6 +193,10 @@ def lags(delay: NDArray[np.float32], edges: NDArray[Any], dt: float) -> NDArray[
 
 def rounded_delays(connectome: Connectome, dt: float) -> str:
     """A sentence on the delays that are no multiple of dt, or "" where all are."""
+    return _ROUNDED.of(connectome, dt, lambda: _rounded(connectome, dt))
+
+
+def _rounded(connectome: Connectome, dt: float) -> str:
     delay, most = connectome.connections.delay, 0.0
     for start in range(0, len(delay), 1 << 20):  # a copy of them all would be large
         steps = np.nan_to_num(delay[start : start + (1 << 20)].astype(np.float64)) / dt

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amphid.simulation.compiled.share import Lags, Share
+from amphid.simulation.kept import Kept
 from amphid.simulation.wires import Past, UnderWay, Wires
 
 Array = NDArray[Any]
@@ -79,42 +80,80 @@ class Rows:
         wires: Wires, batch: torch.Size, share: Share, lags: Lags, *, plastic: bool = False
     ) -> Rows:
         """The connections onto the cells of a share; plastic ones each have a weight."""
-        pre, post, lag = wires.pre.numpy(), share.counted(wires.post.numpy()), wires.lag
+        key = (batch, share, lags, plastic)
+        return _ROWS.of(wires, key, lambda: Rows._laid(wires, batch, share, lags, plastic=plastic))
+
+    @staticmethod
+    def _laid(wires: Wires, batch: torch.Size, share: Share, lags: Lags, *, plastic: bool) -> Rows:
+        # connections whose weights alone were changed have the same tensor of cells behind them
+        lines = _LINES.of(wires.post, (share, lags.only), lambda: _Lines.of(wires, share, lags))
         uniform = lags.uniform and not plastic
         weight = PerTrial.of(wires.weight, batch)
-        rows, order = weight.rows, None
+        rows, order = weight.rows, lines.order
+        if uniform:
+            rows = rows[:, :1] if len(lines.place) else np.zeros((len(rows), 1), rows.dtype)
+        elif order is not None:
+            rows = rows[:, order]
+        kept = PerTrial(np.ascontiguousarray(rows), weight.which)
+        return Rows(lines.start, lines.place, kept, lags.only, lags.longest, uniform, order)
+
+    def from_cells(self, cells: Array) -> tuple[Array, Array]:
+        """The connections [K] from some cells, and the cell of each, in the order of the group."""
+        first, last = self.start[cells], self.start[cells + 1]
+        cell, many = np.repeat(cells, last - first), last - first
+        edge = np.arange(len(cell)) + np.repeat(first - np.cumsum(many) + many, many)
+        if self.order is None:
+            return edge, cell
+        order = np.argsort(self.order[edge])
+        return edge[order], cell[order]
+
+
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """Where connections start and end, ordered by the cell they come from: see `Rows`."""
+
+    start: Array
+    place: Array
+    order: Array | None
+
+    @staticmethod
+    def of(wires: Wires, share: Share, lags: Lags) -> _Lines:
+        pre, post, lag = wires.pre.numpy(), share.counted(wires.post.numpy()), wires.lag
+        order = None
         if np.any(pre[1:] < pre[:-1]):
             order = order_of(pre)
-            post, lag, rows = post[order], lag[order], rows[:, order]
-        start = np.searchsorted(pre if order is None else pre[order], np.arange(wires.size + 1))
+            post, lag = post[order], lag[order]
+        start = np.zeros(wires.size + 1, dtype=np.int64)
+        np.cumsum(np.bincount(pre, minlength=wires.size), out=start[1:])
         place = post if lags.only else (lag - 1) * len(share) + post
         small = len(share) * lags.longest < 2**32
-        if uniform:
-            rows = rows[:, :1] if len(place) else np.zeros((len(rows), 1), rows.dtype)
-        kept = PerTrial(np.ascontiguousarray(rows), weight.which)
         same = small and place.dtype == np.int32  # then its bytes are what is asked for
         place = place.view(np.uint32) if same else place.astype(np.uint32 if small else np.uint64)
-        return Rows(start, place, kept, lags.only, lags.longest, uniform, order)
+        return _Lines(start, place, order)
 
 
-def under_way(wires: Wires, past: Past, batch: torch.Size, share: Share) -> Array:
+_ROWS: Kept[Rows] = Kept()
+_LINES: Kept[_Lines] = Kept()
+
+
+def under_way(wires: Wires, rows: Rows, past: Past, batch: torch.Size, share: Share) -> Array:
     """The ring [trials, L, N] of a share, filled with what was released before the first step."""
     if isinstance(past, UnderWay):
         held = [row.detach().expand(*batch, wires.size) for row in wires.under_way(past).rows]
         return torch.stack(held, -2).reshape(-1, wires.longest, wires.size).numpy().copy()
-    lag, pre, post = wires.lag, wires.pre.numpy(), share.counted(wires.post.numpy())
     ring = np.zeros((batch.numel(), len(past), len(share)), past[0].numpy().dtype)
-    weight = PerTrial.of(wires.weight, batch)
     for age, released in enumerate(past[:-1]):
-        if not bool(released.any()):
-            continue
-        late = np.flatnonzero(lag >= age + 2)
         given = PerTrial.of(released, batch)
-        for trial in range(len(ring)):
-            sent = given[trial][pre[late]]
-            if sent.any():
-                carried = sent * weight[trial][late]
-                np.add.at(ring[trial], (lag[late] - 2 - age, post[late]), carried)
+        for trial, row in enumerate(ring):
+            edge, cell = rows.from_cells(np.flatnonzero(given[trial]))
+            # counted from the row that is read in the first step
+            place = rows.place[edge].astype(np.int64) - (age + 1) * len(share)
+            place += (rows.lag - 1) * len(share) if rows.lag else 0
+            late = place >= 0
+            edge, cell = edge[late], cell[late]
+            weight = rows.weight[trial]
+            carried = given[trial][cell] * (weight if rows.uniform else weight[edge])
+            np.add.at(row.reshape(-1), place[late], carried)
     return ring
 
 

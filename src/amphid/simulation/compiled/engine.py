@@ -16,6 +16,7 @@ import torch
 
 from amphid.dynamics.sequence import why_unsteady
 from amphid.kernels import UnknownOperation, common_shape
+from amphid.simulation.compiled.connected import connected
 from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
 from amphid.simulation.compiled.sleeping import may_sleep
@@ -24,7 +25,7 @@ from amphid.simulation.compiled.together import Events, Together, parts_that_pay
 from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, first_like
-from amphid.simulation.stepping import Joint, Stepper, choose
+from amphid.simulation.stepping import Joint, way_to_step
 from amphid.simulation.torch_engine import Torch
 from amphid.simulation.wires import UnderWay, Wires
 
@@ -87,21 +88,17 @@ class Compiled:
 
     def _prepared(self, task: Task) -> Walk | None:
         """The network ready to be walked through time; None where only torch can."""
-        network = task.network
-        wires = {
-            group: Wires.of(network.connectome, own, network.weights_of(group), task.dt)
-            for group, own in network.edges.items()
-        }
-        stepper = choose(network, wires, task.dt, implicit=self.implicit)
-        if isinstance(stepper, Joint) and _moved(task):
+        wires = connected(task.network, task.dt)
+        step, note = way_to_step(task.network, wires, task.dt, implicit=self.implicit)
+        if step is Joint and _moved(task):
             return None
-        return self._walk(task, wires, stepper, self.threads or torch.get_num_threads())
+        threads = self.threads or torch.get_num_threads()
+        if step is Joint or (not self.skip_resting and _side_by_side(task)):
+            return _Alone(Tiles(task, wires, joint=step is Joint, how=note), threads)
+        return self._walk(task, wires, threads)
 
-    def _walk(self, task: Task, wires: dict[str, Wires], stepper: Stepper, threads: int) -> Walk:
-        """Tiles of trials, trials one by one, or the parts of a single one where that pays."""
-        joint = isinstance(stepper, Joint)
-        if joint or (not self.skip_resting and _side_by_side(task)):
-            return _Alone(Tiles(task, wires, joint=joint, how=stepper.note), threads)
+    def _walk(self, task: Task, wires: dict[str, Wires], threads: int) -> Walk:
+        """Trials one by one, or the parts of a single one where that pays."""
         parts = 1 if self.skip_resting else parts_that_pay(task, wires, threads)
         if parts == 1 or (self.skip_resting is None and may_sleep(task)):
             program = Program(task, wires, skip=self.skip_resting)

@@ -15,6 +15,7 @@ import numpy as np
 
 from amphid.simulation.compiled.edges import Array
 from amphid.simulation.joint import LARGEST_MATRIX
+from amphid.simulation.kept import Kept
 from amphid.simulation.wires import Wires
 
 WASTE = 128  # iterations that a fresh factor would have saved before it is made
@@ -158,6 +159,10 @@ class BothWays:
     @staticmethod
     def of(wires: Wires) -> BothWays:
         """Those of a group of connections, without those of a cell with itself."""
+        return _BOTH_WAYS.of(wires.post, None, lambda: BothWays._of(wires))
+
+    @staticmethod
+    def _of(wires: Wires) -> BothWays:
         pre, post = wires.pre.numpy(), wires.post.numpy()
         kept = np.flatnonzero(pre != post)
         here = np.concatenate((pre[kept], post[kept]))
@@ -189,6 +194,10 @@ class Elimination:
     @staticmethod
     def of(junctions: BothWays) -> Elimination:
         """Of the matrix of gap junctions: complete where that is no more than FILL times it."""
+        return _ELIMINATION.of(junctions, None, lambda: Elimination._of(junctions))
+
+    @staticmethod
+    def _of(junctions: BothWays) -> Elimination:
         size = len(junctions.start) - 1
         near = [
             set(junctions.place[first:last].tolist())
@@ -240,6 +249,11 @@ class Elimination:
         found = np.searchsorted(keys, wanted)
         known = np.append(keys, -1)[found] == wanted
         return np.ascontiguousarray(np.where(known, total[..., found], 0).astype(weight.dtype))
+
+
+# connections whose weights alone were changed have the same tensor of cells behind them
+_BOTH_WAYS: Kept[BothWays] = Kept()
+_ELIMINATION: Kept[Elimination] = Kept()
 
 
 def _eliminated(near: list[set[int]], room: int) -> tuple[list[int], list[list[int]]] | None:

@@ -146,7 +146,7 @@ class Program(TracedTask):
         self.arrays[f"WEIGHT_{key}"] = rows.weight
         if plastic:
             self._each(f"WEIGHT_{key}", rows.weight.rows[rows.weight.which])
-        self._each(f"RING_{key}", under_way(wires, past, self.batch, self.share))
+        self._each(f"RING_{key}", under_way(wires, rows, past, self.batch, self.share))
         if key in self.releases:
             self._scratch(f"RELEASED_{key}", self._type)
             self._scratch(f"FIRED_{key}", np.int64)

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from amphid.simulation.kept import Kept
 from amphid.simulation.wires import Wires
 
 Array = NDArray[Any]
 NEVER = 1 << 40  # a lag that no connection has: that of a group without connections
+_LAGS: Kept[Lags] = Kept()
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,12 @@ class Lags:
     @staticmethod
     def of(wires: Wires) -> Lags:
         """Those of the connections at hand."""
-        weight = wires.weight
-        return Lags(
-            int(wires.lag.min(initial=NEVER)),
-            wires.longest,
-            bool((weight == weight[..., :1]).all()),
-        )
+
+        def told() -> Lags:
+            weight, shortest = wires.weight, int(wires.lag.min(initial=NEVER))
+            return Lags(shortest, wires.longest, bool((weight == weight[..., :1]).all()))
+
+        return _LAGS.of(wires, None, told)
 
     @staticmethod
     def together(several: Iterable[Lags]) -> Lags:

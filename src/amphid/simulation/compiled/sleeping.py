@@ -292,8 +292,10 @@ def may_sleep(task: Task) -> bool:
     size = len(task.network.connectome)
     if size < FEW or task.cells is None:
         return False
-    driven = torch.cat((task.cells, *(source.cells for source in task.sources)))
-    return len(torch.unique(driven)) * DRIVEN <= size
+    driven = torch.zeros(size, dtype=torch.bool)
+    for cells in (task.cells, *(source.cells for source in task.sources)):
+        driven[cells] = True
+    return int(driven.sum()) * DRIVEN <= size
 
 
 def _check_worth(program: Program) -> None:

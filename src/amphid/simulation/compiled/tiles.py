@@ -177,7 +177,7 @@ class Tiles(TracedTask):
         self._shared(f"PLACE_{key}", rows.place.astype(np.uint32))
         wide = np.broadcast_to(rows.weight.rows, (len(rows.weight.rows), len(rows.place)))
         self._weights(f"WEIGHT_{key}", PerTrial(wide, rows.weight.which))
-        sent = under_way(wires, past, self.batch, self.share)
+        sent = under_way(wires, rows, past, self.batch, self.share)
         self._each(f"RING_{key}", self._side_by_side(sent))
 
     def _lay_out_collected(self, key: str, wires: Wires) -> None:

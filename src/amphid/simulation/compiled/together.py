@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from amphid.kernels import common_shape
+from amphid.simulation.compiled.connected import onto_each
 from amphid.simulation.compiled.packets import Packet
 from amphid.simulation.compiled.part_program import PartProgram
 from amphid.simulation.compiled.share import Array, Lags, Share, packet_steps
+from amphid.simulation.kept import Kept
 from amphid.simulation.network import NetworkState
 from amphid.simulation.simulate import Task, first_like, first_state
 from amphid.simulation.wires import UnderWay, Wires
@@ -27,6 +29,8 @@ Events = tuple[Array, Array, Array]  # step, trial, cell
 CELL, CONNECTION = 1.5e-3, 3e-5
 SYNCHRONIZATION = 60.0
 """Microseconds per packet and part: two calls into machine code, and a thread that wakes."""
+
+_ENDS: Kept[list[int]] = Kept()
 
 
 class Together:
@@ -53,10 +57,12 @@ class Together:
         """A network cut into parts of about the same work."""
         size = len(task.network.connectome)
         lags = {group: Lags.of(own) for group, own in wires.items()}
-        ends = borders(size, [own.post.numpy() for own in wires.values()], parts)
+        posts = [own.post.numpy() for own in wires.values()]
+        ends = _ENDS.of(task.network.connectome, parts, lambda: borders(size, posts, parts))
         shares = [Share(low, high, size) for low, high in pairwise(ends)]
         started = replace(task, state=first_state(task, first_like(task), wires))
-        programs = [PartProgram(started, onto(wires, share), share, lags) for share in shares]
+        pieces = zip(onto_each(wires, shares), shares, strict=True)
+        programs = [PartProgram(started, own, share, lags) for own, share in pieces]
         made = Together(programs, shares, threads=threads)
         made.note += f", {parts} parts"
         return made
@@ -166,11 +172,6 @@ class Together:
                     yield step, np.full(len(step), trial), cell
 
 
-def onto(wires: Mapping[str, Wires], share: Share) -> dict[str, Wires]:
-    """The connections onto the cells of a share, by group."""
-    return {group: share.onto(own, junctions=group == "electrical") for group, own in wires.items()}
-
-
 def parts_that_pay(task: Task, wires: Mapping[str, Wires], threads: int) -> int:
     """Into how many parts to cut a network that threads would otherwise leave to one of them.
 
@@ -184,10 +185,7 @@ def parts_that_pay(task: Task, wires: Mapping[str, Wires], threads: int) -> int:
     parts = min(threads // max(trials_of(task), 1), len(task.network.connectome))
     if parts < 2:
         return 1
-    lags = {
-        group: Lags(int(own.lag.min(initial=1 << 40)), own.longest, uniform=False)
-        for group, own in wires.items()
-    }
+    lags = {group: Lags.of(own) for group, own in wires.items()}
     cells, edges = len(task.network.connectome), sum(len(own.lag) for own in wires.values())
     work = packet_steps(lags, cells) * (CELL * cells + CONNECTION * task.dt * edges)
     return parts if work * (1 - 1 / parts) > 2 * SYNCHRONIZATION * parts else 1
