@@ -29,6 +29,18 @@ def arm_of(arm):
     return DrivenArm(own.watched, own.servo), own.subject.population
 
 
+def ridden(arm, population):
+    return live(
+        arm,
+        baseline=population.baseline,
+        slope=population.slope,
+        targets=targets_around(PlanarArm()),
+        speed=TOP,
+        seconds=4.0,
+        seed=0,
+    )
+
+
 class Rig:
     """A sender in another process, and an arm that is driven by what it sends."""
 
@@ -124,17 +136,15 @@ def test_whatever_a_sender_does_the_hand_keeps_its_speed(rig):
     assert all(bool(place.isfinite().all()) for place in rig.places)
 
 
-def test_two_processes_reach_in_real_time_and_every_bin_that_was_left_out_is_missed():
+def test_a_subject_that_does_not_start_is_told_at_once(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     arm, population = arm_of(PlanarArm())
-    found = live(
-        arm,
-        baseline=population.baseline,
-        slope=population.slope,
-        targets=targets_around(PlanarArm()),
-        speed=TOP,
-        seconds=4.0,
-        seed=0,
-    )
+    with pytest.raises(RuntimeError, match="ended with code 1 before it sent anything"):
+        ridden(arm, population)
+
+
+def test_two_processes_reach_in_real_time_and_every_bin_that_was_left_out_is_missed():
+    found = ridden(*arm_of(PlanarArm()))
     assert found["undisturbed"]["dropped"] == 0
     assert found["disturbed"]["dropped"] == found["disturbed"]["left_out"] > 0
     assert found["undisturbed"]["bins"] == 140

@@ -60,13 +60,20 @@ def targets_around(arm: Arm) -> Tensor:
     return home + DISTANCE * ways / ways.norm(dim=-1, keepdim=True)
 
 
-def prepared(arm: Arm, population: TunedPopulation, generator: torch.Generator) -> Prepared:
+def prepared(
+    arm: Arm,
+    population: TunedPopulation,
+    generator: torch.Generator,
+    *,
+    turn: float = TURN,
+    share: float = SHARE,
+) -> Prepared:
     """A decoder fitted to watched movements, and a subject whose cells have changed since."""
     targets = targets_around(arm)
     way = (targets - arm.forward(torch.tensor(arm.posture))).repeat(4, 1)
     seen = watched(population, way, dt=GOAL.dt, generator=generator)
     decoder = KalmanDecoder(len(population.baseline), arm.dimensions).fit(*seen)
-    now = population.altered(turn=TURN, share=SHARE, generator=generator)
+    now = population.altered(turn=turn, share=share, generator=generator)
     return Prepared(Servo(arm), targets, Subject(now, speed=TOP), decoder, generator)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from amphid.studies.paired import figure
 from amphid.tasks import Bin, Inlet, Outlet, Pace, Source, on_this_machine, traffic
 
 DT = 20.0
-MORE = 250  # ticks that the arm waits on for the end of the stream
+LOOK = 2000.0  # ms between looks at the process
+LONGEST = 20  # times as many ticks as bins: where the arm waits no longer for the stream to end
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def live(
 
     For the last 30 % of the time the subject's process leaves out bins, and falls silent once.
     """
-    name, ticks = uuid.uuid4().hex[:8], round(seconds * 1000 / DT)
+    name, bins = uuid.uuid4().hex[:8], round(seconds * 1000 / DT)
     told = LiveSettings(
         session=on_this_machine(),
         counts=f"counts {name}",
@@ -67,14 +69,14 @@ def live(
         slope=slope.tolist(),
         targets=targets.tolist(),
         speed=speed,
-        ticks=ticks,
-        disturbed=round(0.7 * ticks),
+        bins=bins,
+        disturbed=round(0.7 * bins),
         seed=seed,
     )
     with Outlet(told.hand, targets.shape[-1], interval=DT) as hand, _process(told) as subject:
         try:
-            with Inlet(told.counts, len(baseline), patience=PATIENCE) as inlet:
-                ride = driven(arm, inlet, Pace(interval=DT), ticks + MORE, hand)
+            with _inlet(told, subject) as inlet:
+                ride = driven(arm, inlet, Pace(interval=DT), LONGEST * bins, hand)
             answer, _ = subject.communicate(timeout=PATIENCE / 1000)
         except BaseException:
             subject.kill()
@@ -88,10 +90,25 @@ def _process(told: LiveSettings) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     subject = subprocess.Popen([sys.executable, "-c", run], stdin=pipe, stdout=pipe, text=True)
     assert subject.stdin is not None
-    subject.stdin.write(words(told))
-    subject.stdin.close()
+    with contextlib.suppress(BrokenPipeError):  # it has ended already, which is told later
+        subject.stdin.write(words(told))
+        subject.stdin.close()
     subject.stdin = None
     return subject
+
+
+def _inlet(told: LiveSettings, subject: subprocess.Popen[str]) -> Inlet:
+    """The subject's stream, once it is there; its process has to start first."""
+    for _ in range(round(PATIENCE / LOOK)):
+        try:
+            return Inlet(told.counts, len(told.baseline), patience=LOOK)
+        except TimeoutError:
+            if subject.poll() is not None:
+                raise RuntimeError(
+                    f"the subject's process ended with code {subject.returncode} before it sent "
+                    "anything; its stderr says why."
+                ) from None
+    raise TimeoutError(f"the subject's process did not start within {PATIENCE / 1000:.0f} s.")
 
 
 def _figures(

@@ -18,7 +18,7 @@ from amphid.models import TunedPopulation
 from amphid.studies.closed_loop import Goal, Subject
 from amphid.tasks import Inlet, Outlet, Pace, on_this_machine
 
-PATIENCE = 60_000.0  # ms for the other process to start on a busy machine
+PATIENCE = 300_000.0  # ms for the other process to start on a busy machine
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LiveSettings:
     """What the subject is told.
 
     session, counts, hand: of Lab Streaming Layer, and the names of both streams. baseline [N] and
-    slope [N, D]: of the population. targets: [K, D], mm. ticks: how long, in bins of 20 ms.
+    slope [N, D]: of the population. targets: [K, D], mm. bins: how many it makes, of 20 ms.
     disturbed: from this bin on every 25th is left out, and once all for 300 ms.
     """
 
@@ -37,7 +37,7 @@ class LiveSettings:
     slope: list[list[float]]
     targets: list[list[float]]
     speed: float
-    ticks: int
+    bins: int
     disturbed: int
     seed: int
 
@@ -80,7 +80,7 @@ class Reaching:
 
 
 def reached(told: LiveSettings) -> dict[str, Any]:
-    """Steer by the streams for as long as told; what came of it."""
+    """Steer by the streams for as many bins as told; what came of it."""
     goal, draw = Goal(), torch.Generator().manual_seed(told.seed)
     population = TunedPopulation(torch.tensor(told.baseline), torch.tensor(told.slope))
     subject = Subject(population, speed=told.speed)
@@ -93,7 +93,9 @@ def reached(told: LiveSettings) -> dict[str, Any]:
     ):
         outlet.awaited(PATIENCE)
         seen: deque[Tensor] = deque(maxlen=round(subject.delay / goal.dt) + 1)
-        for _ in pace.ticks(told.ticks):
+        for _ in pace.ticks(sys.maxsize):
+            if outlet.next >= told.bins:
+                break
             hand = [one.values for one in inlet.read()][-1:] or list(seen)[-1:]
             if hand:
                 seen.append(hand[0])

@@ -11,7 +11,9 @@ import torch
 from amphid.models import Arm, DrivenArm, PlanarArm, TunedPopulation, seven_joint_arm
 from amphid.studies.arm_reaches import (
     CELLS,
+    SHARE,
     TOP,
+    TURN,
     Prepared,
     Scores,
     averaged,
@@ -38,7 +40,8 @@ ASSUMPTIONS = (
     "Open loop: a velocity Kalman filter fitted to movements that are watched. Between watching "
     "and steering preferred directions turn by 0.5 rad (standard deviation) and baselines change "
     "by a factor with logarithm of standard deviation 0.3: chosen before the runs, not measured. "
-    "Recalibrated: the same filter, refitted once to what was meant in those reaches (ReFIT).",
+    "Recalibrated: the same filter, refitted once to what was meant in those reaches (ReFIT). "
+    "`gain_with_unchanged_cells` is what that adds where nothing had changed (three seeds).",
     "`two_joints_recorded_cells`, where the recordings are there: 84 cells of motor cortex tuned "
     "in the plane as they were in center-out reaches, by Poisson regression.",
     "A reach starts from the arm at rest, to a target 120 mm away, and counts when the hand stays "
@@ -72,6 +75,7 @@ class RobotArm(Study):
         on_this_machine()  # says at once what is missing
         seeds = tuple(range(settings.seed, settings.seed + (20 if settings.full else 5)))
         runs, few = virtual(seeds, settings)
+        unchanged = [compared(drawn(ARMS[SEVEN], CELLS, seed, 0.0), 1)[0] for seed in seeds[:3]]
         settings.tell("in real time", len(seeds), len(seeds) + 1)
         in_time = ridden(settings.seed, seconds=300.0 if settings.full else 25.0)
         gain = {name: gains(rows) for name, rows in runs.items()}
@@ -91,7 +95,8 @@ class RobotArm(Study):
                 "live": in_time,
             },
             reference=HUMAN,
-            control={name: chances(rows) for name, rows in runs.items()},
+            control={name: chances(rows) for name, rows in runs.items()}
+            | {"gain_with_unchanged_cells": gains(unchanged)},
             assumptions=ASSUMPTIONS,
             seeds=seeds,
             seconds=time.perf_counter() - start,
@@ -155,11 +160,14 @@ def ridden(seed: int, *, seconds: float) -> dict[str, Any]:
     )
 
 
-def drawn(arm: Arm, cells: int, seed: int) -> Prepared:
-    """A subject with cells drawn for one seed, before its first reach."""
+def drawn(arm: Arm, cells: int, seed: int, changed: float = 1.0) -> Prepared:
+    """A subject with cells drawn for one seed, before its first reach.
+
+    changed: by how much they differ from when they watched, as a share of what is usual here.
+    """
     draw = torch.Generator().manual_seed(seed)
     population = TunedPopulation.drawn(cells, arm.dimensions, generator=draw, top=TOP)
-    return prepared(arm, population, draw)
+    return prepared(arm, population, draw, turn=changed * TURN, share=changed * SHARE)
 
 
 def ways(rows: list[dict[str, Scores]], *names: str) -> dict[str, Any]:
