@@ -14,10 +14,12 @@ from amphid.measures import bits_per_spike
 from amphid.models import latents
 from amphid.models.latents import (
     GPFA,
+    AutoencoderRates,
     FactorRates,
     LatentModel,
     MaskedTransformer,
     PoissonReadout,
+    SequentialAutoencoder,
     SmoothedRates,
     TransformerRates,
     smoothed,
@@ -33,24 +35,27 @@ def seeded(seed: int = 3) -> torch.Generator:
 
 
 MODELS: dict[str, Callable[[], LatentModel]] = {
+    "AutoencoderRates": lambda: AutoencoderRates(
+        width=16, factors=3, epochs=9, size=7, lr=3e-2, generator=seeded()
+    ),
     "FactorRates": lambda: FactorRates(FACTORS),
     "GPFA": lambda: GPFA(FACTORS, steps=5),
     "SmoothedRates": SmoothedRates,
     "TransformerRates": lambda: TransformerRates(
-        width=16, layers=1, epochs=15, size=7, lr=2e-2, generator=seeded()
+        width=16, layers=1, epochs=9, size=7, lr=2e-2, generator=seeded()
     ),
 }
 
 
 def planted(trials: int = 31, generator: torch.Generator | None = None) -> list[Tensor]:
-    """Counts [T, 18] of cells whose log rates are driven by two slow factors."""
+    """Counts [T, 18] of cells whose log rates a rotation drives, from another start each time."""
     draw = generator or seeded()
-    weight = 0.8 * torch.randn(FACTORS, SHOWN + HIDDEN, generator=draw)
+    weight = torch.randn(FACTORS, SHOWN + HIDDEN, generator=draw)
     found = []
     for k in range(trials):
-        steps = 17 + 2 * (k % 3)
-        slow = smoothed(torch.randn(steps + 6, FACTORS, generator=draw), 2.0)[3:-3]
-        found.append(torch.poisson((1.5 * slow @ weight + 0.5).exp(), generator=draw))
+        turn = 0.3 * torch.arange(17.0 + 2 * (k % 3)) + 6.3 * torch.rand(1, generator=draw)
+        turning = torch.stack((turn.cos(), turn.sin()), 1)
+        found.append(torch.poisson((turning @ weight + 0.5).exp(), generator=draw))
     return found
 
 
@@ -237,9 +242,24 @@ def test_a_transformer_does_not_see_masked_bins() -> None:
         MaskedTransformer(5, 7, width=9)
 
 
+def test_what_an_autoencoder_tells_follows_from_one_state() -> None:
+    net = SequentialAutoencoder(5, 7, width=8, factors=2, generator=seeded())
+    counts = torch.poisson(torch.full((3, 11, 5), 2.0), generator=seeded())
+    length = torch.tensor([11, 7, 9])
+    mean, spread = net.state(counts, length)
+    other = counts.clone()
+    other[1, 7:] = 9.0  # behind its end
+    torch.testing.assert_close(net.state(other, length), (mean, spread))
+    torch.testing.assert_close(net(mean, 5), net(mean, 13)[:, :5])
+    level = net(mean, 13) - net.told.bias
+    assert torch.linalg.svdvals(level.flatten(0, 1))[2:].max() < 1e-4  # two factors
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
+        (lambda: AutoencoderRates(dropped=1.0), "dropped"),
+        (lambda: TransformerRates(epochs=0), "epochs"),
         (lambda: SmoothedRates(offset=0.0), "offset"),
         (lambda: FactorRates(0), "factors"),
         (lambda: GPFA(0), "factors"),

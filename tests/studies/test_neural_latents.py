@@ -122,7 +122,7 @@ def test_models_and_controls_stand_side_by_side(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(latents_judged, "DRAWS", 31)
     parts = study.divided(reaches(29))
     parts["unseen"] = parts["tested"]
-    size = study.Size(seeds=2, epochs=2, members=1, steps=2)
+    size = study.Size(seeds=2, epochs=2, members=1, steps=2, walks=1)
     measured, control = study.compared(parts, (0, 1), size, Settings())
     assert set(measured["co_bps"]) == set(study.makers(size))
     assert set(measured["velocity_r2"]) == set(study.makers(size))

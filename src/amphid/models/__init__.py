@@ -52,10 +52,12 @@ from amphid.models.fly_brain import fly_brain, fly_drive, generated_fly
 from amphid.models.gain import Gain
 from amphid.models.latents import (
     GPFA,
+    AutoencoderRates,
     FactorRates,
     LatentModel,
     MaskedTransformer,
     PoissonReadout,
+    SequentialAutoencoder,
     SmoothedRates,
     TransformerRates,
 )
@@ -90,6 +92,7 @@ __all__ = [
     "GPFA",
     "Arm",
     "AttentionDecoder",
+    "AutoencoderRates",
     "BandPatterns",
     "BatchNorm",
     "BatchNormThroughTime",
@@ -133,6 +136,7 @@ __all__ = [
     "RidgeDecoder",
     "Senses",
     "Sequential",
+    "SequentialAutoencoder",
     "SerialArm",
     "Servo",
     "ServoState",

@@ -13,7 +13,14 @@ from torch import Tensor
 
 from amphid.measures import bits_per_spike
 from amphid.measures.latents import explained
-from amphid.models import GPFA, FactorRates, LatentModel, SmoothedRates, TransformerRates
+from amphid.models import (
+    GPFA,
+    AutoencoderRates,
+    FactorRates,
+    LatentModel,
+    SmoothedRates,
+    TransformerRates,
+)
 from amphid.studies.latents_benchmark import benchmarks, published
 from amphid.studies.latents_judged import (
     HISTORY,
@@ -57,16 +64,21 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class Size:
-    """How much is trained."""
+    """How much is trained.
+
+    epochs, members: of the transformer. steps: of GPFA. walks: epochs of the autoencoder, which is
+    left out at zero.
+    """
 
     seeds: int
     epochs: int
     members: int
     steps: int
+    walks: int
 
 
-QUICK = Size(seeds=3, epochs=120, members=1, steps=20)
-FULL = Size(seeds=5, epochs=200, members=3, steps=40)
+QUICK = Size(seeds=3, epochs=120, members=1, steps=20, walks=0)
+FULL = Size(seeds=5, epochs=150, members=2, steps=40, walks=100)
 
 
 class NeuralLatents(Study):
@@ -85,7 +97,7 @@ class NeuralLatents(Study):
     cells: ClassVar[int] = 84
 
     def run(self, settings: Settings) -> Report:
-        """Three seeds on the center-out reaches; five, and sets of the benchmark, when full."""
+        """Three seeds on the center-out reaches; five, an autoencoder and other sets when full."""
         start, computed = time.perf_counter(), time.process_time()
         size = FULL if settings.full else QUICK
         parts = divided(center_out())
@@ -108,7 +120,7 @@ class NeuralLatents(Study):
 
 def makers(size: Size, *, bin: float = 50.0) -> dict[str, Maker]:
     """What is compared, by name; bin: ms."""
-    return {
+    found: dict[str, Maker] = {
         "smoothing": lambda _: SmoothedRates(50.0, bin=bin),
         "factors": lambda _: FactorRates(12, width=50.0, bin=bin),
         "gpfa": lambda _: GPFA(12, bin=bin, steps=size.steps),
@@ -116,6 +128,9 @@ def makers(size: Size, *, bin: float = 50.0) -> dict[str, Maker]:
             epochs=size.epochs, members=size.members, generator=draw
         ),
     }
+    if size.walks:
+        found["autoencoder"] = lambda draw: AutoencoderRates(epochs=size.walks, generator=draw)
+    return found
 
 
 def divided(reaches: Reaches) -> dict[str, Cut]:

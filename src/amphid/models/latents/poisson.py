@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 STEPS = 50  # of Newton, at most
 CLOSE = 1e-8  # relative change of the loss at which it ends
@@ -41,11 +42,10 @@ class PoissonReadout:
                 f"features must be [M, K] and counts [M, N], got {list(features.shape)} and "
                 f"{list(counts.shape)}."
             )
-        x = torch.cat((features.double(), torch.ones(len(features), 1, dtype=torch.float64)), 1)
-        y = counts.double()
-        ridge = torch.full((x.shape[1],), float(penalty), dtype=torch.float64)
+        x, y = functional.pad(features.double(), (0, 1), value=1.0), counts.double()
+        ridge = x.new_full((x.shape[1],), float(penalty))
         ridge[-1] = 1e-9  # a cell that never fires has no finite level
-        weight = torch.zeros(x.shape[1], y.shape[1], dtype=torch.float64)
+        weight = x.new_zeros(x.shape[1], y.shape[1])
         weight[-1] = y.mean(0).clamp(min=1e-6).log()
         weight = _newton(x, y, weight, ridge)
         return cls(weight[:-1], weight[-1])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Self, final
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amphid.models.latents.model import LatentModel, check_shown, check_trials
+from amphid.models.latents.training import Training, draw, mean_level
 
 
 class _Block(nn.Module):
@@ -62,7 +62,7 @@ class MaskedTransformer(nn.Module):
             self.apart = nn.Parameter(torch.empty(heads, 2 * reach + 1))
             self.last, self.told = nn.LayerNorm(width), nn.Linear(width, cells)
         self.to_empty(device="cpu")
-        _draw(self, generator)
+        draw(self, generator)
 
     def forward(self, counts: Tensor, masked: Tensor | None = None) -> Tensor:
         """masked: bins [B, T] that are not shown; counts in them do not matter."""
@@ -78,18 +78,6 @@ class MaskedTransformer(nn.Module):
         return told
 
 
-def _draw(net: nn.Module, generator: torch.Generator | None) -> None:
-    """Weights as torch draws them, by the generator; norms are one, masks and distances zero."""
-    for part in net.modules():
-        for name, held in part.named_parameters(recurse=False):
-            if isinstance(part, nn.Linear):
-                bound = 1 / math.sqrt(part.in_features)
-                nn.init.uniform_(held, -bound, bound, generator=generator)
-            else:
-                ones = isinstance(part, nn.LayerNorm) and name == "weight"
-                nn.init.constant_(held, 1.0 if ones else 0.0)
-
-
 @final
 class TransformerRates(LatentModel):
     """A masked transformer, trained on the Poisson likelihood of all cells.
@@ -98,10 +86,9 @@ class TransformerRates(LatentModel):
     tells them, and the hidden cells, from what is left. Up to `tail` bins at the end of a trial are
     hidden together, so that it can foretell. Several nets may be averaged.
 
-    epochs: walks through all trials. size: trials in a batch. lr: highest learning rate of Adam,
-    which rises over a tenth of the training and falls to zero as a cosine. masked: share of bins
-    that are hidden in a step. tail: bins. dropped: share of the counts in the other bins. penalty:
-    weight decay. members: nets that are trained and averaged. generator: of all draws.
+    epochs, size, lr, penalty: as in `Training`. masked: share of bins that are hidden in a step.
+    tail: bins. dropped: share of the counts in the other bins. members: nets that are trained and
+    averaged. generator: of all draws.
     Reference: Ye and Pandarinath 2021, arXiv 2108.01210.
     """
 
@@ -123,9 +110,9 @@ class TransformerRates(LatentModel):
         for name, share in (("masked", masked), ("dropped", dropped)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be a share, 0 to less than 1, got {share!r}.")
-        self.width, self.layers, self.epochs, self.size = width, layers, epochs, size
-        self.lr, self.masked, self.dropped, self.penalty = lr, masked, dropped, penalty
-        self.members, self.tail = members, tail
+        self.training = Training(epochs=epochs, size=size, lr=lr, penalty=penalty)
+        self.width, self.layers, self.members = width, layers, members
+        self.masked, self.tail, self.dropped = masked, tail, dropped
         self.generator = generator
         self.cells: int | None = None
         self.nets: list[MaskedTransformer] = []
@@ -133,9 +120,9 @@ class TransformerRates(LatentModel):
     def fit(self, shown: Sequence[Tensor], hidden: Sequence[Tensor]) -> Self:
         """Train the nets on trials of any length."""
         check_trials(shown, hidden)
-        self.cells = shown[0].shape[1]
+        cells = self.cells = shown[0].shape[1]
         targets = [torch.cat(pair, 1).float() for pair in zip(shown, hidden, strict=True)]
-        self.nets = [self._trained(targets) for _ in range(self.members)]
+        self.nets = [self._trained(targets, cells) for _ in range(self.members)]
         return self
 
     @torch.no_grad()
@@ -147,53 +134,30 @@ class TransformerRates(LatentModel):
         told = torch.stack([net(counts, masked)[0].exp() for net in self.nets])
         return told.mean(0).to(shown)
 
-    def _trained(self, targets: Sequence[Tensor]) -> MaskedTransformer:
+    def _trained(self, targets: Sequence[Tensor], cells: int) -> MaskedTransformer:
         """One net."""
-        assert self.cells is not None
         net = MaskedTransformer(
-            self.cells, targets[0].shape[1], width=self.width, layers=self.layers,
+            cells, targets[0].shape[1], width=self.width, layers=self.layers,
             generator=self.generator,
-        )  # fmt: skip
+        ).to(targets[0].device)  # fmt: skip
         with torch.no_grad():
-            net.told.bias.copy_(torch.cat(list(targets)).mean(0).clamp(min=1e-3).log())
-        optimizer = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.penalty)
-        steps = self.epochs * -(-len(targets) // self.size)
-        pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
-        for _ in range(self.epochs):
-            for counts, seen in self._batches(targets):
-                optimizer.zero_grad()
-                self._loss(net, counts, seen).backward()
-                nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-                optimizer.step()
-                pace.step()
-        return net.requires_grad_(requires_grad=False)
+            net.told.bias.copy_(mean_level(targets))
 
-    def _batches(self, targets: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Counts [B, T, N] of trials in a new order, and which bins [B, T] they have."""
-        order = torch.randperm(len(targets), generator=self.generator).tolist()
-        for first in range(0, len(order), self.size):
-            some = [targets[k] for k in order[first : first + self.size]]
-            counts = nn.utils.rnn.pad_sequence(some, batch_first=True)
-            length = torch.tensor([len(trial) for trial in some])
-            yield counts, torch.arange(counts.shape[1]) < length[:, None]
+        def loss(counts: Tensor, seen: Tensor) -> Tensor:
+            return self._loss(net, counts, seen)
+
+        self.training.run(net, loss, targets, generator=self.generator)
+        return net
 
     def _loss(self, net: MaskedTransformer, counts: Tensor, seen: Tensor) -> Tensor:
         """Poisson loss per count of bins that exist, when others are hidden."""
         left = seen.flip(1).cumsum(1).flip(1)  # bins to the end of the trial
-        tail = (self._uniform(seen.shape[:1]) * (self.tail + 1)).floor()
-        masked = (self._uniform(seen.shape) < self.masked) | (left <= tail[:, None])
+        tail = (self._uniform(seen[:, 0]) * (self.tail + 1)).floor()
+        masked = (self._uniform(seen) < self.masked) | (left <= tail[:, None])
         shown = counts[..., : self.cells]
-        kept = self._uniform(shown.shape) >= self.dropped
+        kept = self._uniform(shown) >= self.dropped
         told = net(shown * kept / (1 - self.dropped), masked)
         return (told.exp() - counts * told)[seen].mean()
 
-    def _uniform(self, shape: torch.Size) -> Tensor:
-        return torch.rand(shape, generator=self.generator)
-
-
-def _pace(step: int, steps: int) -> float:
-    """Share of the highest learning rate at a step."""
-    rise = max(1, steps // 10)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+    def _uniform(self, like: Tensor) -> Tensor:
+        return torch.rand(like.shape, generator=self.generator).to(like.device)
