@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import dataclass
 from statistics import median
@@ -32,11 +33,12 @@ class Ride:
     bins: list[Bin]
     pace: Pace
     troubles: list[str]  # what was said at each tick with trouble
+    work: float  # ms of the processor that a tick took, on average
 
 
 def driven(arm: DrivenArm, source: Source, pace: Pace, ticks: int, hand: Outlet | None) -> Ride:
     """Drive an arm from a source, bin by bin, until its stream has ended or for so many ticks."""
-    state, bins, troubles = arm.init(), [], []
+    state, bins, troubles, began = arm.init(), [], [], time.process_time()
     places = [arm.servo.position(state.servo)]
     for _ in pace.ticks(ticks):
         came = source.read()
@@ -49,7 +51,8 @@ def driven(arm: DrivenArm, source: Source, pace: Pace, ticks: int, hand: Outlet 
             troubles.append(said)
             if "has ended" in said and bins:
                 break
-    return Ride(torch.stack(places), bins, pace, troubles)
+    work = (time.process_time() - began) * 1000 / (len(places) - 1)
+    return Ride(torch.stack(places), bins, pace, troubles, work)
 
 
 def live(
@@ -127,6 +130,7 @@ def _figures(
         "ticks": len(ride.pace.lateness) + ride.pace.missed,
         "missed_deadlines": ride.pace.missed,
         "missed_by_subject": answer["missed"],
+        "work_ms": figure(ride.work),
         "lateness_ms": {
             "median": figure(median(ride.pace.lateness)),
             "largest": figure(max(ride.pace.lateness)),
