@@ -39,6 +39,7 @@ from amphid.studies import (
     Transfer,
     WholeFlyBrain,
     WormClassic,
+    WormForecast,
     WormTouch,
 )
 from amphid.studies.touch_test import CONDITIONS, fractions, ordered
@@ -49,6 +50,7 @@ STUDIES = [
     AutodiffFails(),
     WormClassic(),
     WormTouch(),
+    WormForecast(),
     WholeFlyBrain(),
     CorticalColumn(),
     CursorBci(),

@@ -39,6 +39,7 @@ from amphid.studies.study import Report, Settings, Study
 from amphid.studies.transfer import Transfer
 from amphid.studies.whole_fly_brain import WholeFlyBrain
 from amphid.studies.worm_classic import WormClassic
+from amphid.studies.worm_forecast import WormForecast
 from amphid.studies.worm_persistence import PersistenceMap, worm_map
 from amphid.studies.worm_touch import WormTouch
 
@@ -78,6 +79,7 @@ __all__ = [
     "Transfer",
     "WholeFlyBrain",
     "WormClassic",
+    "WormForecast",
     "WormTouch",
     "attempted",
     "capped",

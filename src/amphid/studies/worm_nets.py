@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from amphid.models.forecasts import Corrector, Recorded, cell_weights
-from amphid.tasks import CALIBRATION
+from amphid.models.forecasts import Corrector, cell_weights
+from amphid.tasks import CALIBRATION, WormRecording
 
-STRETCH = 64  # successive frames of a worm in one step
+STRETCH = 48  # successive frames of a worm in one step
 EVERY = 20  # steps between two looks at the worm that is watched
 RATE = 3e-3
 DECAY = 1e-2
+
+Inputs = Mapping[str, Tensor]
+"""What a network sees of each worm [T, ...], by name of the worm."""
 
 
 class Lesson:
     """A worm as a network sees it: inputs, what is left to be foretold, and how cells count."""
 
-    def __init__(self, net: Corrector, worm: Recorded) -> None:
+    def __init__(self, net: Corrector, worm: WormRecording, inputs: Tensor) -> None:
         ahead = worm.activity.double()[net.horizon :]
-        self.cells = worm.cells
-        self.inputs = net.inputs(worm)[: len(ahead)]
+        self.cells, self.inputs = worm.cells, inputs[: len(ahead)]
         self.left = (ahead - net.base(worm)[: len(ahead)]).float()
         self.weights = cell_weights(worm).float()
 
@@ -36,24 +38,23 @@ class Lesson:
     def whole(self, net: Corrector) -> float:
         """The loss of all frames behind those of calibration."""
         with torch.no_grad():
-            told = net.correction(self.inputs, self.cells) - self.left
-            return float(told[CALIBRATION:].square().mean(0) @ self.weights)
+            return float(self.loss(net, slice(CALIBRATION, None)))
 
 
 def trained(
     net: Corrector,
-    worms: Sequence[Recorded],
-    watched: Recorded,
+    worms: Sequence[WormRecording],
+    inputs: Inputs,
     *,
     steps: int,
     generator: torch.Generator,
 ) -> Corrector:
-    """The network after the number of steps at which it did best on the worm that is watched.
+    """The network after the number of steps at which it did best on the last of the worms.
 
-    Its autoregression is fitted to all of these worms first. No step at all is one of the choices.
+    It learns from the others, and its autoregression, which was fitted before, stays as it is. No
+    step at all is one of the choices.
     """
-    net.fit([*worms, watched])
-    lessons, other = [Lesson(net, worm) for worm in worms], Lesson(net, watched)
+    *lessons, other = (Lesson(net, worm, inputs[worm.name]) for worm in worms)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
     best, kept = other.whole(net), copy.deepcopy(net.state_dict())
     for step in range(1, steps + 1):

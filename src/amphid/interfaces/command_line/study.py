@@ -70,6 +70,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.transfer import Transfer
     from amphid.studies.whole_fly_brain import WholeFlyBrain
     from amphid.studies.worm_classic import WormClassic
+    from amphid.studies.worm_forecast import WormForecast
     from amphid.studies.worm_touch import WormTouch
 
     return {
@@ -77,6 +78,7 @@ def studies() -> dict[str, Study]:
         for study in (
             WormClassic(),
             WormTouch(),
+            WormForecast(),
             WholeFlyBrain(),
             CorticalColumn(),
             DigitsSpiking(),

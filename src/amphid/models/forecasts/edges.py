@@ -46,7 +46,7 @@ class Inferred:
     own did not. :math:`r_i` is that remainder, of i's regression on itself:
 
     .. math::
-        W_{ji} = \frac{1}{N}
+        W_{ji} = \frac{1}{\sqrt N}
             \frac{\langle x_j(t) \, r_i(t + h) \rangle}{\langle x_j(t)^2 \rangle}
 
     *Joint*: what the others say that i is doing now, by a ridge regression of each cell on all
@@ -128,7 +128,7 @@ def _leading(activity: Tensor, known: slice, horizon: int) -> Tensor:
     if not len(past):
         return activity.new_zeros(activity.shape[1], activity.shape[1])
     power = past.square().sum(0)[:, None] + TINY
-    return (past.T @ unforeseen / power / len(power)).fill_diagonal_(0)
+    return (past.T @ unforeseen / power / len(power) ** 0.5).fill_diagonal_(0)
 
 
 def _joint(activity: Tensor, ridge: float) -> Tensor:
