@@ -44,7 +44,7 @@ def drive(name: str) -> None:
             bins += came
             if tick % 25 == 0:
                 print(f"{tick / 50:4.1f} s  hand at", *(f"{x:7.1f}" for x in hand.tolist()), "mm")
-            if bins and "has ended" in (inlet.trouble or ""):
+            if inlet.ended:
                 print(inlet.trouble)
                 break
     found = tasks.traffic(bins)

@@ -119,6 +119,7 @@ def test_a_stream_that_ends_and_changes_its_channels_is_left_alone_until_it_fits
         collected(inlet, lambda bins: len(bins) >= 2)
         sender.tell("close")
         collected(inlet, lambda bins: "has ended" in (inlet.trouble or ""))
+        assert inlet.ended
         sender.tell("open", "changing", 7)
         sender.tell("send", 2, 1)
         collected(inlet, lambda bins: "has 7 channels, where 3 are read" in inlet.trouble)
@@ -129,6 +130,7 @@ def test_a_stream_that_ends_and_changes_its_channels_is_left_alone_until_it_fits
         bins = collected(inlet, lambda bins: len(bins) >= 3)
         assert all(one.values.shape == (3,) for one in bins)
         assert inlet.trouble is None
+        assert not inlet.ended
     sender.done("send")
     sender.tell("close")
 
@@ -200,6 +202,7 @@ def test_memory_gives_its_bins_in_order_and_says_when_they_are_all_read():
     read = [source.read() for _ in range(7)]
     assert [[one.number for one in bins] for bins in read] == [[0], [], [1, 3], [4], [5], [6], []]
     assert "all 7 bins were read" in source.trouble
+    assert source.ended
     assert traffic([one for bins in read for one in bins]).dropped == 1
 
 

@@ -47,10 +47,9 @@ def driven(arm: DrivenArm, source: Source, pace: Pace, ticks: int, hand: Outlet 
             hand.send(place)
         places.append(place)
         bins += came
-        if said := source.trouble:
-            troubles.append(said)
-            if "has ended" in said and bins:
-                break
+        troubles += [said] if (said := source.trouble) else []
+        if source.ended:
+            break
     work = (time.process_time() - began) * 1000 / (len(places) - 1)
     return Ride(torch.stack(places), bins, pace, troubles, work)
 

@@ -59,7 +59,10 @@ ASSUMPTIONS = (
 
 
 class RobotArm(Study):
-    """Reaches in space by a decoder, recalibrated in the loop, and live between two processes."""
+    """Reaches in space by a decoder, recalibrated in the loop, and live between two processes.
+
+    A run keeps the live streams of its process on this machine, from then on.
+    """
 
     name: ClassVar[str] = "robot-arm"
     claim: ClassVar[str] = (

@@ -59,6 +59,11 @@ class Inlet:
             return None
         return f"the stream {self.name!r} has sent no bin for {silent:.0f} ms."
 
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended, and none like it has come since."""
+        return self._inlet is None
+
     def read(self) -> list[Bin]:
         """The bins that came since the last call, the oldest first; never waits."""
         if self._resolver is None:

@@ -31,6 +31,10 @@ class Source(Protocol):
     def trouble(self) -> str | None:
         """Why bins do not come as they should, in a sentence; None while all is well."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is no stream now, so that no bin can come unless it is back."""
+
     def read(self) -> list[Bin]:
         """The bins that came since the last call, the oldest first; never waits."""
 
@@ -62,9 +66,14 @@ class Remembered:
     @property
     def trouble(self) -> str | None:
         """That all bins were read, once they were."""
-        if self._next < len(self.values):
+        if not self.ended:
             return None
         return f"all {len(self.values)} bins were read: no more will come."
+
+    @property
+    def ended(self) -> bool:
+        """Whether all bins were read."""
+        return self._next >= len(self.values)
 
     def read(self) -> list[Bin]:
         """The bins of this call."""
