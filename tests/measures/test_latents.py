@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV
 
 from amphid.measures import bits_per_spike, psth_r2, velocity_r2
 
@@ -18,6 +16,12 @@ NAN = math.nan
 
 def seeded(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def sklearn() -> list[Any]:
+    names = ("linear_model", "metrics", "model_selection")
+    reason = "scikit-learn is not installed"
+    return [pytest.importorskip(f"sklearn.{name}", reason=reason) for name in names]
 
 
 def counts(*shape: int, rate: float = 1.7) -> torch.Tensor:
@@ -87,11 +91,12 @@ def moving(trials: int = 5, steps: int = 13, cells: int = 3) -> tuple[torch.Tens
 
 
 def test_velocity_is_scored_as_scikit_learn_scores_it() -> None:
+    linear, metrics, choosing = sklearn()
     rates, velocity = moving(7)
-    grid = GridSearchCV(Ridge(), {"alpha": np.logspace(-4, 0, 9)})
+    grid = choosing.GridSearchCV(linear.Ridge(), {"alpha": np.logspace(-4, 0, 9)})
     flat = [x.flatten(0, 1).numpy() for x in (rates[:5], velocity[:5], rates[5:], velocity[5:])]
     grid.fit(flat[0], flat[1])
-    each = r2_score(flat[3], grid.predict(flat[2]), multioutput="raw_values")
+    each = metrics.r2_score(flat[3], grid.predict(flat[2]), multioutput="raw_values")
     found = velocity_r2(rates[:5], velocity[:5], rates[5:], velocity[5:])
     np.testing.assert_allclose(found.numpy(), each, atol=1e-10)
     assert float(found.mean()) == pytest.approx(grid.score(flat[2], flat[3]), abs=1e-10)
@@ -154,7 +159,8 @@ def test_steps_and_conditions_without_a_response_are_left_out() -> None:
     padded = torch.cat((rates, torch.full((2, 2, 5), NAN, dtype=torch.float64)), 1)
     assert both == pytest.approx(psth_r2(padded, longer, torch.tensor([0, 1])))
     truth, found = psth[:2].flatten(0, 1).numpy(), rates.flatten(0, 1).numpy()
-    assert both == pytest.approx(r2_score(truth, found))
+    metrics = sklearn()[1]
+    assert both == pytest.approx(metrics.r2_score(truth, found))
 
 
 def test_responses_that_do_not_fit_are_a_sentence() -> None:

@@ -182,7 +182,7 @@ def joint(model: SmoothFactors, steps: int) -> tuple[Tensor, Tensor]:
 def test_inference_of_smooth_factors_is_that_of_one_large_gaussian() -> None:
     model, values = made(5, 7)
     covariance, across = joint(model, 7)
-    found = model.inferred(values)
+    found = model.inferred(values, model.within(7))
     flat = (values - model.level).flatten(1)
     mean = flat @ torch.linalg.solve(covariance, across.T)
     torch.testing.assert_close(found.mean.flatten(1), mean)

@@ -39,6 +39,7 @@ from amphid.tasks import Reaches, center_out
 
 TRAINED, TESTED = 184, 46  # trials of the first 230
 BAR = (0.885, 0.843)  # R2 of either axis by ridge on counts of all cells
+FORESEEN = 200.0  # ms that are foretold
 LATENT = ("gpfa", "transformer")  # the models of the claim
 
 Maker = Callable[[torch.Generator], LatentModel]
@@ -125,7 +126,7 @@ def makers(size: Size, *, bin: float = 50.0) -> dict[str, Maker]:
         "factors": lambda _: FactorRates(12, width=50.0, bin=bin),
         "gpfa": lambda _: GPFA(12, bin=bin, steps=size.steps),
         "transformer": lambda draw: TransformerRates(
-            epochs=size.epochs, members=size.members, generator=draw
+            epochs=size.epochs, members=size.members, tail=round(FORESEEN / bin), generator=draw
         ),
     }
     if size.walks:

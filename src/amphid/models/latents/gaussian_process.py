@@ -23,6 +23,19 @@ SHORTEST, LONGEST = 0.3, 300.0  # time scales, bins
 
 
 @dataclass(frozen=True, eq=False)
+class Within:
+    """What is the same of the factors of all trials of one length.
+
+    prior: [L, T, T]. covariance: given the values of a trial, [L T, L T]. size: logarithm of the
+    determinants of the prior and of the inverse covariance.
+    """
+
+    prior: Tensor
+    covariance: Tensor
+    size: float
+
+
+@dataclass(frozen=True, eq=False)
 class Inferred:
     """What trials of one length tell of their factors.
 
@@ -50,40 +63,44 @@ class SmoothFactors:
     noise: Tensor
     tau: Tensor
 
-    def of(self, values: Tensor, *, ahead: int = 0) -> Tensor:
-        """Expected factors [B, T + ahead, L] of trials of values [B, T, N]."""
-        mean = self.inferred(values).mean
+    def of(self, values: Tensor, *, ahead: int = 0, within: Within | None = None) -> Tensor:
+        """Expected factors [B, T + ahead, L] of trials of values [B, T, N].
+
+        within: of their length, where it is known already.
+        """
+        within = within or self.within(values.shape[1])
+        mean = self.inferred(values, within).mean
+        if not ahead:
+            return mean.transpose(1, 2)
         steps = values.shape[1]
         prior = kernels(self.tau, steps + ahead)
-        now = torch.linalg.solve(prior[:, :steps, :steps], mean[..., None])
+        now = torch.linalg.solve(within.prior, mean[..., None])
         later = (prior[:, steps:, :steps] @ now)[..., 0]
         return torch.cat((mean, later), 2).transpose(1, 2)
 
-    def inferred(self, values: Tensor) -> Inferred:
-        """The factors of trials of one length [B, T, N]."""
-        trials, steps, cells = values.shape
-        factors = len(self.tau)
+    def within(self, steps: int) -> Within:
+        """What is the same of all trials of so many bins."""
         prior = kernels(self.tau, steps)
-        scaled = self.loading / self.noise[:, None]
-        told = self.loading.T @ scaled
+        told = self.loading.T @ (self.loading / self.noise[:, None])
         precision = torch.block_diag(*torch.linalg.inv(prior))
         precision += torch.kron(told, torch.eye(steps).to(told))
         root = torch.linalg.cholesky(precision)
-        covariance = torch.cholesky_inverse(root)
+        size = torch.logdet(prior).sum() + 2 * root.diagonal().log().sum()
+        return Within(prior, torch.cholesky_inverse(root), float(size))
+
+    def inferred(self, values: Tensor, within: Within) -> Inferred:
+        """The factors of trials of one length [B, T, N]."""
+        trials, steps, cells = values.shape
+        factors = len(self.tau)
         apart = values - self.level
-        drive = (apart @ scaled).transpose(1, 2).flatten(1)
-        mean = drive @ covariance
+        drive = (apart @ (self.loading / self.noise[:, None])).transpose(1, 2).flatten(1)
+        mean = drive @ within.covariance
         misfit = (apart.square() / self.noise).sum() - (drive * mean).sum()
-        size = (
-            steps * cells * math.log(2 * math.pi)
-            + steps * self.noise.log().sum()
-            + torch.logdet(prior).sum()
-            + 2 * root.diagonal().log().sum()
-        )
+        own = steps * (cells * math.log(2 * math.pi) + float(self.noise.log().sum()))
         return Inferred(
             mean.view(trials, factors, steps),
-            covariance.view(factors, steps, factors, steps),
-            -0.5 * float(trials * size + misfit),
+            within.covariance.view(factors, steps, factors, steps),
+            -0.5 * (trials * (own + within.size) + float(misfit)),
         )
 
     def improved(self, trials: Sequence[Tensor]) -> tuple[SmoothFactors, float]:
@@ -91,7 +108,7 @@ class SmoothFactors:
 
         trials: values [B, T, N], all of a length together.
         """
-        found = [self.inferred(values) for values in trials]
+        found = [self.inferred(values, self.within(values.shape[1])) for values in trials]
         again = replace(self, tau=_stretched(self.tau, found))
         return _regressed(again, trials, found), sum(one.likelihood for one in found)
 
@@ -188,6 +205,7 @@ class GPFA(LatentModel):
         self.cells: int | None = None
         self.factors: SmoothFactors | None = None
         self.readout: PoissonReadout | None = None
+        self._within: dict[int, Within] = {}
 
     def fit(self, shown: Sequence[Tensor], hidden: Sequence[Tensor]) -> Self:
         """Find the factors of the shown cells, then regress all cells on them."""
@@ -196,7 +214,8 @@ class GPFA(LatentModel):
             raise ValueError(f"factors must be fewer than the {cells} cells, got {self.count}.")
         values = [trial.double().sqrt() for trial in shown]
         self.factors = SmoothFactors.fitted(values, self.count, tau=self.tau, steps=self.steps)
-        features = torch.cat([self.factors.of(trial[None])[0] for trial in values])
+        self._within = {}
+        features = torch.cat([self._expected(trial) for trial in values])
         counts = torch.cat((torch.cat(list(shown)), torch.cat(list(hidden))), 1)
         self.readout = PoissonReadout.fitted(features, counts, penalty=self.penalty)
         self.cells = cells
@@ -205,11 +224,18 @@ class GPFA(LatentModel):
     def latents(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Factors [T + ahead, L] of a trial [T, K]."""
         check_shown(shown, self.cells, ahead)
-        assert self.factors is not None
-        return self.factors.of(shown.double().sqrt()[None], ahead=ahead)[0]
+        return self._expected(shown.double().sqrt(), ahead=ahead)
 
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Expected counts [T + ahead, K + H] of a trial [T, K]."""
         check_shown(shown, self.cells, ahead)
         assert self.readout is not None
         return self.readout(self.latents(shown, ahead=ahead)).to(shown)
+
+    def _expected(self, values: Tensor, *, ahead: int = 0) -> Tensor:
+        """Factors of a trial of values [T, K]; what trials of its length share is kept."""
+        assert self.factors is not None
+        steps = len(values)
+        if steps not in self._within:
+            self._within[steps] = self.factors.within(steps)
+        return self.factors.of(values[None], ahead=ahead, within=self._within[steps])[0]
