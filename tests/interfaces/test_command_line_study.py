@@ -96,6 +96,8 @@ class TestStudy:
             "neural-latents",
             "cursor-bci",
             "neurofeedback",
+            "worm-behavior",
+            "limited-data",
         ]
         assert all(study["claim"] and study["published"] for study in listed)
 

@@ -26,6 +26,7 @@ from amphid.studies import (
     FractionalMemory,
     Inbreeding,
     IntegrationMemory,
+    LimitedData,
     LotteryDigits,
     NeuralLatents,
     Neurofeedback,
@@ -38,6 +39,7 @@ from amphid.studies import (
     Study,
     Transfer,
     WholeFlyBrain,
+    WormBehavior,
     WormClassic,
     WormForecast,
     WormTouch,
@@ -75,6 +77,8 @@ STUDIES = [
     FractionalMemory(),
     RobotArm(),
     NeuralLatents(),
+    WormBehavior(),
+    LimitedData(),
 ]
 
 needs_worm_web_sim = pytest.mark.skipif(

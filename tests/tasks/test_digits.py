@@ -22,13 +22,14 @@ from amphid.tasks import (
     Score,
     SpikeReplication,
     Task,
+    WormBehavior,
     WormForecast,
     accuracy,
     read_idx,
 )
 
 DATA = Path(os.environ.get("AMPHID_DATA", "/nowhere"))
-TASKS = [Digits, FingerMovements, SpikeReplication, WormForecast]
+TASKS = [Digits, FingerMovements, SpikeReplication, WormForecast, WormBehavior]
 
 
 def idx(values: np.ndarray, kind: int = 0x08) -> bytes:

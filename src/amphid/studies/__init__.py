@@ -27,6 +27,7 @@ from amphid.studies.emergence_pruning import EmergencePruning
 from amphid.studies.fractional_memory import FractionalMemory
 from amphid.studies.inbreeding import Inbreeding
 from amphid.studies.integration_memory import IntegrationMemory
+from amphid.studies.limited_data import LimitedData
 from amphid.studies.lottery_digits import LotteryDigits
 from amphid.studies.neural_latents import NeuralLatents
 from amphid.studies.neurofeedback import Neurofeedback
@@ -38,6 +39,7 @@ from amphid.studies.spike_replication import SpikeReplication
 from amphid.studies.study import Report, Settings, Study
 from amphid.studies.transfer import Transfer
 from amphid.studies.whole_fly_brain import WholeFlyBrain
+from amphid.studies.worm_behavior import WormBehavior
 from amphid.studies.worm_classic import WormClassic
 from amphid.studies.worm_forecast import WormForecast
 from amphid.studies.worm_persistence import PersistenceMap, worm_map
@@ -64,6 +66,7 @@ __all__ = [
     "Goal",
     "Inbreeding",
     "IntegrationMemory",
+    "LimitedData",
     "LotteryDigits",
     "NeuralLatents",
     "Neurofeedback",
@@ -78,6 +81,7 @@ __all__ = [
     "Subject",
     "Transfer",
     "WholeFlyBrain",
+    "WormBehavior",
     "WormClassic",
     "WormForecast",
     "WormTouch",

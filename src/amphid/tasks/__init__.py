@@ -30,6 +30,7 @@ from amphid.tasks.reaches import Reach, Reaches, center_out
 from amphid.tasks.spike_replication import SpikeReplication
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy
 from amphid.tasks.trains import Replicas, Trains
+from amphid.tasks.worm_behavior import WormBehavior
 from amphid.tasks.worm_forecast import WormForecast, prepared_recording, relative_error
 from amphid.tasks.worm_recordings import WormRecording, common_cells, worm_recordings
 from amphid.tasks.worm_signals import CALIBRATION, calibrated, high_passed, running_mean
@@ -63,6 +64,7 @@ __all__ = [
     "Traffic",
     "Trains",
     "VirtualClock",
+    "WormBehavior",
     "WormForecast",
     "WormRecording",
     "accuracy",

@@ -59,6 +59,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.fractional_memory import FractionalMemory
     from amphid.studies.inbreeding import Inbreeding
     from amphid.studies.integration_memory import IntegrationMemory
+    from amphid.studies.limited_data import LimitedData
     from amphid.studies.lottery_digits import LotteryDigits
     from amphid.studies.neural_latents import NeuralLatents
     from amphid.studies.neurofeedback import Neurofeedback
@@ -69,6 +70,7 @@ def studies() -> dict[str, Study]:
     from amphid.studies.spike_replication import SpikeReplication
     from amphid.studies.transfer import Transfer
     from amphid.studies.whole_fly_brain import WholeFlyBrain
+    from amphid.studies.worm_behavior import WormBehavior
     from amphid.studies.worm_classic import WormClassic
     from amphid.studies.worm_forecast import WormForecast
     from amphid.studies.worm_touch import WormTouch
@@ -104,6 +106,8 @@ def studies() -> dict[str, Study]:
             NeuralLatents(),
             CursorBci(),
             Neurofeedback(),
+            WormBehavior(),
+            LimitedData(),
         )
     }
 

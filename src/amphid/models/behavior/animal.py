@@ -1,0 +1,62 @@
+"""An animal as a model sees it: signals of cells, their names, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+COMMAND = ("AVAL", "AVAR", "AVEL", "AVER")
+"""Command cells whose activity rises when a worm backs up."""
+LAGS = (0, 1, 2, 4, 8)  # frames
+
+
+@dataclass(frozen=True, eq=False)
+class Animal:
+    """Signals [T, N] of cells, their names, None where unknown, and classes [T] of behavior.
+
+    first: frame from which on it is learned from and scored; those before are its calibration.
+    """
+
+    name: str
+    signals: Tensor
+    cells: tuple[str | None, ...]
+    classes: Tensor
+    first: int
+
+    def places(self, cells: Sequence[str]) -> list[int]:
+        """Columns of those of the cells that this animal has, in the order asked for."""
+        found = {cell: place for place, cell in enumerate(self.cells) if cell is not None}
+        return [found[cell] for cell in cells if cell in found]
+
+    def mean(self, cells: Sequence[str]) -> Tensor:
+        """Mean signal [T] of those of the cells that it has; zero when it has none."""
+        places = self.places(cells)
+        if not places:
+            return torch.zeros_like(self.signals[:, 0])
+        return self.signals[:, places].mean(1)
+
+    def filled(self, cells: Sequence[str]) -> Tensor:
+        """Signals [T, cells], zero for those that it does not have."""
+        found = {cell: place for place, cell in enumerate(self.cells)}
+        columns = [
+            self.signals[:, found[cell]] if cell in found else torch.zeros_like(self.signals[:, 0])
+            for cell in cells
+        ]
+        return torch.stack(columns, 1)
+
+
+def lagged(signals: Tensor, lags: Sequence[int] = LAGS) -> Tensor:
+    """Signals [T, N] as they were so many frames ago, side by side: [T, lags * N].
+
+    Before the first frame they are what they were in it.
+    """
+    frames = torch.arange(len(signals))
+    return torch.cat([signals[(frames - lag).clamp_min(0)] for lag in lags], 1)
+
+
+def rises(signals: Tensor, frames: int) -> Tensor:
+    """By how much signals [T, ...] rose within the last `frames` frames."""
+    return signals - signals[(torch.arange(len(signals)) - frames).clamp_min(0)]
