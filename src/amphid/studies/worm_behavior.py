@@ -29,6 +29,7 @@ from amphid.tasks import worm_recordings
 from amphid.wiring import celegans
 
 GRAPHS = ("inferred edges", "anatomical edges", "both")
+NETS: dict[str, type[FrameNet] | type[RecurrentNet]] = {"MLP": FrameNet, "GRU": RecurrentNet}
 RIVALS = ("logistic", "no messages", "shuffled edges", "rule")
 ASSUMPTIONS = (
     "Labels are derived: reversal as the camera saw it; for three classes forward where velocity "
@@ -128,9 +129,9 @@ def compared(
         simple["rule"] = rule
     found |= {name: left_out(animals, made, others) for name, made in simple.items()}
     found["circular shift"] = averaged([turned(messages, animals, seed) for seed in seeds])
-    for name, kind in {"MLP": FrameNet, "GRU": RecurrentNet}.items() if nets else ():
-        made = [net(kind, task.cells, amount.steps, seed) for seed in seeds]
-        found[name] = averaged([left_out(animals, one, others) for one in made])
+    for label, net_class in NETS.items() if nets else ():
+        made = [net(net_class, task.cells, amount.steps, seed) for seed in seeds]
+        found[label] = averaged([left_out(animals, one, others) for one in made])
     return found
 
 
