@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import torch
 
-from amphid.tasks.live.lab_streaming import NUMBERED, check_name, streaming
-from amphid.tasks.live.source import Bin
+from amphid.tasks.live.lab_streaming import NUMBERED, check_channels, check_name, streaming
+from amphid.tasks.live.source import Bin, check_time
 
 LOOK = 0.02  # s between looks for a stream at the start
 MEMORY = 10  # s of bins that wait to be read
@@ -35,8 +35,9 @@ class Inlet:
         self, name: str, channels: int, *, patience: float = 5000.0, silence: float = 100.0
     ) -> None:
         check_name("name", name)
-        if channels < 1:
-            raise ValueError(f"channels must be at least 1, got {channels}.")
+        check_channels(channels)
+        check_time("patience", patience)
+        check_time("silence", silence)
         self._lsl = streaming()
         self.name, self.channels, self.silence = name, channels, silence
         self.unreadable = 0

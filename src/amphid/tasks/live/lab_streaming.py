@@ -52,3 +52,9 @@ def check_name(what: str, name: str) -> None:
         raise ValueError(
             f"{what} must be printable, without quotes, brackets and backslashes, got {name!r}."
         )
+
+
+def check_channels(channels: int) -> None:
+    """Raise ValueError for what is no count of channels."""
+    if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
+        raise ValueError(f"channels must be a whole number, at least 1, got {channels!r}.")

@@ -9,7 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from amphid.tasks.live.lab_streaming import NUMBERED, check_name, streaming
+from amphid.tasks.live.lab_streaming import NUMBERED, check_channels, check_name, streaming
+from amphid.tasks.live.source import check_time
 
 
 class Outlet:
@@ -24,8 +25,7 @@ class Outlet:
 
     def __init__(self, name: str, channels: int, *, interval: float = 20.0) -> None:
         check_name("name", name)
-        if channels < 1:
-            raise ValueError(f"channels must be at least 1, got {channels}.")
+        check_channels(channels)
         if not 0 < interval < math.inf:
             raise ValueError(f"interval must be a positive time in ms, got {interval}.")
         lsl = streaming()
@@ -50,6 +50,7 @@ class Outlet:
 
     def awaited(self, patience: float = 5000.0) -> bool:
         """Whether somebody reads, after waiting for it for `patience` ms at most."""
+        check_time("patience", patience)
         return self._outlet is not None and bool(self._outlet.wait_for_consumers(patience / 1000))
 
     def close(self) -> None:

@@ -42,6 +42,12 @@ class Source(Protocol):
         """Let go of the stream."""
 
 
+def check_time(what: str, time: float) -> None:
+    """Raise ValueError for what is no positive time in ms; it may be infinite."""
+    if not time > 0:
+        raise ValueError(f"{what} must be a positive time in ms, got {time!r}.")
+
+
 class Remembered:
     """Bins from memory, so many at each call: one, unless it is told otherwise.
 
@@ -59,6 +65,9 @@ class Remembered:
     ) -> None:
         if values.dim() != 2:
             raise ValueError(f"values must be bins of cells [T, N], got {list(values.shape)}.")
+        check_time("interval", interval)
+        if min(arrivals, default=0) < 0:
+            raise ValueError(f"arrivals must be counts of bins, got {min(arrivals)}.")
         self.values, self.interval = values, interval
         self.arrivals, self.dropped = tuple(arrivals), frozenset(dropped)
         self._calls = self._next = 0

@@ -8,7 +8,7 @@ from statistics import median
 
 import torch
 
-from amphid.tasks.live.source import Bin
+from amphid.tasks.live.source import Bin, check_time
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def traffic(bins: Sequence[Bin], *, interval: float = 20.0) -> Traffic:
     Bins without numbers are counted by their stamps: a gap of k intervals is k - 1 dropped bins.
     Clocks of sender and reader need not agree. Without two bins there is nothing to measure: zeros.
     """
+    check_time("interval", interval)
     if len(bins) < 2:
         return Traffic(len(bins), 0, 0.0, 0.0, 0.0, 0.0)
     stamps = torch.tensor([one.stamp for one in bins], dtype=torch.float64)
