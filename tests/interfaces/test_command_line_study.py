@@ -71,6 +71,7 @@ class TestStudy:
         assert [study["name"] for study in listed] == [
             "worm-classic",
             "worm-touch",
+            "worm-forecast",
             "whole-fly-brain",
             "cortical-column",
             "digits-spiking",
