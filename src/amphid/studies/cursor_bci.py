@@ -34,8 +34,8 @@ from amphid.studies.closed_loop import (
 )
 from amphid.studies.decoder_training import Training, learned_from
 from amphid.studies.paired import difference, figure
+from amphid.studies.recorded_cells import LEAD, recorded_population
 from amphid.studies.study import Report, Settings, Study
-from amphid.tasks import center_out
 
 GOAL = Goal(radius=12.0, hold=500.0, limit=3000.0, dt=20.0)
 DISTANCE, TARGETS = 100.0, 8  # mm, around the center
@@ -43,8 +43,6 @@ CALIBRATION, BLOCK, TESTED = 10, 6, 6  # movements or reaches to each target
 CELLS = 60
 TOP = 0.25  # mm/ms
 TURN, SHARE = 0.5, 0.4
-LEAD = 2  # bins of 50 ms by which cells of the recording lead the movement
-CENTIMETERS = 0.01  # mm/ms in a cm/s
 BAR = 0.9
 
 Maker = Callable[[int, torch.Generator], Decoder]
@@ -66,7 +64,7 @@ ASSUMPTIONS = (
     "near, by where it saw the cursor 100 ms before. It does not learn.",
     f"Cells: Poisson, {CELLS} drawn with cosine tuning (about 10 Hz at rest, 10 Hz more along the "
     "preferred direction at full speed), or those of motor cortex recorded during reaches of a "
-    f"monkey, each by Poisson regression on the velocity {50 * LEAD} ms later, with a gain for "
+    f"monkey, each by Poisson regression on the velocity {LEAD:g} ms later, with a gain for "
     "speed.",
     f"Open loop: a decoder is fitted to {CALIBRATION} watched minimum-jerk movements to each of "
     f"{TARGETS} targets. In the loop the cells are others than those that watched: preferred "
@@ -109,7 +107,7 @@ class CursorBci(Study):
     def run(self, settings: Settings) -> Report:
         """5 seeds, 3 for decoders that are trained; or 20 and 10."""
         start, amount = time.perf_counter(), FULL if settings.full else QUICK
-        recorded = recorded_cells()
+        recorded = recorded_population()
         seeds = tuple(settings.seed + k for k in range(amount.fitted))
         drawn_runs, recorded_runs = [], []
         for k, seed in enumerate(seeds):
@@ -136,14 +134,6 @@ class CursorBci(Study):
 def drawn_cells(seed: int) -> TunedPopulation:
     """Cells with cosine tuning."""
     return TunedPopulation.drawn(CELLS, 2, generator=_lot(seed, 0), top=TOP)
-
-
-def recorded_cells() -> TunedPopulation:
-    """Cells as those that were recorded, from the cue to move to the end of each trial."""
-    reaches = center_out()
-    counts = [one.spikes[one.go - LEAD : one.end - LEAD] for one in reaches]
-    velocity = [CENTIMETERS * one.velocity[one.go : one.end] for one in reaches]
-    return TunedPopulation.fitted(counts, velocity, reaches.bin)
 
 
 class Outcome(NamedTuple):
