@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import torch
@@ -67,9 +67,10 @@ class Decoder(nn.Module, ABC):
                 f"{type(self).__name__} decodes {self.cells} cells, the last axis of counts "
                 f"[T, *B, N]; got {got}."
             )
-        return counts.to(next(self.tensors()).dtype)
+        held = next(self.tensors(), None)
+        return counts if held is None else counts.to(held.dtype)
 
-    def tensors(self) -> Any:
+    def tensors(self) -> Iterator[Tensor]:
         """Its parameters and buffers of real numbers."""
         held = (*self.parameters(), *self.buffers())
         return (one for one in held if one.is_floating_point())
@@ -146,7 +147,11 @@ def _pair(decoder: Decoder, counts: Tensor, velocity: Tensor, number: int) -> tu
             f"[T, {wanted[1]}] of the same bins, got {list(counts.shape)} and "
             f"{list(velocity.shape)}."
         )
-    pair = counts.detach().double(), velocity.detach().double()
+    place = next(decoder.tensors(), counts).device
+    pair = (
+        counts.detach().to(place, torch.float64),
+        velocity.detach().to(place, torch.float64),
+    )
     for what, values in zip(("counts", "velocity"), pair, strict=True):
         if not bool(values.isfinite().all()):
             raise ValueError(

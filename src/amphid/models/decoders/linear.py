@@ -21,7 +21,7 @@ class HistoryState(NamedTuple):
 
 @final
 class RidgeDecoder(FittedDecoder):
-    r"""A linear filter of the last bins, by ridge regression (a Wiener filter where penalty is 0+).
+    r"""A linear filter of the last bins, fitted by ridge regression.
 
     .. math:: v_t = b + \sum_{h=0}^{H-1} W_h^\top (y_{t-h} - \bar y)
 
