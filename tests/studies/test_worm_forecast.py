@@ -16,7 +16,19 @@ from amphid.models.forecasts import (
 )
 from amphid.studies import Settings, WormForecast
 from amphid.studies.worm_folds import Folds, chosen, over_seeds
-from amphid.studies.worm_forecast import drawn, gains, holds, learning, seen
+from amphid.studies.worm_forecast import (
+    anatomical,
+    calibrated,
+    drawn,
+    gains,
+    holds,
+    learning,
+    nameless,
+    nested,
+    other_horizon,
+    seen,
+    shuffles,
+)
 from amphid.studies.worm_nets import trained
 from amphid.tasks import WormRecording
 
@@ -99,6 +111,33 @@ def test_a_network_with_messages_learns_what_the_others_do(folds):
     base = folds.fitted(Autoregression(HORIZON))
     assert mean(found) < 0.95 * mean(base)
     assert over_seeds([(1.0, 2.0), (3.0, 4.0)]) == (2.0, 3.0)
+
+
+def test_worms_without_names_are_foretold_by_what_named_ones_taught(folds):
+    other = worm(9)
+    lone = WormRecording(
+        "x", other.activity, (None,) * 6, other.velocity, other.reversal, other.interval
+    )
+    told = nameless(folds.worms, [lone])
+    assert told is not None
+    assert told["worms"] == ["x"]
+    assert 0 < told["graph"] < 1.1
+    assert told.keys() >= {"autoregression", "no_messages"}
+    assert nameless(folds.worms, []) is None
+
+
+def test_the_parts_of_a_report_name_their_models(folds):
+    assert set(anatomical(folds)) == {"anatomical", "both"}
+    assert set(shuffles(folds, (0,))) == {"shuffled", "anatomical_shuffled"}
+    own, other = other_horizon(folds, (0,))
+    assert set(own["gain"]) == set(other) == {"autoregression", "no_messages", "shuffled"}
+    late = calibrated(folds)
+    assert late["graph"] > 0
+    assert late["gain"]["worms"] <= 4
+    picked = nested(folds, (1.0, 16.0))
+    assert picked is not None
+    assert set(picked["ridges"]) <= {1.0, 16.0}
+    assert nested(folds, ()) is None
 
 
 def test_gains_and_power_are_their_definitions():
