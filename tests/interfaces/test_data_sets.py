@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -216,6 +217,7 @@ def test_names_are_found_by_folder_and_misspelled_ones_bring_the_nearest() -> No
     assert data_set("larval_drosophila_winding2023").name == "larval-drosophila"
     assert data_set("Worm_Web_Sim").name == "worm-web-sim"
     assert data_set("motor_center_out").name == "center-out"
+    assert data_set("skeletons_swc").name == "skeletons"
     assert data_set("larval-fly").name == "larval-drosophila"
     assert data_set("larval-fly-axo-axonic").name == "larval-fly-aa"
     with pytest.raises(KeyError, match="Did you mean larval-drosophila"):
@@ -223,6 +225,16 @@ def test_names_are_found_by_folder_and_misspelled_ones_bring_the_nearest() -> No
     for name in ELSEWHERE:
         with pytest.raises(KeyError, match="cannot be fetched"):
             data_set(name)
+
+
+def test_every_name_that_a_page_tells_to_fetch_is_known() -> None:
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    told = re.compile(r"connectome\s+fetch[ \n]([a-z][a-z0-9_-]+)")
+    names = {name for page in pages for name in told.findall(page.read_text(encoding="utf-8"))}
+    assert {"mnist", "skeletons"} <= names
+    for name in names - set(ELSEWHERE):
+        assert data_set(name).files, name
 
 
 def test_a_data_set_that_is_not_here_names_both_ways_out(

@@ -1,6 +1,7 @@
 """What races say to arguments that make no sense, and to states of other networks."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,3 +105,17 @@ def test_no_trials_give_no_rows():
 def test_times_that_ask_for_gradients_are_times():
     asking = Onsets(CELL, TIME.clone().requires_grad_())
     assert race(**{**RUN, "stimulus": asking}).counts().equal(race(**RUN).counts())
+
+
+def test_a_state_goes_on_in_the_network_it_comes_from_alone():
+    state = race(**RUN).state
+    heavier = GeometricNetwork(WIRED, Winner(5.0), EDGES + torch.eye(21)[3])
+    slower = GeometricNetwork(conducted(WIRED, speed=0.19), Winner(5.0))
+    turned = conducted(geometric(PLACES.flip(0), neighbors=3), speed=0.2)
+    other = GeometricNetwork(turned, Winner(5.0))
+    for network in (heavier, slower, other):
+        with pytest.raises(ValueError, match=r"state is that of another network.*wiring=None"):
+            race(network, STRUCK, duration=5.0, dt=1.0, state=state)
+        race(network, STRUCK, duration=5.0, dt=1.0, state=replace(state, wiring=None))
+    same = GeometricNetwork(WIRED, Winner(5.0))
+    assert race(same, STRUCK, duration=5.0, dt=1.0, state=state).state.wiring == state.wiring

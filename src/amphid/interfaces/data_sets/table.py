@@ -26,6 +26,7 @@ _C302 = f"{_GITHUB}/openworm/c302/9cccbab97fbaa5e682e128b0e819a5fb6c129618"
 _FLAVELL = f"{_GITHUB}/flavell-lab/NSM_5HTR_analysis/47bc3704c13b389d58946e3e76df359c412b8716"
 _REACHED = f"{_GITHUB}/Mario-RC/Computer-Brain-Interface/dfbcb7679ffb85bc645640e012f160464a4cfec3"
 _MNIST = f"{_GITHUB}/fgnt/mnist/ae608a02b796c9ee908c082585a5f006fe05258e"
+_NAVIS = f"{_GITHUB}/navis-org/navis/ae9f0422eb4aab8045803f1ba93dcc8ed684ab18"
 
 _FLYWIRE_LICENSE = "FlyWire data: CC BY 4.0, with the FlyWire principles (codex.flywire.ai)"
 
@@ -274,8 +275,43 @@ _REACHES = FileSet(
     study="neural-latents",
 )
 
-TASK_DATA: dict[str, FileSet] = {data.name: data for data in (_DIGITS, _WORMS, _REACHES)}
-"""What tasks are about, images and recordings, in files without a connectome."""
+_SKELETONS = FileSet(
+    name="skeletons",
+    folder="skeletons_swc",
+    title="4 neurons of the fly, traced as trees",
+    files=tuple(
+        RemoteFile(f"{body}.swc", f"{_NAVIS}/navis/data/swc/{body}.swc", size, sha256=sha256)
+        for body, size, sha256 in (
+            (
+                722817260,
+                180_566,
+                "9148036d2dcfa9e326f06965af22ae5635012614bb0cc8dbb874005159eea646",
+            ),
+            (
+                754534424,
+                196_149,
+                "4a76f16e96acc2b4e47bccc6d10d0fa34c769ea7b4bca25c760a69469ace5ab4",
+            ),
+            (
+                754538881,
+                203_784,
+                "3a7755b9573a46f3369084d8608e3f6ed1a357ac46130229c65cdbd7e9f9882f",
+            ),
+            (
+                1734350908,
+                202_611,
+                "c770ad9cabb3e69b478eea67b607e60a5d238ce7736a2c8632b8315e6bfeded4",
+            ),
+        )
+    ),
+    license="CC BY 4.0 (hemibrain)",
+    citation="Scheffer et al. 2020, eLife 9:e57443, doi 10.7554/eLife.57443.",
+)
+
+TASK_DATA: dict[str, FileSet] = {
+    data.name: data for data in (_DIGITS, _WORMS, _REACHES, _SKELETONS)
+}
+"""Images, recordings and single neurons: what is measured, in files without a connectome."""
 
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "eeg-bci2-iv": (

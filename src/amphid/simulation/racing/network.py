@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,14 @@ class Rows:
     lag: NDArray[np.int32]
     onto: NDArray[np.int64]
     longest: int
+
+    @cached_property
+    def checksum(self) -> int:
+        """Of where signals run, how long, and with which weights; others have another, mostly."""
+        total = len(self.start)
+        for column in (self.start, self.lag, self.onto):
+            total = zlib.crc32(column.view(np.uint8), total)  # type: ignore[arg-type]
+        return total
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -68,7 +68,9 @@ def race(
         dt=dt,
         arrived=torch.tensor([one.arrived for one in done]).reshape(task.batch),
         lost=torch.tensor([one.lost for one in done]).reshape(task.batch),
-        state=RaceState([one.state for one in done], task.batch, dt),
+        state=RaceState(
+            [one.state for one in done], task.batch, dt, network.prepared(dt)[0].checksum
+        ),
     )
 
 
@@ -204,6 +206,11 @@ class _Task:
         longest = max(int(one.signals.ticks.max(initial=0)) for one in self.state.trials)
         if longest >= self.network.prepared(self.dt)[0].longest + 1:
             raise ValueError("state has signals under way for longer than any latency here.")
+        if self.state.wiring not in (None, self.network.prepared(self.dt)[0].checksum):
+            raise ValueError(
+                "state is that of another network: its connections, latencies or weights differ. "
+                "To go on in this one nevertheless, give dataclasses.replace(state, wiring=None)."
+            )
         own = torch.arange(self.state.batch.numel()).reshape(self.state.batch)
         return [self.state.trials[k] for k in own.expand(self.batch).reshape(-1).tolist()]
 

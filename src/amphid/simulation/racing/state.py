@@ -126,12 +126,14 @@ class TrialState:
 class RaceState:
     """Where the trials of a race stand at the end of a run, to go on from.
 
-    trials: one state each, through all axes *B of the batch. dt: ms of a tick.
+    trials: one state each, through all axes *B of the batch. dt: ms of a tick. wiring: a checksum
+        of the connections that signals are under way on; None lets it go on in another network.
     """
 
     trials: Sequence[TrialState]
     batch: torch.Size
     dt: float
+    wiring: int | None = None
 
     def __repr__(self) -> str:
         return f"RaceState(trials {list(self.batch)}, dt={self.dt:g})"
