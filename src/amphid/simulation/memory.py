@@ -7,21 +7,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from amphid.kernels import common_shape
-from amphid.simulation.kept import Kept
 from amphid.simulation.replay import LONGEST, WINDOW
 from amphid.simulation.simulate import Task
 from amphid.simulation.torch_engine import BLOCK, ROOM
-from amphid.simulation.wires import DENSE_CELLS
+from amphid.simulation.wires import DENSE_CELLS, longest_delay
 
 VARIABLES = 16  # numbers that a cell and its synapses keep, roughly
 DRAWING = 48  # bytes to draw a number of spikes in torch
 INDICES = 28  # bytes that a connection takes besides its weights: ends, delays, order
 WEIGHTS = 3  # copies of the weights of a trial: with signs, by group, in order
-_DELAY: Kept[float] = Kept()
 
 
 def check_memory(task: Task) -> None:
@@ -87,10 +84,7 @@ def _replays(task: Task) -> bool:
 
 
 def _longest(task: Task) -> int:
-    connectome = task.network.connectome
-    delay = connectome.connections.delay
-    longest = _DELAY.of(connectome, None, lambda: float(np.nan_to_num(delay).max(initial=0.0)))
-    return 1 + round(longest / task.dt)
+    return 1 + round(longest_delay(task.network.connectome) / task.dt)
 
 
 def _way_out(task: Task, largest: str) -> str:

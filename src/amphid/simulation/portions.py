@@ -12,6 +12,7 @@ from torch import Tensor
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.scans import portion
 from amphid.simulation.simulate import Engine, Task
+from amphid.simulation.wires import longest_delay
 
 WORKING_MEMORY = 2 << 30  # bytes for the state of all trials of a portion
 VARIABLES = 16  # numbers that a cell and its synapses keep, roughly
@@ -37,8 +38,7 @@ def run_trials(task: Task, engine: Engine) -> Recording:
 def _portion_size(task: Task) -> int:
     """How many trials are run at once."""
     network, width = task.network, task.network.weight.element_size()
-    cells, delay = len(network.connectome), network.connectome.connections.delay
-    longest = 1 + float(np.nan_to_num(delay).max(initial=0.0)) / task.dt
+    cells, longest = len(network.connectome), 1 + longest_delay(network.connectome) / task.dt
     numbers = cells * (VARIABLES + 2 * longest * len(network.synapses))
     if network.coupling is not None:
         numbers += MATRICES * cells**2

@@ -19,6 +19,7 @@ from amphid.wiring import Connectome
 
 DENSE_CELLS = 1024  # below, one matrix product beats gathering edge by edge
 _ROUNDED: Kept[str] = Kept()
+_LONGEST: Kept[float] = Kept()
 
 
 class UnderWay(NamedTuple):
@@ -189,6 +190,12 @@ def lags(delay: NDArray[np.float32], edges: NDArray[Any], dt: float) -> NDArray[
     own = first if same else delay[edges]
     steps = 1 + np.rint(np.nan_to_num(own.astype(np.float64)) / dt).astype(np.int64)
     return np.broadcast_to(steps, len(edges))
+
+
+def longest_delay(connectome: Connectome) -> float:
+    """That of any connection, ms; 0 where none has one."""
+    delay = connectome.connections.delay
+    return _LONGEST.of(connectome, None, lambda: float(np.nan_to_num(delay).max(initial=0.0)))
 
 
 def rounded_delays(connectome: Connectome, dt: float) -> str:

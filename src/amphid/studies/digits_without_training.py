@@ -27,14 +27,14 @@ KMEANS = 0.92
 NETWORKS = 3
 
 ASSUMPTIONS = (
-    "Nothing is fitted: no weight, delay or threshold. But some 180 settings were tried and chosen "
-    "by labels of training images of MNIST (the first 10,000 and some of the last 10,000).",
+    "Nothing is fitted: no weight, delay or threshold. But some 225 settings were tried and chosen "
+    "by labels of training images of MNIST (the first 10,000 and some thousands of the others).",
     "Rows are judged by their single nearest neighbor (Euclidean) among 1, 5 or 10 images of each "
     "class, drawn anew, or all known ones; and by k-means (100 principal directions, the best of "
     "10 starts), where each cluster stands for one digit in the best of all ways.",
-    "Images are sheared upright by the moments of their ink before waves run. That is no work of "
-    "the network, and it is worth much: the controls have figures of pixels and of HOG with it "
-    "(upright), and `leaning` is the encoder without it.",
+    "Images are sheared upright by the moments and slopes of their ink before waves run. That is "
+    "no work of the network, and it is worth much: the controls have figures of pixels and of HOG "
+    "with it (upright), and `leaning` is the encoder without it.",
     "Histograms of gradients (HOG), also made upright, are a part of each row, because they bear "
     "occlusion and waves do not; `waves_alone` is the rest of the row, by itself.",
     "no_waves: what the dendrites give by themselves, no signal sent and no flood. The waves are "

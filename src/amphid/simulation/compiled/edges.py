@@ -145,7 +145,7 @@ def under_way(wires: Wires, rows: Rows, past: Past, batch: torch.Size, share: Sh
     for age, released in enumerate(past[:-1]):
         given = PerTrial.of(released, batch)
         for trial, row in enumerate(ring):
-            edge, cell = rows.from_cells(np.flatnonzero(given[trial]))
+            edge, cell = rows.from_cells(np.flatnonzero(given[trial] != 0))
             # counted from the row that is read in the first step
             place = rows.place[edge].astype(np.int64) - (age + 1) * len(share)
             place += (rows.lag - 1) * len(share) if rows.lag else 0
