@@ -79,7 +79,7 @@ class Size:
 
 
 QUICK = Size(seeds=3, epochs=120, members=1, steps=20, walks=0)
-FULL = Size(seeds=5, epochs=150, members=2, steps=40, walks=100)
+FULL = Size(seeds=5, epochs=150, members=2, steps=40, walks=150)
 
 
 class NeuralLatents(Study):

@@ -67,8 +67,8 @@ class AutoencoderRates(LatentModel):
     counts is hidden from the encoder at random in each step.
 
     epochs, size, lr, penalty: as in `Training`. dropped: share of the counts that is hidden. cost:
-    nats of the state's divergence from a standard normal one that count as much as a nat of counts;
-    it rises from zero over the first half of the training. members: nets that are trained and
+    what a nat of the state's divergence from a standard normal one counts, in nats of counts; it
+    rises from zero over the first half of the training. members: nets that are trained and
     averaged. generator: of all draws.
     Reference: Pandarinath et al. 2018, doi 10.1038/s41592-018-0109-9.
     """
@@ -80,9 +80,9 @@ class AutoencoderRates(LatentModel):
         factors: int = 12,
         epochs: int = 150,
         size: int = 32,
-        lr: float = 5e-3,
+        lr: float = 1e-2,
         dropped: float = 0.3,
-        cost: float = 1.0,
+        cost: float = 0.3,
         penalty: float = 0.1,
         members: int = 1,
         generator: torch.Generator | None = None,
