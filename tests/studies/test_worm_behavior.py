@@ -75,11 +75,13 @@ def test_every_reader_of_made_up_worms_reads_them_but_not_by_turned_labels():
     messages = Messages(celegans())
     assert score(messages.reader("inferred edges", WORMS[1:]), WORMS[0]) > 0.9
     assert score(rule(WORMS[1:]), WORMS[0]) > 0.6
-    turned = shifted(WORMS[1:], draw())
-    assert score(Messages(celegans()).reader("inferred edges", turned), WORMS[0]) < 0.8
-    for one, other in zip(WORMS[1:], turned, strict=True):
-        assert torch.equal(one.classes[101:].bincount(), other.classes[101:].bincount())
-        assert not torch.equal(one.classes, other.classes)
+    lot = draw()
+    reader = messages.reader("inferred edges", WORMS[1:])
+    turned = [shifted(WORMS[0], lot) for _ in range(31)]
+    assert sum(score(reader, one) for one in turned) / 31 == pytest.approx(0.5, abs=0.06)
+    for one in turned[:3]:
+        assert torch.equal(one.classes[101:].bincount(), WORMS[0].classes[101:].bincount())
+        assert not torch.equal(one.classes, WORMS[0].classes)
 
 
 def test_what_a_worm_does_never_reaches_its_reader():

@@ -127,14 +127,11 @@ def all_cells(cells: Sequence[str]) -> Made:
     return lambda animals: CellsReadout(cells, kinds_of(animals)).fit(animals)
 
 
-def shifted(animals: Sequence[Animal], generator: torch.Generator) -> list[Animal]:
-    """The same animals, the classes behind the calibration of each turned by a random time."""
-    turned = []
-    for one in animals:
-        own = one.classes[one.first :]
-        by = int(torch.randint(len(own) // 5, 4 * len(own) // 5, (), generator=generator))
-        turned.append(replace(one, classes=torch.cat((one.classes[: one.first], own.roll(by)))))
-    return turned
+def shifted(animal: Animal, generator: torch.Generator) -> Animal:
+    """The same animal, the classes behind its calibration turned by a random time."""
+    own = animal.classes[animal.first :]
+    by = int(torch.randint(len(own) // 5, 4 * len(own) // 5, (), generator=generator))
+    return replace(animal, classes=torch.cat((animal.classes[: animal.first], own.roll(by))))
 
 
 def net(kind: type[FrameNet] | type[RecurrentNet], cells: Sequence[str], steps: int, seed: int) -> (
