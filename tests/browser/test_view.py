@@ -278,6 +278,26 @@ def test_a_page_and_an_image_are_saved_from_the_page(opened, chromium, tmp_path)
     context.close()
 
 
+def test_many_cells_without_kinds_open_at_once_and_are_painted(chromium, tmp_path):
+    """Cells were once grouped by a look at all others: 20,000 would take minutes."""
+    count = 20_011
+    wires = Connectome(Cells([f"c{i}" for i in range(count)]), Connections([0], [1], sign=1))
+    synapse = {"excitatory": Conductance(tau=5.0, conductance=1.0, reversal=0.0)}
+    session = Session(Network(wires, neuron=LIF(), synapse=synapse), dt=20.0)
+    path = export_page(tmp_path / "a.html", session, log=[], until=40.0)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(path.as_uri())
+    until(page, "window.amphid && amphid.frames > 1")
+    painted = """() => {
+      const canvas = document.getElementById("cells");
+      const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.filter((value, i) => i % 4 === 3 && value === 255).length;
+    }"""
+    assert page.evaluate(painted) > 10_000
+    context.close()
+
+
 def test_few_connections_are_drawn_as_strong_lines(chromium, tmp_path):
     cells = Cells(list("abcdefg"))
     wires = Connectome(cells, Connections([0, 1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 0], sign=1))

@@ -72,7 +72,8 @@ const STAGES = ["sensory", "input", "polymodal", "inter", "hidden", "motor", "ou
 
 /** Kind of a cell, or its class where kinds are not known. */
 function groupOf(run, cell) {
-  return run.cells.kind[cell] || (run.cells.kind.every((kind) => !kind) ? run.cells.cell_class[cell] : "") || "other";
+  run.kindless ??= run.cells.kind.every((kind) => !kind); // asked once: it looks at all cells
+  return run.cells.kind[cell] || (run.kindless ? run.cells.cell_class[cell] : "") || "other";
 }
 
 function groupsOf(run) {

@@ -33,10 +33,15 @@ function showReading() {
   const change = document.createElement("small");
   const driven = picture.marks[cell] & MARK.driven ? ", current flows into it" : "";
   const rate = state.field.rate ? `, fires at ${written(state.field.rate[cell], { digits: 2 })} Hz` : "";
-  change.textContent = dead ? "dead" : `${name}, ${withUnit(written(picture.change[cell], { sign: true, digits: 2 }), unit)} from rest${rate}${driven}`;
+  change.textContent = dead ? "dead" : `${name}, ${withUnit(written(noticed(picture.change[cell]), { sign: true, digits: 2 }), unit)} from rest${rate}${driven}`;
   line.append(withUnit(written(valueOf(cell)), unit), change);
   $("lesion").textContent = dead ? "Restore" : "Kill";
   $("pin").textContent = state.pinned.includes(cell) ? "Unpin trace" : "Pin trace";
+}
+
+/** A change from rest, nothing where it is less than anyone measures. */
+function noticed(change) {
+  return Math.abs(change) < 1e-4 ? 0 : change;
 }
 
 function showLinks(cell) {

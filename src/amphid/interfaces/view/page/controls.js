@@ -35,6 +35,7 @@ function fillTable() {
 function fillIn() {
   document.body.classList.add(feed ? "live" : "tape");
   document.body.classList.toggle("bodiless", !run.worm);
+  document.body.classList.toggle("host", Boolean(tape?.host));
   for (const name of run.names.slice(0, 20000)) option($("names"), name);
   for (const name of Object.keys(sorts())) option($("sort"), name);
   $("level-title").textContent = withUnit(run.shows.name, run.shows.unit && `(${run.shows.unit})`);
@@ -64,8 +65,9 @@ function option(select, text) {
 }
 
 function showTip(tip, text, x, y) {
-  tip.hidden = !text;
-  if (!text) return;
+  if (tip.hidden !== !text) tip.hidden = !text;
+  if (!text || (tip.textContent === text && tip.dataset.at === `${x} ${y}`)) return;
+  tip.dataset.at = `${x} ${y}`;
   tip.textContent = text;
   const room = tip.parentElement.clientWidth;
   tip.style.left = `${Math.max(4, Math.min(x + 14, room - tip.offsetWidth - 4))}px`;
@@ -73,11 +75,18 @@ function showTip(tip, text, x, y) {
 }
 
 function hover(cell, x, y) {
-  const text = cell === null ? "" : `${run.names[cell]}${describe(run, cell) ? `\n${describe(run, cell)}` : ""}\n${reading(run, state.field, cell, 0)}`;
-  showTip($("cells-tip"), text, x, y);
-  if (cell === state.hovered) return;
+  state.tip = { x, y };
+  const other = cell !== state.hovered;
   state.hovered = cell;
-  redraw();
+  showHovered();
+  if (other) redraw();
+}
+
+/** What the cell under the mouse is, and does now. */
+function showHovered() {
+  const cell = state.hovered;
+  const text = cell === null ? "" : `${run.names[cell]}${describe(run, cell) ? `\n${describe(run, cell)}` : ""}\n${reading(run, state.field, cell, 0)}`;
+  showTip($("cells-tip"), text, state.tip.x, state.tip.y);
 }
 
 /** The cell under the mouse in the moving picture. */

@@ -1,8 +1,7 @@
-// Many cells at once: one point each, the strongest in front, drawn into an image.
+// Many cells at once: one dot each, the strongest in front, drawn into an image.
 
-const CROWD = 4000; // more cells than this are drawn as points
+const CROWD = 800; // more cells than this are painted as dots
 
-/** All cells as points: what lies on one pixel shows the largest change. */
 function drawCrowd(scene, theme) {
   const { ctx, width, height } = prepare(scene.canvas);
   if (!width || !height) return;
@@ -17,6 +16,7 @@ function drawCrowd(scene, theme) {
     scene.screen[3 * cell + 1] = spot[1];
     scene.screen[3 * cell + 2] = spot[2];
   }
+  drawWiring(ctx, scene, project, theme);
   paintCrowd(ctx, scene, theme);
   drawMarks(ctx, scene, project, theme);
   if (state.picked !== null) drawConnections(ctx, scene, theme);
@@ -25,34 +25,66 @@ function drawCrowd(scene, theme) {
   drawScaleBar(ctx, scene, unit, theme);
 }
 
+/** An image of dots: where they overlap, the largest change is in front. */
 function paintCrowd(ctx, scene, theme) {
   const { run, state, screen, width, height } = scene;
-  const [wide, high] = [Math.ceil(width), Math.ceil(height)];
-  if (scene.crowd?.width !== wide || scene.crowd?.height !== high) scene.crowd = new ImageData(wide, high);
-  if (scene.strongest?.length !== wide * high) scene.strongest = new Float32Array(wide * high);
-  const pixels = new Uint32Array(scene.crowd.data.buffer);
-  const best = scene.strongest;
-  pixels.fill(0);
-  best.fill(-1);
-  const colors = theme.rgb.map(([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r);
+  const ratio = ctx.canvas.width / width;
+  const layer = crowdLayer(scene, Math.ceil(width * ratio), Math.ceil(height * ratio));
+  layer.pixels.fill(0);
+  layer.best.fill(-1);
+  const colors = theme.rgb.map(packed);
+  const edges = theme.rgb.map((rgb) => packed(rgb.map((value) => 0.6 * value + 0.4 * 125)));
+  const size = Math.max(run.size < 6000 ? 1.6 : 0.4, Math.min(6, 0.13 * Math.sqrt((width * height) / run.size))) * scene.view.zoom ** 0.4;
   for (let cell = 0; cell < run.size; cell++) {
     const share = placeOnScale(state.field, state.field.change(cell, 0));
-    const size = Math.abs(share);
-    const reach = size > 0.3 ? 2 : 1;
-    const [x, y] = [screen[3 * cell] | 0, screen[3 * cell + 1] | 0];
-    const color = colors[level(share)];
-    for (let py = y; py < y + reach; py++) {
-      for (let px = x; px < x + reach; px++) {
-        if (px < 0 || py < 0 || px >= wide || py >= high) continue;
-        const at = py * wide + px;
-        if (size <= best[at]) continue;
-        best[at] = size;
-        pixels[at] = color;
-      }
-    }
+    const strength = Math.abs(share);
+    const radius = size * screen[3 * cell + 2] * (0.72 + 0.75 * strength) * ratio;
+    const [x, y] = [screen[3 * cell] * ratio, screen[3 * cell + 1] * ratio];
+    const shade = level(share);
+    if (radius < 1.5) square(layer, x | 0, y | 0, strength > 0.3 ? 2 : 1, strength, colors[shade]);
+    else dot(layer, x, y, radius, strength, colors[shade], edges[shade]);
   }
+  layer.image.getContext("2d").putImageData(layer.data, 0, 0);
+  ctx.drawImage(layer.image, 0, 0, width, height);
+}
+
+function packed([r, g, b]) {
+  return 0xff000000 | (b << 16) | (g << 8) | r;
+}
+
+/** What the dots are painted into, made anew only when the canvas has another size. */
+function crowdLayer(scene, wide, high) {
+  if (scene.crowd?.wide === wide && scene.crowd?.high === high) return scene.crowd;
   const image = document.createElement("canvas");
   [image.width, image.height] = [wide, high];
-  image.getContext("2d").putImageData(scene.crowd, 0, 0);
-  ctx.drawImage(image, 0, 0);
+  const data = new ImageData(wide, high);
+  scene.crowd = { wide, high, image, data, pixels: new Uint32Array(data.data.buffer), best: new Float32Array(wide * high) };
+  return scene.crowd;
+}
+
+function square({ wide, high, pixels, best }, x, y, side, strength, color) {
+  for (let py = Math.max(y, 0); py < Math.min(y + side, high); py++) {
+    for (let px = Math.max(x, 0); px < Math.min(x + side, wide); px++) {
+      const at = py * wide + px;
+      if (strength <= best[at]) continue;
+      best[at] = strength;
+      pixels[at] = color;
+    }
+  }
+}
+
+function dot({ wide, high, pixels, best }, x, y, radius, strength, color, edge) {
+  const [outer, inner] = [radius * radius, (radius - 1) * (radius - 1)];
+  const [top, bottom] = [Math.max(0, Math.ceil(y - radius)), Math.min(high - 1, y + radius)];
+  for (let py = top; py <= bottom; py++) {
+    const up = (py - y) * (py - y);
+    const half = Math.sqrt(outer - up);
+    const right = Math.min(wide - 1, x + half);
+    for (let px = Math.max(0, Math.ceil(x - half)); px <= right; px++) {
+      const at = py * wide + px;
+      if (strength <= best[at]) continue;
+      best[at] = strength;
+      pixels[at] = up + (px - x) * (px - x) > inner ? edge : color;
+    }
+  }
 }

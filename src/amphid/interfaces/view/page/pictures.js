@@ -23,7 +23,7 @@ function makeField() {
   if (!shows.spikes) {
     const field = { name: "v", title: shows.name, unit: shows.unit, signed: true, logarithmic: true, top: shows.unit === "mV" ? 30 : 300 };
     field.small = field.top / 1000;
-    field.change = (cell) => (picture ? picture.change[cell] : 0);
+    field.change = (cell) => (picture ? noticed(picture.change[cell]) : 0);
     field.value = valueOf;
     return field;
   }
@@ -172,6 +172,7 @@ function draw() {
   if (drawn++ % 2) return; // the charts move slower than the cells
   drawCharts();
   showReading();
+  if (state.hovered !== null) showHovered();
 }
 
 function drawCharts() {
