@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 GRADED_STEP = 5.0  # ms; semi-implicit steps of graded cells bear it, and a page wants few
 MANY, CROWD = 1000, 30_000  # cells
-PORTION, LONG = 10.0, 40.0  # ms of a portion, of many cells and of a crowd
+PORTION, LONG = 30.0, 40.0  # ms of a portion, of many cells (a picture) and of a crowd
 FILM = 4000.0  # ms
 ACTIONS = {made.__name__: made for made in (Stimulate, Lesion, Restore, Poke, Feed, Crawl)}
 
