@@ -142,6 +142,7 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "celegans", "--dt", "1e-9"], "--dt is from 0.001"),
         (["view", "celegans", "--dt", "nan"], "--dt"),
         (["view", "celegans", "--dt", "-1"], "--dt"),
+        (["view", "celegans", "--seed", "1e30"], "--seed is from 0 to"),
         (["view", "celegans", "--noise", "1e300"], "--noise is from 0 to 1,000,000 pA"),
         (["view", "celegans", "--duration", "1e12", "--export", "a.html"], "--duration is from"),
         (["view", "classic", "--dt", "5"], "--dt: the classic worm is its own table"),

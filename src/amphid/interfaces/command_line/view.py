@@ -46,6 +46,7 @@ LIMITS = (
     ("dt", 1e-3, 100.0, " ms"),
     ("duration", 1.0, 1e6, " ms"),
     ("noise", 0.0, 1e6, " pA"),
+    ("seed", 0, 2.0**53, ""),
 )
 UNTYPED = ("config", "stimulus", "amplitude", "start", "stop", "record", "every")
 """Options of a simulation that a session does not have."""
