@@ -21,19 +21,27 @@ def test_it_is_the_linear_layer_of_its_weight():
     x = torch.rand(3, 5, K, generator=seeded(), dtype=torch.float64)
     torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
     assert layer.inhibitory == 7
-    assert DaleLinear(K, N).inhibitory == 5
+    assert DaleLinear(K, N).inhibitory == 13
 
 
-def test_it_starts_balanced_and_spread_as_a_linear_layer_of_kaiming():
-    """Rectified normal inputs: their mean square is one half, so 2 / N times N / 2 is one."""
+def test_it_starts_balanced_and_each_side_spreads_as_a_linear_layer_of_kaiming():
+    """Rectified normal inputs: their mean square is one half, so 2 / N times N / 2 is one each."""
     layer = DaleLinear(K, N, generator=seeded())
     x = torch.randn(B, K, generator=seeded()).relu()
     y = layer(x).detach()
     assert y.mean().abs() < 0.3
-    assert 0.6 < y.var() < 1.6
+    assert 1.2 < y.var() < 3.2
     excitation = layer.excite.abs().sum().item()
     inhibition = (layer.inhibit.abs() @ layer.recruit.abs()).sum().item()
     assert inhibition == pytest.approx(excitation, rel=0.06)
+
+
+@pytest.mark.parametrize("cells", [3, 5, 11])
+def test_every_output_is_inhibited_once_and_no_cell_is_idle(cells):
+    shares = DaleLinear(7, 5, inhibitory=cells).inhibit
+    torch.testing.assert_close(shares.sum(1), torch.ones(5))
+    assert (shares > 0).any(0).all()
+    assert ((shares > 0).sum(0) == 1).all() or cells < 5
 
 
 def test_no_step_changes_the_sign_of_a_cell():

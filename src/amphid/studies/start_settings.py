@@ -24,9 +24,9 @@ Pairs = tuple[Tensor, Tensor]
 class Setting:
     """One net and what it learns.
 
-    net: makes it. pairs: draws what is learned and what is tested, by seed. optimizer: its class
-    and what it takes beside rates. target: the training loss to reach. steps: the most that are
-    taken. epoch: steps after which the first accuracy is taken.
+    net: makes it. pairs: draws what is learned and what is tested, by seed. optimizer: its class.
+    target: the training loss to reach. steps: the most that are taken. highest: the top of the
+    range of learning rates. batch: examples of a step.
     """
 
     name: str
@@ -35,9 +35,8 @@ class Setting:
     optimizer: type[torch.optim.Optimizer]
     target: float
     steps: int
-    epoch: int
     highest: float
-    """The top of the range of learning rates, which spans two decades and a half."""
+    batch: int = 100
 
 
 def digits(images: int) -> Callable[[int], tuple[Pairs, Pairs]]:
@@ -88,7 +87,7 @@ def convolutional(*, norm: bool) -> Callable[[], nn.Module]:
 
     def made() -> nn.Module:
         parts: list[nn.Module] = []
-        for before, after, stride in ((1, 8, 1), (8, 8, 2), (8, 16, 1), (16, 16, 2)):
+        for before, after, stride in ((1, 8, 2), (8, 8, 1), (8, 16, 2), (16, 16, 1)):
             parts.append(nn.Conv2d(before, after, 3, stride, 1))
             parts += [*[nn.BatchNorm2d(after)] * norm, nn.ReLU()]
         return nn.Sequential(*parts, nn.Flatten(), nn.Linear(16 * 16, 10))
@@ -139,13 +138,17 @@ def draw_rest(net: nn.Module, generator: torch.Generator) -> None:
 
 
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam
-QUICK = (Setting("dense 6", dense(6, 64, norm=False), digits(2000), SGD, 0.3, 240, 20, 0.3),)
+LEARNED = 5000  # images, or sentences
+QUICK = (Setting("dense 6", dense(6, 64, norm=False), digits(2000), SGD, 0.3, 240, 0.1),)
 FULL = (
-    *(Setting(f"dense {depth}{' norm' * norm}", dense(depth, 64, norm=norm), digits(5000), SGD,
-              0.3, 500, 50, 1.0 if norm else 0.3)
-      for depth in (5, 10, 20) for norm in (False, True)),
-    *(Setting(f"conv{' norm' * norm}", convolutional(norm=norm), digits(5000), SGD, 0.3, 300, 50,
-              1.0 if norm else 0.3) for norm in (False, True)),
+    *(Setting(f"dense {depth}{' norm' * norm}", dense(depth, 64, norm=norm), digits(LEARNED), SGD,
+              target, steps, 0.5 if norm else 0.1)
+      for depth, target, steps in ((5, 0.3, 200), (10, 0.5, 220), (20, 1.0, 250))
+      for norm in (False, True)),
+    *(Setting(f"conv{' norm' * norm}", convolutional(norm=norm), digits(LEARNED), SGD, target,
+              steps, 0.5 if norm else 0.1, 50)
+      for norm, target, steps in ((False, 0.5, 200), (True, 0.3, 140))),
     *(Setting(f"transformer{' norm' * norm}", partial(Translator, norm=norm),
-              reversals(5000), ADAM, 0.3, 600, 50, 0.03) for norm in (False, True)),
+              reversals(LEARNED), ADAM, 0.3, steps, 0.05, 50)
+      for norm, steps in ((False, 280), (True, 120))),
 )  # fmt: skip
