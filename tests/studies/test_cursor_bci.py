@@ -60,7 +60,7 @@ def test_controls_are_means_over_seeds():
         "no change, ReFIT": Outcome(1.0, 1500.0, 0.9),
         "cells shuffled": Outcome(0.0, 3000.0, 0.0),
     }
-    found = controls([{"control": rows}, {"control": rows}])
+    found = controls([{"control": rows}, {"control": rows}, {}])
     assert found["success"]["cells shuffled"] == 0
     assert found["gain, no change"]["mean"] == pytest.approx(0.2)
     assert found["sooner, no change"]["mean"] == pytest.approx(400.0)
