@@ -171,3 +171,25 @@ def test_responses_that_do_not_fit_are_a_sentence() -> None:
         psth_r2(psth, psth, torch.tensor([0, 2]))
     with pytest.raises(ValueError, match="NaN"):
         psth_r2(psth * NAN, psth, torch.tensor([0, 1]))
+
+
+def test_what_is_no_tensor_or_does_not_fit_is_refused_in_a_sentence():
+    rates, moved = counts(7, 11, 3), torch.randn(7, 11, 2, generator=seeded())
+    with pytest.raises(TypeError, match=r"rates must be a tensor of real numbers.*as_tensor"):
+        bits_per_spike(rates.numpy(), rates)
+    with pytest.raises(
+        TypeError, match=r"psth must be a tensor of real numbers, got torch.complex"
+    ):
+        psth_r2(rates, rates[:2] + 0j, torch.arange(7) % 2)
+    with pytest.raises(TypeError, match="velocity must be trials"):
+        velocity_r2(rates, None, rates, moved)
+    with pytest.raises(ValueError, match="tested trials must have the cells"):
+        velocity_r2(rates, moved, rates[..., :2], moved)
+    with pytest.raises(ValueError, match="all trials must have the same cells"):
+        velocity_r2([rates[0], rates[1, :, :2]], list(moved[:2]), rates, moved)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        velocity_r2(rates / 0, moved, rates, moved)
+    with pytest.raises(ValueError, match="penalties must be at least one"):
+        velocity_r2(rates, moved, rates, moved, penalties=())
+    with pytest.raises(TypeError, match="lag must be a whole number"):
+        velocity_r2(rates, moved, rates, moved, lag=2.5)

@@ -185,3 +185,9 @@ def test_nonsense_is_answered_in_a_sentence(make, told):
 def stepped(velocity, dt=DT):
     servo = Servo(PlanarArm())
     return servo.step(servo.init(torch.zeros(2)), velocity, dt)
+
+
+def test_positions_that_are_no_floats_are_refused_in_a_sentence():
+    for wrong in ([0.0, 1.0], torch.zeros(2, dtype=torch.long), None):
+        with pytest.raises(TypeError, match="position must be a tensor of floats"):
+            PlanarArm().inverse(wrong)

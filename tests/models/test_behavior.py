@@ -207,3 +207,22 @@ def test_nets_are_causal_and_drawn_by_their_generator(kind):
 def test_nonsense_is_a_sentence(wrong, said):
     with pytest.raises(ValueError, match=said):
         wrong()
+
+
+def test_nonsense_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="at least one to learn from"):
+        CommandReadout().fit([])
+    with pytest.raises(TypeError, match="a readout takes an Animal, got Tensor"):
+        CommandReadout()(normal(7, 3))
+    with pytest.raises(ValueError, match="cells must be a list of names"):
+        CellsReadout("AVAL")
+    with pytest.raises(ValueError, match="neighbors must be a whole number"):
+        InferredEdges(neighbors=0)
+    with pytest.raises(ValueError, match="quantile must be 0 to 1"):
+        CommandRule(quantile=2.5)
+    with pytest.raises(ValueError, match="classes must be int64"):
+        Logistic(3).fit(normal(11, 3), normal(11))
+    with pytest.raises(ValueError, match=r"features must be \[B, 3\]"):
+        Logistic(3).fit(normal(11, 5), torch.arange(11) % 2)
+    with pytest.raises(ValueError, match=r"signals must be \[T, N\]"):
+        Animal("a", normal(11, 3), ("AVAL",), torch.arange(11), 5)

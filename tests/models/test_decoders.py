@@ -309,3 +309,13 @@ def test_the_first_weights_are_those_that_the_generator_draws():
 def test_heads_must_share_the_width():
     with pytest.raises(ValueError, match="heads must divide width, got 5 heads of 12"):
         AttentionDecoder(N, D, width=12, heads=5, generator=seeded())
+
+
+def test_what_is_no_tensor_cannot_be_fitted_to():
+    counts, velocity = torch.ones(7, 5), torch.ones(7, 2)
+    with pytest.raises(TypeError, match=r"counts of trial 0 must be a tensor.*as_tensor"):
+        RidgeDecoder(5, 2).fit([counts.numpy()], [velocity])
+    with pytest.raises(TypeError, match="must be tensors or lists"):
+        RidgeDecoder(5, 2).fit(None, None)
+    with pytest.raises(ValueError, match="trial 0 must have counts"):
+        RidgeDecoder(5, 2).fit(counts[:0], velocity[:0])

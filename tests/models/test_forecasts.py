@@ -242,3 +242,32 @@ def test_arguments_that_make_no_sense_are_sentences():
     short = Brain(torch.zeros(200, 7), CELLS)
     with pytest.raises(ValueError, match="more than 240"):
         Autoregression(1).fit([short])
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ([], ValueError, "at least one to learn from"),
+        (None, TypeError, "must be a list"),
+        ([torch.zeros(3, 2)], TypeError, "takes a recording with `activity`"),
+    ],
+)
+@pytest.mark.parametrize(
+    "model", [Autoregression(3), GraphForecast(3, NoEdges())], ids=["ar", "graph"]
+)
+def test_what_nothing_can_be_learned_from_is_refused_in_a_sentence(model, given, error, said):
+    with pytest.raises(error, match=said):
+        model.fit(given)
+    with pytest.raises(TypeError, match="takes a recording with `activity`"):
+        model(given)
+
+
+def test_rules_that_cannot_be_are_refused_in_a_sentence():
+    with pytest.raises(TypeError, match="edges must be a rule"):
+        GraphForecast(3, Inferred)
+    with pytest.raises(ValueError, match="every must be at least 1"):
+        Pace(every=0)
+    with pytest.raises(ValueError, match="at least one rule"):
+        Together(())
+    with pytest.raises(ValueError, match=r"weights must give \[K, N, N\]"):
+        Given(lambda cells: torch.ones(2, 3)).messages(torch.zeros(7, 3), CELLS[:3], 3)

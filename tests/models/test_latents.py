@@ -277,3 +277,27 @@ def test_more_factors_than_cells_are_a_sentence() -> None:
     for model in (FactorRates(13), GPFA(13)):
         with pytest.raises(ValueError, match="fewer than the 13"):
             model.fit(shown, hidden)
+
+
+@pytest.mark.parametrize("name", ["FactorRates", "GPFA", "SmoothedRates"])
+def test_counts_that_are_whole_numbers_give_the_rates_of_the_same_real_ones(name):
+    """Rates are not rounded to the numbers of the counts."""
+    whole = torch.poisson(torch.ones(5, 17, SHOWN + HIDDEN), generator=seeded()).long()
+    shown, hidden = whole[..., :SHOWN], whole[..., SHOWN:]
+    found = MODELS[name]().fit(list(shown), list(hidden)).rates(shown[0])
+    real = MODELS[name]().fit(list(shown.float()), list(hidden.float())).rates(shown[0].float())
+    torch.testing.assert_close(found, real)
+
+
+def test_arrays_and_silence_are_refused_in_a_sentence():
+    silent = torch.zeros(11, SHOWN)
+    with pytest.raises(TypeError, match=r"shown must be counts in a tensor, got ndarray"):
+        SmoothedRates().fit([silent.numpy()], [silent])
+    with pytest.raises(ValueError, match="at least one spike"):
+        GPFA(FACTORS).fit([silent], [silent])
+    with pytest.raises(ValueError, match="at least one cell"):
+        SmoothedRates().fit([silent], [silent[:, :0]])
+    with pytest.raises(ValueError, match="bin must be a positive time"):
+        SmoothedRates(bin=0.0)
+    with pytest.raises(ValueError, match="members must be"):
+        TransformerRates(members=0)

@@ -117,3 +117,18 @@ def test_a_classifier_is_kept_by_its_state():
 def test_nonsense_is_a_sentence(wrong, said):
     with pytest.raises(ValueError, match=said):
         wrong()
+
+
+def test_arrays_truths_and_flat_trials_are_refused_in_a_sentence():
+    rows, classes = normal(11, 4, 53), torch.arange(11) % 2
+    patterns = BandPatterns(4, band=(5.0, 20.0), interval=10.0)
+    with pytest.raises(TypeError, match="examples must be a tensor of floats"):
+        patterns.fit(rows.numpy(), classes)
+    for wrong in (classes.bool(), classes.numpy(), classes[:0]):
+        with pytest.raises(ValueError, match="classes must be one whole number"):
+            Discriminant(4).fit(rows[..., 0], wrong)
+    for wrong in (torch.ones_like(rows), rows * math.nan):
+        with pytest.raises(ValueError, match="have power from 5 to 20 Hz"):
+            patterns.fit(wrong, classes)
+    with pytest.raises(ValueError, match="at least one window"):
+        WindowMeans([])

@@ -111,3 +111,10 @@ def test_fingers_are_told_from_potentials_and_rhythms() -> None:
 
     assert share(window_classifier) > 0.70
     assert share(finger_classifier) > 0.76
+
+
+@pytest.mark.parametrize("hands", [["left"] * 20, np.zeros(20) * 1j])
+def test_hands_that_are_no_numbers_are_refused_in_a_sentence(tmp_path, hands):
+    savemat(tmp_path / "a.mat", {"x_train": np.zeros((50, 28, 20)), "y_train": hands})
+    with pytest.raises(OSError, match="should hold real numbers as y_train"):
+        FingerMovements(tmp_path)

@@ -141,3 +141,10 @@ def test_the_recorded_reaches_are_what_their_source_counts() -> None:
     assert len({round(r.target, 3) for r in reaches}) == 8
     apart = [(r.position[1:] - r.position[:-1]) / 0.05 - r.velocity[1:] for r in reaches]
     assert torch.cat(apart).abs().mean() < 1.0
+
+
+def test_no_files_are_refused_in_a_sentence():
+    with pytest.raises(FileNotFoundError, match="path names no file"):
+        center_out([])
+    with pytest.raises(TypeError, match="path must be a file"):
+        center_out(3)

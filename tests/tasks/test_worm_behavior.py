@@ -107,3 +107,16 @@ def test_the_interval_of_blocks_is_wider_where_errors_come_together() -> None:
     apart = blocked(torch.where(spread, 1 - classes, classes), classes)
     assert together.value == apart.value == pytest.approx(0.8)
     assert together.high - together.low > 5 * (apart.high - apart.low)
+
+
+def test_nonsense_is_refused_in_a_sentence() -> None:
+    task = WormBehavior("b", recordings=worms(), calibration=53)
+    with pytest.raises(ValueError, match="at least three worms"):
+        WormBehavior(recordings=worms()[:1] * 3, calibration=53)
+    with pytest.raises(KeyError, match="worm must be one of"):
+        task.scored(torch.zeros(311, 2), "z")
+    with pytest.raises(ValueError, match="targets int64"):
+        task.loss(torch.zeros(4, 2), torch.full((4,), 7))
+    apart = [recorded(name, 3, (name, None, None, None)) for name in "abc"]
+    with pytest.raises(ValueError, match="no cell has a name in all"):
+        WormBehavior(recordings=apart, calibration=53).batches("test")

@@ -131,3 +131,20 @@ def test_the_autoregression_of_published_worms_is_where_it_was_measured():
             model = Autoregression(horizon).fit([one for one in worms if one is not held])
             found.append(relative_error(model(held), held, horizon, common))
         assert low < mean(found) < high
+
+
+def test_nonsense_is_refused_in_a_sentence():
+    task = WormForecast(WORMS, held="b", horizon=HORIZON)
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got function"):
+        task.score(lambda one: one.activity)
+    with pytest.raises(KeyError, match="split must be one of train, validation, test"):
+        task.score(Persistence(HORIZON), "tset")
+    with pytest.raises(ValueError, match="no worm is left to be 'train'"):
+        WormForecast(WORMS[:2], held="b", horizon=HORIZON).score(Persistence(HORIZON), "train")
+    one = task.recordings["test"][0]
+    with pytest.raises(ValueError, match="a forecast must be finite"):
+        relative_error(one.activity / 0, one, HORIZON)
+    with pytest.raises(TypeError, match="a forecast must be a tensor"):
+        relative_error(None, one, HORIZON)
+    with pytest.raises(TypeError, match="recordings must be a list"):
+        WormForecast(WORMS[0], held="a")

@@ -163,3 +163,20 @@ def test_the_published_animals_are_read_with_their_names():
     for one in six:
         assert 0.1 < one.reversal.float().mean() < 0.24
         assert one.velocity[one.reversal].mean() < 0 < one.velocity[~one.reversal].mean() + 0.01
+
+
+def test_times_that_stand_still_and_arrays_are_refused_in_a_sentence(tmp_path):
+    path = write(tmp_path, "a")
+    with h5py.File(path, "r+") as file:
+        file["timing/timestamp_confocal"][...] = 0.0
+    with pytest.raises(OSError, match="interval must be a positive time"):
+        worm_recordings(tmp_path)
+    still = torch.zeros(11)
+    with pytest.raises(TypeError, match="activity must be a tensor of floats, got ndarray"):
+        WormRecording("a", np.zeros((11, 1)), ("AVAL",), still, still > 0, 600.0)
+    with pytest.raises(TypeError, match="reversal must be a tensor of bool"):
+        WormRecording("a", torch.zeros(11, 1), ("AVAL",), still, still, 600.0)
+    with pytest.raises(TypeError, match="recordings must be a list of WormRecording"):
+        common_cells("AVAL")
+    with pytest.raises(TypeError, match="activity must be a tensor of floats"):
+        calibrated(torch.zeros(11, 3, dtype=torch.long))

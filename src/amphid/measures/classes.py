@@ -31,9 +31,10 @@ def balanced_accuracy(chosen: Tensor, classes: Tensor) -> float:
 
 def _check(chosen: Tensor, classes: Tensor) -> None:
     for name, given in (("chosen", chosen), ("classes", classes)):
-        if given.is_floating_point() or given.is_complex():
+        if not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex():
+            got = given.dtype if isinstance(given, Tensor) else type(given).__name__
             raise TypeError(
-                f"{name} must be whole numbers, got {given.dtype}. Of outputs [B, classes], "
+                f"{name} must be whole numbers, got {got}. Of outputs [B, classes], "
                 "`outputs.argmax(-1)` are the classes."
             )
     if chosen.dim() != 1 or chosen.shape != classes.shape:

@@ -31,6 +31,7 @@ def bits_per_spike(rates: Tensor, spikes: Tensor) -> float:
     counts without a spike.
     Reference: Pei et al. 2021, arXiv 2109.04463.
     """
+    _check_real(rates=rates, spikes=spikes)
     if rates.shape != spikes.shape or not spikes.dim():
         raise ValueError(
             f"rates and spikes must have the same shape [*B, N], got {list(rates.shape)} and "
@@ -67,12 +68,18 @@ def velocity_r2(
     Raises ValueError for trials that do not fit each other, and for rates that are NaN.
     Reference: Pei et al. 2021, arXiv 2109.04463.
     """
+    _check_choice(lag, penalties)
     x, y = _paired(rates, velocity, lag)
     tested, truth = _paired(tested_rates, tested_velocity, lag)
     if len(x) < FOLDS or not len(tested):
         raise ValueError(
             f"velocity must be known in at least {FOLDS} bins and tested in one, got {len(x)} "
             f"and {len(tested)}."
+        )
+    if tested.shape[1:] != x.shape[1:] or truth.shape[1:] != y.shape[1:]:
+        raise ValueError(
+            "tested trials must have the cells and velocities of the known ones, got "
+            f"{tested.shape[1]} and {truth.shape[1]}, not {x.shape[1]} and {y.shape[1]}."
         )
     best = best_penalty(x, y, penalties)
     return explained(truth, ridge_told(x, y, tested, [best])[0])
@@ -89,13 +96,19 @@ def psth_r2(rates: Tensor, psth: Tensor, condition: Tensor) -> float:
     Raises ValueError for shapes that do not fit each other, and for rates that are NaN.
     Reference: Pei et al. 2021, arXiv 2109.04463.
     """
+    _check_real(rates=rates, psth=psth, condition=condition)
     fits = rates.dim() == psth.dim() == 3 and rates.shape[1:] == psth.shape[1:]
     if not fits or condition.shape != rates.shape[:1]:
         raise ValueError(
             "rates must be [B, T, N], psth [C, T, N] and condition [B], got "
             f"{list(rates.shape)}, {list(psth.shape)} and {list(condition.shape)}."
         )
-    if condition.numel() and not 0 <= int(condition.min()) <= int(condition.max()) < len(psth):
+    if condition.is_floating_point() or condition.dtype == torch.bool or not len(condition):
+        raise ValueError(
+            "condition must be whole numbers, one for each of at least one trial, got "
+            f"{condition.dtype} {list(condition.shape)}."
+        )
+    if not 0 <= int(condition.min()) <= int(condition.max()) < len(psth):
         raise ValueError(f"condition must be numbers from 0 to {len(psth) - 1}.")
     own = condition.unique()
     found = torch.stack([rates[condition == c].double().mean(0) for c in own]).flatten(0, 1)
@@ -150,12 +163,31 @@ def _paired(
     rates: Sequence[Tensor] | Tensor, velocity: Sequence[Tensor] | Tensor, lag: int
 ) -> tuple[Tensor, Tensor]:
     """Rows of rates [M, N] and of the velocities [M, D] that they tell, of all trials."""
+    for name, given in (("rates", rates), ("velocity", velocity)):
+        fits = given.dim() > 0 if isinstance(given, Tensor) else isinstance(given, Sequence)
+        if not fits:
+            raise TypeError(
+                f"{name} must be trials, [B, T, N] or a list of [T, N], got {given!r:.60}."
+            )
+        _check_real(
+            **(
+                {name: given}
+                if isinstance(given, Tensor)
+                else {f"{name}[{k}]": t for k, t in enumerate(given)}
+            )
+        )
     if len(rates) != len(velocity) or not len(rates):
         raise ValueError(
             f"there must be a velocity for each trial of rates, got {len(rates)} trials of rates "
             f"and {len(velocity)} of velocity."
         )
     rows = [_lagged(x, y, lag) for x, y in zip(rates, velocity, strict=True)]
+    for name, widths in (
+        ("cells", {x.shape[1] for x, _ in rows}),
+        ("velocities", {y.shape[1] for _, y in rows}),
+    ):
+        if len(widths) > 1:
+            raise ValueError(f"all trials must have the same {name}, got {sorted(widths)}.")
     x, y = (torch.cat(column).double() for column in zip(*rows, strict=True))
     known = ~y.isnan().any(-1)
     _check_numbers(x[known])
@@ -182,5 +214,28 @@ def _unlikeliness(rates: Tensor, spikes: Tensor, seen: Tensor) -> Tensor:
 
 
 def _check_numbers(rates: Tensor) -> None:
-    if bool(rates.isnan().any()):
-        raise ValueError("rates must be numbers wherever spikes or velocity are, some are NaN.")
+    if not bool(rates.isfinite().all()):
+        raise ValueError(
+            "rates must be numbers wherever spikes or velocity are, some are NaN or infinite."
+        )
+
+
+def _check_real(**given: object) -> None:
+    """Raise TypeError for what is no tensor of real numbers."""
+    for name, values in given.items():
+        if not isinstance(values, Tensor) or values.is_complex():
+            got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(
+                f"{name} must be a tensor of real numbers, got {got}: torch.as_tensor makes one "
+                "of an array."
+            )
+
+
+def _check_choice(lag: object, penalties: Sequence[float]) -> None:
+    if not isinstance(lag, int):
+        raise TypeError(f"lag must be a whole number of bins, got {lag!r}.")
+    fits = isinstance(penalties, Sequence) and not isinstance(penalties, str) and len(penalties)
+    if not fits or not all(isinstance(p, (int, float)) and 0 <= p < math.inf for p in penalties):
+        raise ValueError(
+            f"penalties must be at least one finite number, not negative, got {penalties!r}."
+        )

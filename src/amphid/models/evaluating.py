@@ -11,6 +11,11 @@ from torch import nn
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Within the block the model, and each part of it, is in eval mode."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model must be a torch.nn.Module, got {type(model).__name__}: a function becomes one "
+            "as the forward of a class."
+        )
     flags = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

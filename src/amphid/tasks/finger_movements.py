@@ -146,10 +146,10 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _trials(content: dict[str, Any], part: str, file: Path) -> Trials:
-    values = torch.as_tensor(content[f"x_{part}"].astype("float32"))
+    values = torch.as_tensor(_numbers(content[f"x_{part}"], f"x_{part}", file)).float()
     if f"y_{part}" not in content:
         raise OSError(f"{file} holds x_{part}, but not y_{part}, the hand of each trial.")
-    classes = torch.as_tensor(content[f"y_{part}"].astype("int64")).flatten()
+    classes = torch.as_tensor(_numbers(content[f"y_{part}"], f"y_{part}", file)).flatten()
     if values.dim() != 3 or values.shape[2] != len(classes) or not len(classes):
         raise OSError(
             f"{file} should hold x_{part} [samples, channels, trials] and a hand for each trial, "
@@ -160,7 +160,14 @@ def _trials(content: dict[str, Any], part: str, file: Path) -> Trials:
     names = tuple(str(name.item()) for name in content["clab"].flatten()) if (
         "clab" in content
     ) else ()  # fmt: skip
-    return Trials(values.permute(2, 1, 0).contiguous(), classes, names)
+    return Trials(values.permute(2, 1, 0).contiguous(), classes.long(), names)
+
+
+def _numbers(values: Any, name: str, file: Path) -> Any:
+    """Values as float64; OSError for words, structs and complex numbers."""
+    if values.dtype.kind not in "buif":
+        raise OSError(f"{file} should hold real numbers as {name}, it holds {values.dtype}.")
+    return values.astype("float64")
 
 
 def _joined(several: Sequence[Trials], file: Path) -> Trials:

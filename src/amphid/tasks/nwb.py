@@ -48,8 +48,9 @@ class Session:
 
         A spike on the edge of two bins belongs to the later one.
         """
-        edges = np.asarray(start, np.float64)[:, None] + bin * np.arange(bins + 1) - CLOSE
-        _check_bins(bins, bin, edges)
+        edges = _edges(start, bins, bin)
+        if not self.spikes:
+            raise ValueError("there is no unit in this session whose spikes could be counted.")
         found = np.stack(
             [np.diff(np.searchsorted(np.sort(times), edges)) for times in self.spikes], -1
         ).astype(np.float32)
@@ -67,8 +68,7 @@ class Session:
                 f"{', '.join(sorted(self.series)) or 'none'}."
             )
         own = self.series[name]
-        edges = np.asarray(start, np.float64)[:, None] + bin * np.arange(bins + 1) - CLOSE
-        _check_bins(bins, bin, edges)
+        edges = _edges(start, bins, bin)
         place = np.searchsorted(own.time, edges)
         total = np.concatenate((np.zeros_like(own.values[:1]), own.values.cumsum(0)))
         count = np.diff(place)[..., None]
@@ -180,10 +180,18 @@ def _read_series(series: Any) -> Series | None:
     return Series(SECOND * time, values.astype(np.float64), str(series.unit))
 
 
-def _check_bins(bins: int, bin: float, edges: NDArray[np.float64]) -> None:
-    if not isinstance(bins, int) or bins < 1 or not 0 < bin < np.inf:
+def _edges(start: NDArray[np.float64], bins: int, bin: float) -> NDArray[np.float64]:
+    """Edges [B, bins + 1] of bins, ms, from each start; ValueError, in a sentence, for no bins."""
+    whole = isinstance(bins, int) and not isinstance(bins, bool)
+    if not whole or bins < 1 or not isinstance(bin, (int, float)) or not 0 < bin < np.inf:
         raise ValueError(
             f"bins must be a number of bins and bin their length in ms, got {bins!r} and {bin!r}."
         )
-    if not np.isfinite(edges).all():
-        raise ValueError("start must be times in ms, some are not numbers.")
+    try:
+        times = np.asarray(start, np.float64)
+    except (TypeError, ValueError):
+        times = np.full((), np.nan)
+    if times.ndim != 1 or not np.isfinite(times).all():
+        raise ValueError("start must be times [B] in ms, some are not numbers.")
+    edges: NDArray[np.float64] = times[:, None] + bin * np.arange(bins + 1) - CLOSE
+    return edges

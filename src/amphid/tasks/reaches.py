@@ -35,6 +35,11 @@ class Reach:
     end: int
 
     def __post_init__(self) -> None:
+        for name in ("spikes", "velocity", "position"):
+            if not isinstance(given := getattr(self, name), Tensor):
+                raise TypeError(f"{name} must be a tensor, got {type(given).__name__}.")
+        if not isinstance(self.go, int) or not isinstance(self.end, int):
+            raise TypeError(f"go and end must be numbers of bins, got {self.go!r}, {self.end!r}.")
         steps = len(self.spikes)
         if self.spikes.dim() != 2 or not steps:
             raise ValueError(f"spikes must be [T, N], got shape {list(self.spikes.shape)}.")
@@ -119,7 +124,12 @@ def reach_files(
 ) -> list[Path]:
     """The files that `center_out` reads, in their order."""
     if path is not None and not isinstance(path, (str, os.PathLike)):
-        return [file for one in path for file in reach_files(one)]
+        if not isinstance(path, Iterable):
+            raise TypeError(f"path must be a file, a folder or a list of files, got {path!r}.")
+        files = [file for one in path for file in reach_files(one)]
+        if not files:
+            raise FileNotFoundError("path names no file of reaches: it is empty.")
+        return files
     place = data_folder(FOLDER) if path is None else Path(path)
     found = sorted(place.glob("*.mat")) if place.is_dir() else [place]
     if not found or not found[0].is_file():

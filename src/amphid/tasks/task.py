@@ -118,6 +118,11 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Scor
 
 def over_time(outputs: Tensor, targets: Tensor) -> Tensor:
     """One row of outputs [B, classes] for each target [B]; sequences [T, B, classes] are summed."""
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        raise TypeError(
+            f"outputs and targets must be tensors, got {type(outputs).__name__} and "
+            f"{type(targets).__name__}."
+        )
     rows = outputs.sum(0) if outputs.dim() == 3 else outputs
     if rows.dim() != 2 or len(rows) != len(targets):
         raise ValueError(

@@ -15,7 +15,12 @@ from amphid.models.behavior import Animal, lagged
 from amphid.models.evaluating import evaluating
 from amphid.tasks.batches import Batches
 from amphid.tasks.task import NINETY_FIVE, Reference, Score, Split, Task, over_time
-from amphid.tasks.worm_recordings import WormRecording, common_cells, worm_recordings
+from amphid.tasks.worm_recordings import (
+    WormRecording,
+    check_recordings,
+    common_cells,
+    worm_recordings,
+)
 from amphid.tasks.worm_signals import CALIBRATION, calibrated, high_passed
 
 WINDOW = 9  # frames that a model of the task sees at once
@@ -61,10 +66,11 @@ class WormBehavior(Task):
         calibration: int = CALIBRATION,
     ) -> None:
         found = worm_recordings() if recordings is None else recordings
+        check_recordings(found)
         named = [one for one in found if one.named]
-        if len(named) < 3:
+        if (own := len({one.name for one in named})) < 3:
             raise ValueError(
-                f"recordings must hold at least three worms with names of cells, got {len(named)}."
+                f"recordings must hold at least three worms with names of cells, got {own}."
             )
         self.classes = classes
         self.cells = common_cells(named)
@@ -94,8 +100,17 @@ class WormBehavior(Task):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of outputs [B, K], each class with the same weight, in nats."""
-        counts = targets.bincount(minlength=self.classes).clamp_min(1)
         rows = over_time(outputs, targets)
+        if (
+            rows.shape[1] != self.classes
+            or targets.dtype != torch.int64
+            or (len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < self.classes)
+        ):
+            raise ValueError(
+                f"outputs must be [B, {self.classes}] and targets int64 [B], 0 to "
+                f"{self.classes - 1}, got {list(outputs.shape)} and {targets.dtype}."
+            )
+        counts = targets.bincount(minlength=self.classes).clamp_min(1)
         return functional.cross_entropy(rows, targets, weight=(1 / counts).to(rows))
 
     def score(self, model: nn.Module, split: Split = "test") -> Score:
@@ -111,11 +126,11 @@ class WormBehavior(Task):
 
     def scored(self, outputs: Tensor, worm: str) -> Score:
         """The score of outputs [T, K] for all frames of one worm."""
-        one = self.animals[worm]
-        if outputs.shape != (len(one.classes), self.classes):
+        one = self.animals[_chosen("worm", worm, list(self.animals))]
+        if not isinstance(outputs, Tensor) or outputs.shape != (len(one.classes), self.classes):
             raise ValueError(
                 f"outputs must be [{len(one.classes)}, {self.classes}] for all frames of {worm}, "
-                f"got shape {list(outputs.shape)}."
+                f"got {list(outputs.shape) if isinstance(outputs, Tensor) else outputs!r:.60}."
             )
         return blocked(outputs[one.first :].argmax(-1), one.classes[one.first :])
 
@@ -126,6 +141,11 @@ class WormBehavior(Task):
 
     def _windows(self, one: Animal) -> Tensor:
         """Windows [B, 9, N], the oldest frame first."""
+        if not self.cells:
+            raise ValueError(
+                f"no cell has a name in all of {', '.join(self.animals)}, so that there are no "
+                "windows: leave a recording out, or use `animals`."
+            )
         rows = lagged(one.filled(self.cells), range(WINDOW - 1, -1, -1))
         return rows.unflatten(1, (WINDOW, len(self.cells)))[one.first :]
 
@@ -148,6 +168,11 @@ def states(recording: WormRecording) -> Tensor:
     reach = SMOOTHED // 2
     padded = functional.pad(recording.velocity[None, None], (reach, reach), "replicate")[0, 0]
     velocity = padded.unfold(0, SMOOTHED, 1).median(1).values
+    if bool(recording.reversal.all()):
+        raise ValueError(
+            f"{recording.name} backs up in all frames: forward and pause cannot be told; use "
+            "classes=2, or leave it out."
+        )
     forward = velocity > velocity[~recording.reversal].quantile(FAST)
     return torch.where(recording.reversal, 0, torch.where(forward, 1, 2))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from amphid.models.evaluating import evaluating
 from amphid.models.forecasts import Recorded, cell_weights
 from amphid.tasks.task import NINETY_FIVE, Reference, Score, Split, Task
-from amphid.tasks.worm_recordings import WormRecording
+from amphid.tasks.worm_recordings import WormRecording, check_recordings
 from amphid.tasks.worm_signals import CALIBRATION, DRIFT, calibrated, high_passed
 
 BLOCKS = 8  # successive parts of a recording, for the interval of a score
@@ -75,6 +75,7 @@ class WormForecast(Task):
         horizon: int = 10,
         drift: int | None = DRIFT,
     ) -> None:
+        check_recordings(recordings)
         names = [one.name for one in recordings]
         if len(names) < 2 or held not in names or watched not in (None, *names):
             raise ValueError(
@@ -107,27 +108,39 @@ class WormForecast(Task):
 
         Raises ValueError for a size other than 1.
         """
-        if split not in self.recordings:
-            raise KeyError(f"split must be one of {', '.join(self.recordings)}, got {split!r}.")
+        worms = self._worms(split)
         if size != 1:
             raise ValueError(f"size must be 1: worms differ in their cells; got {size!r}.")
-        return Forecasts(self.recordings[split], self.horizon, generator)
+        return Forecasts(worms, self.horizon, generator)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error [T, N] of the cells and frames that have a target."""
+        if outputs.shape != targets.shape:
+            raise ValueError(
+                f"outputs must be [T, N] = {list(targets.shape)} as targets are, got "
+                f"{list(outputs.shape)}."
+            )
         counted = targets.isfinite()
         return (outputs[counted] - targets[counted]).square().mean()
 
     def score(self, model: nn.Module, split: Split = "test") -> Score:
         """Relative error of a `Forecaster`, or of any module that is called with a recording."""
+        worms = self._worms(split)
+        if not worms:
+            raise ValueError(f"no worm is left to be {split!r}: give more recordings.")
         with evaluating(model), torch.no_grad():
-            parts = [_parts(model(one), one, self.horizon) for one in self.recordings[split]]
+            parts = [_parts(model(one), one, self.horizon) for one in worms]
         errors, still = (torch.cat(side) for side in zip(*parts, strict=True))
         value = float(errors.sum() / still.sum())
         left = ((errors.sum() - errors) / (still.sum() - still)).tolist()
         spread = (len(left) - 1) / math.sqrt(len(left)) * stdev(left)
         middle, reach = mean(left), NINETY_FIVE * spread
         return Score(value, min(middle - reach, value), max(middle + reach, value), len(left))
+
+    def _worms(self, split: Split) -> tuple[WormRecording, ...]:
+        if split not in self.recordings:
+            raise KeyError(f"split must be one of {', '.join(self.recordings)}, got {split!r}.")
+        return self.recordings[split]
 
 
 def prepared_recording(recording: WormRecording, *, drift: int | None = DRIFT) -> WormRecording:
@@ -159,6 +172,9 @@ def _parts(
 ) -> tuple[Tensor, Tensor]:
     """Squared errors of the forecast and of persistence, in 8 successive parts each."""
     activity = recording.activity.double()
+    if not isinstance(forecast, Tensor) or forecast.is_complex():
+        got = forecast.dtype if isinstance(forecast, Tensor) else type(forecast).__name__
+        raise TypeError(f"a forecast must be a tensor of real numbers [T, N], got {got}.")
     if forecast.shape != activity.shape:
         raise ValueError(
             f"a forecast must be [T, N] = {list(activity.shape)}, got {list(forecast.shape)}."
@@ -173,6 +189,8 @@ def _parts(
             f"a forecast is scored on more than {BLOCKS} frames behind {CALIBRATION} + {horizon} "
             f"and on one cell at least, got shape {list(activity.shape)}."
         )
+    if not bool(forecast[frames][:, weights > 0].isfinite().all()):
+        raise ValueError("a forecast must be finite wherever it is scored, it is not.")
     errors, still = (
         torch.stack(
             [part.sum() for part in ((told[frames] - ahead).square() @ weights).chunk(BLOCKS)]

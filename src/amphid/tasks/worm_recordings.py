@@ -7,6 +7,7 @@ column is which cell. Dag et al. 2023, Cell 186, doi 10.1016/j.cell.2023.04.023.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -53,17 +54,23 @@ class WormRecording:
     interval: float
 
     def __post_init__(self) -> None:
+        _check_real("activity", self.activity)
         if self.activity.dim() != 2 or self.activity.shape[1] != len(self.cells):
             raise ValueError(
                 f"activity must be [T, N] with a name, or None, for each of N cells: got shape "
                 f"{list(self.activity.shape)} and {len(self.cells)} names."
             )
         for name, values in (("velocity", self.velocity), ("reversal", self.reversal)):
+            _check_real(name, values, truth=name == "reversal")
             if values.shape != self.activity.shape[:1]:
                 raise ValueError(
                     f"{name} must be [T], one value for each of {len(self.activity)} frames, got "
                     f"shape {list(values.shape)}."
                 )
+        if not isinstance(self.interval, (int, float)) or not 0 < self.interval < math.inf:
+            raise ValueError(
+                f"interval must be a positive time between frames in ms, got {self.interval!r}."
+            )
 
     @property
     def named(self) -> Mapping[str, int]:
@@ -94,8 +101,30 @@ def worm_recordings(folder: str | os.PathLike[str] | None = None) -> tuple[WormR
     return tuple(_recording(path, labels) for path in paths)
 
 
+def check_recordings(recordings: Sequence[object]) -> None:
+    """Raise TypeError, in a sentence, for what are no recordings."""
+    listed = isinstance(recordings, Sequence)
+    if not listed or not all(isinstance(one, WormRecording) for one in recordings):
+        raise TypeError(
+            "recordings must be a list of WormRecording, as `worm_recordings()` gives them, got "
+            f"{type(recordings).__name__}"
+            f"{f' of {type(recordings[0]).__name__}' if listed and len(recordings) else ''}."
+        )
+
+
+def _check_real(name: str, values: object, *, truth: bool = False) -> None:
+    kind = "bool" if truth else "floats"
+    fits = isinstance(values, Tensor) and (
+        values.dtype == torch.bool if truth else values.is_floating_point()
+    )
+    if not fits:
+        got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(f"{name} must be a tensor of {kind}, got {got}.")
+
+
 def common_cells(recordings: Sequence[WormRecording], least: int | None = None) -> tuple[str, ...]:
     """Names, sorted, that at least `least` of the recordings have; all of them when None."""
+    check_recordings(recordings)
     count = [cell for one in recordings for cell in one.named]
     least = len(recordings) if least is None else least
     return tuple(sorted(cell for cell in set(count) if count.count(cell) >= least))

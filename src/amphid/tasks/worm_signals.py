@@ -23,7 +23,7 @@ def calibrated(activity: Tensor, *, calibration: int = CALIBRATION, clip: float 
     them depend on no later frame.
     """
     frames = _counted("calibration", calibration, activity, least=2)
-    if not clip > 0:
+    if not isinstance(clip, (int, float)) or not clip > 0:
         raise ValueError(f"clip must be a positive number of standard deviations, got {clip!r}.")
     own = activity[:frames]
     mean, spread = own.mean(0), own.std(0)
@@ -46,6 +46,9 @@ def high_passed(activity: Tensor, *, frames: int = DRIFT) -> Tensor:
 
 
 def _counted(name: str, value: int, activity: Tensor, *, least: int) -> int:
+    if not isinstance(activity, Tensor) or not activity.is_floating_point():
+        got = activity.dtype if isinstance(activity, Tensor) else type(activity).__name__
+        raise TypeError(f"activity must be a tensor of floats [T, N], got {got}.")
     if activity.dim() != 2 or not isinstance(value, int) or not least <= value <= len(activity):
         raise ValueError(
             f"{name} must be {least} to T frames of an activity [T, N], got {value!r} for shape "

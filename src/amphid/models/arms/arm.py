@@ -60,6 +60,11 @@ def check_limits(
 
 
 def check_last(what: str, values: Tensor, size: int, meaning: str) -> None:
-    """Raise ValueError unless values end in one number for each joint or axis."""
+    """Raise ValueError unless values end in one real number for each joint or axis."""
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(
+            f"{what} must be a tensor of floats, such as torch.zeros({size}), got {got}."
+        )
     if values.dim() < 1 or values.shape[-1] != size:
         raise ValueError(f"{what} must end in {size} {meaning}, got shape {list(values.shape)}.")

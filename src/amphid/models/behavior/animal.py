@@ -26,6 +26,21 @@ class Animal:
     classes: Tensor
     first: int
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.signals, Tensor) or not isinstance(self.classes, Tensor):
+            raise TypeError(
+                f"signals and classes must be tensors, got {type(self.signals).__name__} and "
+                f"{type(self.classes).__name__}."
+            )
+        frames, width = len(self.classes), len(self.cells)
+        if self.classes.dim() != 1 or self.signals.shape != (frames, width):
+            raise ValueError(
+                f"signals must be [T, N] and classes [T], with N names, got "
+                f"{list(self.signals.shape)}, {list(self.classes.shape)} and {width} names."
+            )
+        if not isinstance(self.first, int) or not 0 <= self.first <= frames:
+            raise ValueError(f"first must be a frame, 0 to {frames}, got {self.first!r}.")
+
     def places(self, cells: Sequence[str]) -> list[int]:
         """Columns of those of the cells that this animal has, in the order asked for."""
         found = {cell: place for place, cell in enumerate(self.cells) if cell is not None}
@@ -46,6 +61,33 @@ class Animal:
             for cell in cells
         ]
         return torch.stack(columns, 1)
+
+
+def check_animal(animal: object) -> None:
+    """Raise TypeError, in a sentence, for what is no animal."""
+    if not isinstance(animal, Animal):
+        raise TypeError(
+            f"a readout takes an Animal, got {type(animal).__name__}: `WormBehavior(...).animals` "
+            "holds them."
+        )
+
+
+def check_animals(animals: object) -> None:
+    """Raise TypeError or ValueError, in a sentence, unless these are animals to learn from."""
+    if not isinstance(animals, Sequence):
+        raise TypeError(f"animals must be a list of them, got {type(animals).__name__}.")
+    if not len(animals):
+        raise ValueError("animals must hold at least one to learn from, got none.")
+    for one in animals:
+        check_animal(one)
+
+
+def named_cells(cells: Sequence[str]) -> tuple[str, ...]:
+    """The names as a tuple; an error in a sentence where they are none."""
+    listed = isinstance(cells, Sequence) and not isinstance(cells, str)
+    if not listed or not len(cells) or not all(isinstance(cell, str) for cell in cells):
+        raise ValueError(f"cells must be a list of names, at least one, got {cells!r:.60}.")
+    return tuple(cells)
 
 
 def lagged(signals: Tensor, lags: Sequence[int] = LAGS) -> Tensor:

@@ -42,6 +42,13 @@ class InferredEdges:
     power: float = 4.0
     neighbors: int = 10
 
+    def __post_init__(self) -> None:
+        for name, value in (("rise", self.rise), ("neighbors", self.neighbors)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}.")
+        if not isinstance(self.power, (int, float)) or not self.power > 0:
+            raise ValueError(f"power must be a positive number, got {self.power!r}.")
+
     def __call__(self, animal: Animal, seed: Tensor, own: list[int]) -> Tensor:
         """Weights [T, N] of messages to the seed [T], none from the columns `own`."""
         along = correlation_so_far(

@@ -26,7 +26,10 @@ class Logistic(nn.Module):
 
     def __init__(self, features: int, classes: int = 2, *, ridge: float = 1e-3) -> None:
         super().__init__()
-        if not ridge > 0:
+        for name, size, least in (("features", features, 1), ("classes", classes, 2)):
+            if not isinstance(size, int) or isinstance(size, bool) or size < least:
+                raise ValueError(f"{name} must be a number, at least {least}, got {size!r}.")
+        if not isinstance(ridge, (int, float)) or not ridge > 0:
             raise ValueError(f"ridge must be positive for a unique minimum, got {ridge!r}.")
         self.ridge = ridge
         self.register_buffer("weight", torch.zeros(classes, features))
@@ -37,6 +40,7 @@ class Logistic(nn.Module):
 
         around: a regression towards whose weights the ridge pulls, instead of towards zero.
         """
+        _check_examples(features, classes, self.weight.shape[1])
         counts = classes.bincount(minlength=len(self.bias))
         if len(counts) != len(self.bias) or int(counts.min()) < 1:
             raise ValueError(
@@ -77,3 +81,19 @@ class Logistic(nn.Module):
         with torch.enable_grad():
             descent.step(loss)
         return weight.detach(), bias.detach()
+
+
+def _check_examples(features: Tensor, classes: Tensor, width: int) -> None:
+    """Raise TypeError or ValueError, in a sentence, for what are no examples with classes."""
+    for name, given in (("features", features), ("classes", classes)):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(given).__name__}.")
+    if features.shape != (len(classes), width) or classes.dim() != 1 or not len(classes):
+        raise ValueError(
+            f"features must be [B, {width}] and classes [B], of at least one example, got "
+            f"{list(features.shape)} and {list(classes.shape)}."
+        )
+    if classes.dtype != torch.int64 or int(classes.min()) < 0:
+        raise ValueError(f"classes must be int64 from 0 on, got {classes.dtype}.")
+    if features.is_complex() or not bool(features.isfinite().all()):
+        raise ValueError("features must be real and finite, some are not.")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from amphid.models.behavior.animal import Animal
+from amphid.models.behavior.animal import Animal, check_animal, named_cells
 
 WINDOW = 9  # frames
 
@@ -19,7 +19,7 @@ class CellsNet(nn.Module, ABC):
 
     def __init__(self, cells: Sequence[str]) -> None:
         super().__init__()
-        self.cells = tuple(cells)
+        self.cells = named_cells(cells)
 
     @abstractmethod
     def outputs(self, signals: Tensor) -> Tensor:
@@ -27,6 +27,7 @@ class CellsNet(nn.Module, ABC):
 
     def forward(self, animal: Animal) -> Tensor:
         """Outputs [T, K] for all frames of an animal."""
+        check_animal(animal)
         return self.outputs(animal.filled(self.cells)[:, None].float())[:, 0]
 
 

@@ -8,7 +8,16 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from amphid.models.behavior.animal import COMMAND, LAGS, Animal, lagged, rises
+from amphid.models.behavior.animal import (
+    COMMAND,
+    LAGS,
+    Animal,
+    check_animal,
+    check_animals,
+    lagged,
+    named_cells,
+    rises,
+)
 from amphid.models.behavior.edges import Edges
 from amphid.models.behavior.logistic import Logistic
 
@@ -21,10 +30,15 @@ class CommandRule:
     """
 
     def __init__(self, *, frames: int = 4, quantile: float = 0.8) -> None:
+        if not isinstance(frames, int) or frames < 0:
+            raise ValueError(f"frames must be a number of frames, at least 0, got {frames!r}.")
+        if not isinstance(quantile, (int, float)) or not 0 <= quantile <= 1:
+            raise ValueError(f"quantile must be 0 to 1, got {quantile!r}.")
         self.frames, self.quantile = frames, quantile
 
     def __call__(self, animal: Animal) -> Tensor:
         """Outputs [T, 2]."""
+        check_animal(animal)
         rise = rises(animal.mean(COMMAND), self.frames)
         high = rise - rise[: animal.first].quantile(self.quantile)
         return torch.stack((torch.zeros_like(high), high), 1)
@@ -50,8 +64,10 @@ class CommandReadout(nn.Module):
         ridge: float = 1e-3,
     ) -> None:
         super().__init__()
-        if not 0 <= share <= 1:
+        if not isinstance(share, (int, float)) or not 0 <= share <= 1:
             raise ValueError(f"share of messages must be 0 to 1, got {share!r}.")
+        if edges is not None and not callable(edges):
+            raise TypeError(f"edges must be a rule such as InferredEdges(), got {edges!r}.")
         self.edges, self.share = edges, share
         self.readout = Logistic(len(LAGS), classes, ridge=ridge)
 
@@ -67,6 +83,7 @@ class CommandReadout(nn.Module):
 
     def fit(self, animals: Sequence[Animal]) -> Self:
         """Learn from animals, from the frames behind their calibration."""
+        check_animals(animals)
         features = [lagged(self.hidden(one)[:, None])[one.first :] for one in animals]
         classes = [one.classes[one.first :] for one in animals]
         self.readout.fit(torch.cat(features), torch.cat(classes))
@@ -74,6 +91,7 @@ class CommandReadout(nn.Module):
 
     def forward(self, animal: Animal) -> Tensor:
         """Outputs [T, K]."""
+        check_animal(animal)
         answer: Tensor = self.readout(lagged(self.hidden(animal)[:, None]))
         return answer
 
@@ -83,11 +101,12 @@ class CellsReadout(nn.Module):
 
     def __init__(self, cells: Sequence[str], classes: int = 2, *, ridge: float = 1e-2) -> None:
         super().__init__()
-        self.cells = tuple(cells)
+        self.cells = named_cells(cells)
         self.readout = Logistic(len(cells) * len(LAGS), classes, ridge=ridge)
 
     def fit(self, animals: Sequence[Animal]) -> Self:
         """Learn from animals, from the frames behind their calibration."""
+        check_animals(animals)
         features = [lagged(one.filled(self.cells))[one.first :] for one in animals]
         classes = [one.classes[one.first :] for one in animals]
         self.readout.fit(torch.cat(features), torch.cat(classes))
@@ -95,5 +114,6 @@ class CellsReadout(nn.Module):
 
     def forward(self, animal: Animal) -> Tensor:
         """Outputs [T, K]."""
+        check_animal(animal)
         answer: Tensor = self.readout(lagged(animal.filled(self.cells)))
         return answer

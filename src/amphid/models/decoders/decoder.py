@@ -131,14 +131,26 @@ def trials(decoder: Decoder, counts: Trials, velocity: Trials) -> list[tuple[Ten
 
 
 def _listed(given: Trials) -> list[Tensor]:
+    if not isinstance(given, (Tensor, Sequence)):
+        raise TypeError(
+            f"counts and velocity must be tensors or lists of them, got {type(given).__name__}."
+        )
     return [given] if isinstance(given, Tensor) else list(given)
 
 
 def _pair(decoder: Decoder, counts: Tensor, velocity: Tensor, number: int) -> tuple[Tensor, Tensor]:
     name, wanted = type(decoder).__name__, (decoder.cells, decoder.axes)
+    for what, values in (("counts", counts), ("velocity", velocity)):
+        if not isinstance(values, Tensor) or values.is_complex():
+            got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(
+                f"{name}: {what} of trial {number} must be a tensor of real numbers, got {got}: "
+                "torch.as_tensor makes one of an array."
+            )
     if (
         counts.dim() != 2
         or velocity.dim() != 2
+        or not len(counts)
         or len(counts) != len(velocity)
         or (counts.shape[1], velocity.shape[1]) != wanted
     ):

@@ -8,7 +8,14 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from amphid.models.forecasts.forecaster import Forecaster, Recorded, normal_equations, solved
+from amphid.models.forecasts.forecaster import (
+    Forecaster,
+    Recorded,
+    check_fitted_to,
+    check_recording,
+    normal_equations,
+    solved,
+)
 
 RIDGE = 1e-3
 
@@ -51,6 +58,7 @@ class Autoregression(Forecaster):
 
     def fit(self, recordings: Sequence[Recorded]) -> Self:
         """Least squares in closed form."""
+        check_fitted_to(recordings)
         table: dict[str | None, tuple[Tensor, Tensor]] = {}
         for one in recordings:
             rows = zip(*normal_equations(self._features(one), one, self.horizon), strict=True)
@@ -66,6 +74,7 @@ class Autoregression(Forecaster):
 
     def forward(self, recording: Recorded) -> Tensor:
         """Forecasts [T, N]."""
+        check_recording(recording)
         return (self._features(recording) * self._weights(recording.cells)).sum(-1)
 
     def _features(self, recording: Recorded) -> Tensor:

@@ -82,7 +82,13 @@ class Given:
 
     def messages(self, activity: Tensor, cells: Sequence[str | None], horizon: int) -> Tensor:
         """Messages [T, N, 2 K]."""
-        weights = self.weights(cells).to(activity)
+        weights = self.weights(cells)
+        if not isinstance(weights, Tensor) or weights.shape[1:] != (len(cells), len(cells)):
+            got = list(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
+            raise ValueError(
+                f"weights must give [K, N, N] for the names of {len(cells)} cells, it gave {got}."
+            )
+        weights = weights.to(activity)
         shares = weights / weights.abs().sum(-2, keepdim=True).clamp_min(TINY)
         heard = [activity @ kind for kind in shares]
         return torch.cat(
@@ -95,6 +101,10 @@ class Together:
     """The messages of several rules."""
 
     rules: tuple[Edges, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise ValueError("rules must hold at least one rule of edges: NoEdges() has none.")
 
     def messages(self, activity: Tensor, cells: Sequence[str | None], horizon: int) -> Tensor:
         """Messages [T, N, M], M those of all."""

@@ -34,7 +34,7 @@ class Forecaster(nn.Module, ABC):
 
     def __init__(self, horizon: int) -> None:
         super().__init__()
-        if not isinstance(horizon, int) or horizon < 1:
+        if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 1:
             raise ValueError(f"horizon must be a number of frames, at least 1, got {horizon!r}.")
         self.horizon = horizon
 
@@ -56,7 +56,37 @@ class Persistence(Forecaster):
 
     def forward(self, recording: Recorded) -> Tensor:
         """Activity [T, N] as it is."""
+        check_recording(recording)
         return recording.activity.double()
+
+
+def check_recording(recording: object) -> None:
+    """Raise TypeError or ValueError, in a sentence, for what a forecaster cannot look at."""
+    activity, cells = (getattr(recording, name, None) for name in ("activity", "cells"))
+    if not isinstance(activity, Tensor) or activity.is_complex() or not isinstance(cells, Sequence):
+        raise TypeError(
+            "a forecaster takes a recording with `activity` [T, N] and `cells`, such as a "
+            f"WormRecording, got {type(recording).__name__}."
+        )
+    if activity.dim() != 2 or not activity.numel() or activity.shape[1] != len(cells):
+        raise ValueError(
+            "a recording must have activity [T, N] of at least one frame and cell, and N names, "
+            f"got shape {list(activity.shape)} and {len(cells)} names."
+        )
+
+
+def check_fitted_to(recordings: object) -> None:
+    """Raise TypeError or ValueError, in a sentence, for what nothing can be learned from."""
+    if not isinstance(recordings, Sequence) or isinstance(recordings, str):
+        raise TypeError(f"recordings must be a list of them, got {type(recordings).__name__}.")
+    if not len(recordings):
+        raise ValueError("recordings must hold at least one to learn from, got none.")
+    for one in recordings:
+        check_recording(one)
+        if not bool(one.activity.isfinite().all()):
+            raise ValueError(
+                "activity must be finite to be learned from, some is not: leave out those cells."
+            )
 
 
 def cell_weights(recording: Recorded) -> Tensor:

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from amphid.models.forecasts.autoregression import Autoregression
 from amphid.models.forecasts.edges import Edges
-from amphid.models.forecasts.forecaster import Forecaster, Recorded, normal_equations, solved
+from amphid.models.forecasts.forecaster import (
+    Forecaster,
+    Recorded,
+    check_fitted_to,
+    check_recording,
+    normal_equations,
+    solved,
+)
 from amphid.models.forecasts.history import Pace, own_history
 
 RIDGE = 1e-3
@@ -34,12 +41,15 @@ class GraphForecast(Forecaster):
 
     def __init__(self, horizon: int, edges: Edges, *, pace: Pace = Pace(), ridge: float = RIDGE):  # noqa: B008  frozen
         super().__init__(horizon)
+        if isinstance(edges, type) or not hasattr(edges, "messages"):
+            raise TypeError(f"edges must be a rule of edges such as Inferred(), got {edges!r}.")
         self.edges, self.pace, self.ridge = edges, pace, ridge
         self.base = Autoregression(horizon)
         self.register_buffer("weights", torch.zeros(0, dtype=torch.float64))
 
     def fit(self, recordings: Sequence[Recorded]) -> Self:
         """The autoregression first, then what its errors have in common with the features."""
+        check_fitted_to(recordings)
         return self.fit_features(recordings, [self.features(one) for one in recordings])
 
     def fit_features(self, recordings: Sequence[Recorded], features: Sequence[Tensor]) -> Self:
@@ -55,6 +65,7 @@ class GraphForecast(Forecaster):
 
     def features(self, recording: Recorded) -> Tensor:
         """What each cell knows of itself and hears from others [T, N, F]; nothing is learned."""
+        check_recording(recording)
         activity = recording.activity.double()
         heard = self.edges.messages(activity, recording.cells, self.horizon)
         return torch.cat([own_history(activity, self.horizon, self.pace), heard], -1)

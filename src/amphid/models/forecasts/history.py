@@ -31,6 +31,14 @@ class Pace:
     every: int = 20
     until: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, least in (("first", 0), ("early", 0), ("every", 1), ("until", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) if value is not None else name != "until":
+                raise TypeError(f"{name} must be a number of frames, got {value!r}.")
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least} frames, got {value}.")
+
     def spans(self, frames: int) -> Iterator[tuple[slice, slice]]:
         """Frames that count, and those that come next, for which they speak."""
         for now in range(self.early, frames, self.every):

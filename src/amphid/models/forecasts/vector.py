@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from amphid.models.forecasts.autoregression import Autoregression
-from amphid.models.forecasts.forecaster import WARM, Forecaster, Recorded, cell_weights
+from amphid.models.forecasts.forecaster import (
+    WARM,
+    Forecaster,
+    Recorded,
+    cell_weights,
+    check_recording,
+)
 
 
 def by_name(activity: Tensor, cells: Sequence[str | None], names: Sequence[str]) -> Tensor:
@@ -64,6 +70,7 @@ class VectorAutoregression(Forecaster):
 
     def forward(self, recording: Recorded) -> Tensor:
         """Forecasts [T, N]."""
+        check_recording(recording)
         activity, place = recording.activity.double(), {n: k for k, n in enumerate(self.names)}
         told = by_name(activity, recording.cells, self.names) @ self.weights.T
         nothing = torch.zeros_like(activity[:, 0])

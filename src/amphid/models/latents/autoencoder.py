@@ -89,6 +89,8 @@ class AutoencoderRates(LatentModel):
     ) -> None:
         if not 0 <= dropped < 1:
             raise ValueError(f"dropped must be a share, 0 to less than 1, got {dropped!r}.")
+        if not isinstance(members, int) or members < 1:
+            raise ValueError(f"members must be a number of nets, at least 1, got {members!r}.")
         self.training = Training(epochs=epochs, size=size, lr=lr, penalty=penalty)
         self.width, self.factors, self.members = width, factors, members
         self.dropped, self.cost = dropped, cost
@@ -107,7 +109,7 @@ class AutoencoderRates(LatentModel):
     @torch.no_grad()
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Expected counts [T + ahead, K + H] of a trial [T, K]."""
-        check_shown(shown, self.cells, ahead)
+        shown = check_shown(shown, self.cells, ahead)
         length = torch.tensor([len(shown)])
         told = [
             net(net.state(shown.float()[None], length)[0], len(shown) + ahead)[0].exp()

@@ -78,6 +78,8 @@ class FactorRates(LatentModel):
     ) -> None:
         if not isinstance(factors, int) or factors < 1:
             raise ValueError(f"factors must be a number, at least 1, got {factors!r}.")
+        if not bin > 0:
+            raise ValueError(f"bin must be a positive time in ms, got {bin!r}.")
         self.count, self.width, self.penalty = factors, width / bin, penalty
         self.cells: int | None = None
         self.factors: Factors | None = None
@@ -97,13 +99,13 @@ class FactorRates(LatentModel):
 
     def latents(self, shown: Tensor) -> Tensor:
         """Factors [T, L] of a trial [T, K]."""
-        check_shown(shown, self.cells, 0)
+        shown = check_shown(shown, self.cells, 0)
         assert self.factors is not None
         return self.factors.of(self._values(shown))
 
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Expected counts [T + ahead, K + H] of a trial [T, K]."""
-        check_shown(shown, self.cells, ahead)
+        shown = check_shown(shown, self.cells, ahead)
         assert self.readout is not None
         found = self.readout(self.latents(shown)).to(shown)
         return torch.cat((found, found[-1:].expand(ahead, -1)))

@@ -212,6 +212,8 @@ class GPFA(LatentModel):
         check_trials(shown, hidden)
         if self.count >= (cells := shown[0].shape[1]):
             raise ValueError(f"factors must be fewer than the {cells} cells, got {self.count}.")
+        if not any(bool(trial.any()) for trial in shown):
+            raise ValueError("shown must hold at least one spike: there is nothing to factor.")
         values = [trial.double().sqrt() for trial in shown]
         self.factors = SmoothFactors.fitted(values, self.count, tau=self.tau, steps=self.steps)
         self._within = {}
@@ -223,12 +225,12 @@ class GPFA(LatentModel):
 
     def latents(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Factors [T + ahead, L] of a trial [T, K]."""
-        check_shown(shown, self.cells, ahead)
+        shown = check_shown(shown, self.cells, ahead)
         return self._expected(shown.double().sqrt(), ahead=ahead)
 
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Expected counts [T + ahead, K + H] of a trial [T, K]."""
-        check_shown(shown, self.cells, ahead)
+        shown = check_shown(shown, self.cells, ahead)
         assert self.readout is not None
         return self.readout(self.latents(shown, ahead=ahead)).to(shown)
 

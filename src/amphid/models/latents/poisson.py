@@ -37,10 +37,11 @@ class PoissonReadout:
         precision. features: [M, K]. penalty: c, in spikes per squared unit of weight.
         Raises ValueError for features and counts that do not fit each other.
         """
-        if features.dim() != 2 or counts.dim() != 2 or len(features) != len(counts):
+        flat = features.dim() == 2 and counts.dim() == 2
+        if not flat or len(features) != len(counts) or not counts.shape[1]:
             raise ValueError(
-                f"features must be [M, K] and counts [M, N], got {list(features.shape)} and "
-                f"{list(counts.shape)}."
+                f"features must be [M, K] and counts [M, N] of at least one cell, got "
+                f"{list(features.shape)} and {list(counts.shape)}."
             )
         x, y = functional.pad(features.double(), (0, 1), value=1.0), counts.double()
         ridge = x.new_full((x.shape[1],), float(penalty))

@@ -21,6 +21,8 @@ def smoothed(counts: Tensor, width: float) -> Tensor:
     """
     if not width > 0:
         raise ValueError(f"width must be a positive number of bins, got {width!r}.")
+    if not counts.is_floating_point():
+        counts = counts.to(torch.get_default_dtype())
     place = torch.arange(len(counts), dtype=counts.dtype, device=counts.device)
     kernel = (-0.5 * ((place[:, None] - place) / width) ** 2).exp()
     return (kernel / kernel.sum(1, keepdim=True)) @ counts
@@ -40,6 +42,8 @@ class SmoothedRates(LatentModel):
     ) -> None:
         if not offset > 0:
             raise ValueError(f"offset must be above zero, got {offset!r}.")
+        if not bin > 0:
+            raise ValueError(f"bin must be a positive time in ms, got {bin!r}.")
         self.width, self.penalty, self.offset = width / bin, penalty, offset
         self.cells: int | None = None
         self.readout: PoissonReadout | None = None
@@ -56,7 +60,7 @@ class SmoothedRates(LatentModel):
 
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Smoothed counts, and what they tell of the hidden cells, [T + ahead, K + H]."""
-        check_shown(shown, self.cells, ahead)
+        shown = check_shown(shown, self.cells, ahead)
         assert self.readout is not None
         own = smoothed(shown, self.width)
         other = self.readout(self._features(own)).to(own)

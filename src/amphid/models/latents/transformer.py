@@ -110,6 +110,8 @@ class TransformerRates(LatentModel):
         for name, share in (("masked", masked), ("dropped", dropped)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be a share, 0 to less than 1, got {share!r}.")
+        if not isinstance(members, int) or members < 1:
+            raise ValueError(f"members must be a number of nets, at least 1, got {members!r}.")
         self.training = Training(epochs=epochs, size=size, lr=lr, penalty=penalty)
         self.width, self.layers, self.members = width, layers, members
         self.masked, self.tail, self.dropped = masked, tail, dropped
@@ -128,7 +130,7 @@ class TransformerRates(LatentModel):
     @torch.no_grad()
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
         """Expected counts [T + ahead, K + H] of a trial [T, K]."""
-        check_shown(shown, self.cells, ahead)
+        shown = check_shown(shown, self.cells, ahead)
         counts = functional.pad(shown.float(), (0, 0, 0, ahead))[None]
         masked = (torch.arange(counts.shape[1]) >= len(shown))[None]
         told = torch.stack([net(counts, masked)[0].exp() for net in self.nets])

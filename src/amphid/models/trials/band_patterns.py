@@ -46,6 +46,11 @@ class BandPatterns(nn.Module):
         """Learn the mixtures from trials [B, C, T] of the classes 0 and 1 [B]."""
         check_classes(trials, classes, 2)
         power = self._covariance(trials.double())
+        if not bool((power.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):  # NaN fails, too
+            raise ValueError(
+                f"trials must be finite and have power from {self.band[0]:g} to {self.band[1]:g} "
+                "Hz, each of them: leave out what is flat, or widen the band."
+            )
         scaled = power / power.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
         one, other = (scaled[classes == kind].mean(0) for kind in (0, 1))
         both = one + other
@@ -60,7 +65,8 @@ class BandPatterns(nn.Module):
 
     def forward(self, trials: Tensor) -> Tensor:
         """Log power [B, 2 * pairs] of trials [B, C, T]."""
-        mixed, power = self.filters.to(trials), self._covariance(trials)
+        power = self._covariance(trials)
+        mixed = self.filters.to(trials)
         return torch.einsum("ck,bcd,dk->bk", mixed, power, mixed).clamp_min(1e-30).log()
 
     def _covariance(self, trials: Tensor) -> Tensor:

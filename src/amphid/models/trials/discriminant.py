@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from amphid.models.trials.checks import check_classes
+from amphid.models.trials.checks import check_classes, check_real
 
 
 class Discriminant(nn.Module):
@@ -33,6 +33,7 @@ class Discriminant(nn.Module):
     def fit(self, features: Tensor, classes: Tensor) -> Self:
         """Learn from features [B, F] of the classes [B], in closed form."""
         kinds, width = self.weight.shape
+        check_real("features", features)
         if features.dim() != 2 or features.shape[1] != width:
             raise ValueError(f"features must be [B, {width}], got shape {list(features.shape)}.")
         check_classes(features, classes, kinds)
@@ -40,7 +41,7 @@ class Discriminant(nn.Module):
         scale = rows.std(0).clamp_min(torch.finfo(torch.float64).tiny)
         rows = rows / scale
         means = torch.stack([rows[classes == kind].mean(0) for kind in range(kinds)])
-        solved = torch.linalg.solve(shrunk_covariance(rows - means[classes]), means.T).T
+        solved = torch.linalg.solve(shrunk_covariance(rows - means[classes.long()]), means.T).T
         self.weight.copy_(solved / scale)
         self.bias.copy_(-(solved * means).sum(1) / 2)
         return self

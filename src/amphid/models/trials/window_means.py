@@ -23,6 +23,8 @@ class WindowMeans(nn.Module):
     def __init__(self, windows: Sequence[Window], *, baseline: Window | None = None) -> None:
         super().__init__()
         self.windows, self.baseline = tuple(windows), baseline
+        if not self.windows:
+            raise ValueError("windows must hold at least one window (first, end), got none.")
         for first, end in (*self.windows, *([baseline] if baseline else [])):
             if not 0 <= first < end:
                 raise ValueError(f"windows must be (first, end) with first < end, got {windows!r}.")

@@ -48,7 +48,12 @@ def on_this_machine(session: str | None = None) -> str:
 
 def check_name(what: str, name: str) -> None:
     """Raise ValueError for a name that a query for streams cannot hold."""
-    if not name or not name.isprintable() or set(name) & set("'\"{}[]\\"):
+    if (
+        not isinstance(name, str)
+        or not name
+        or not name.isprintable()
+        or set(name) & set("'\"{}[]\\")
+    ):
         raise ValueError(
             f"{what} must be printable, without quotes, brackets and backslashes, got {name!r}."
         )

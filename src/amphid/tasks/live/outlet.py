@@ -26,8 +26,8 @@ class Outlet:
     def __init__(self, name: str, channels: int, *, interval: float = 20.0) -> None:
         check_name("name", name)
         check_channels(channels)
-        if not 0 < interval < math.inf:
-            raise ValueError(f"interval must be a positive time in ms, got {interval}.")
+        if not isinstance(interval, (int, float)) or not 0 < interval < math.inf:
+            raise ValueError(f"interval must be a positive time in ms, got {interval!r}.")
         lsl = streaming()
         self.name, self.channels, self.next = name, channels, 0
         info = lsl.StreamInfo(
@@ -39,11 +39,18 @@ class Outlet:
         """Send one bin [N], with the next number, or with another one where bins are left out."""
         if self._outlet is None:
             raise ValueError(f"the stream {self.name!r} is closed: make a new Outlet.")
-        if values.shape != (self.channels,):
-            raise ValueError(
-                f"a bin of {self.name!r} must hold {self.channels} values, got shape "
-                f"{list(values.shape)}."
+        fits = isinstance(values, Tensor) and values.shape == (self.channels,)
+        if not fits or values.is_complex():
+            got = (
+                f"shape {list(values.shape)}, {values.dtype}"
+                if isinstance(values, Tensor)
+                else (type(values).__name__)
             )
+            raise ValueError(
+                f"a bin of {self.name!r} must hold {self.channels} values in a tensor, got {got}."
+            )
+        if number is not None and (not isinstance(number, int) or number < 0):
+            raise ValueError(f"number must be a whole number, not negative, got {number!r}.")
         number = self.next if number is None else number
         self._outlet.push_sample([float(number), *values.to(torch.float64).tolist()])
         self.next = number + 1

@@ -60,8 +60,8 @@ class Pace:
     """
 
     def __init__(self, clock: Clock | None = None, *, interval: float = 20.0) -> None:
-        if not 0 < interval < math.inf:
-            raise ValueError(f"interval must be a positive time in ms, got {interval}.")
+        if not isinstance(interval, (int, float)) or not 0 < interval < math.inf:
+            raise ValueError(f"interval must be a positive time in ms, got {interval!r}.")
         self.clock = RealClock() if clock is None else clock
         self.interval = interval
         self.missed = 0

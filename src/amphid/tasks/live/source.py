@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class Source(Protocol):
 
 def check_time(what: str, time: float) -> None:
     """Raise ValueError for what is no positive time in ms; it may be infinite."""
-    if not time > 0:
+    if not isinstance(time, (int, float)) or not time > 0:
         raise ValueError(f"{what} must be a positive time in ms, got {time!r}.")
 
 
@@ -63,11 +63,14 @@ class Remembered:
         arrivals: Sequence[int] = (),
         dropped: Sequence[int] = (),
     ) -> None:
-        if values.dim() != 2:
-            raise ValueError(f"values must be bins of cells [T, N], got {list(values.shape)}.")
+        if not isinstance(values, Tensor) or values.dim() != 2:
+            got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ValueError(f"values must be a tensor, bins of cells [T, N], got {got}.")
         check_time("interval", interval)
-        if min(arrivals, default=0) < 0:
-            raise ValueError(f"arrivals must be counts of bins, got {min(arrivals)}.")
+        for name, counts in (("arrivals", arrivals), ("dropped", dropped)):
+            listed = isinstance(counts, Iterable)
+            if not listed or not all(isinstance(one, int) and one >= 0 for one in counts):
+                raise ValueError(f"{name} must be counts of bins, got {counts!r:.60}.")
         self.values, self.interval = values, interval
         self.arrivals, self.dropped = tuple(arrivals), frozenset(dropped)
         self._calls = self._next = 0
