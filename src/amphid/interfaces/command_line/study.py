@@ -44,70 +44,41 @@ def add(commands: Any) -> None:
 
 def studies() -> dict[str, Study]:
     """The studies by name: the one place where a name that a person types becomes one."""
-    from amphid.studies.autodiff_fails import AutodiffFails
-    from amphid.studies.cnn_hierarchy import CnnHierarchy
-    from amphid.studies.cortical_column import CorticalColumn
-    from amphid.studies.cursor_bci import CursorBci
-    from amphid.studies.digits_binary import DigitsBinary
-    from amphid.studies.digits_biophysical import DigitsBiophysicalBptt
-    from amphid.studies.digits_regularized import DigitsRegularized
-    from amphid.studies.digits_spiking import DigitsSpiking
-    from amphid.studies.digits_weak import DigitsBiophysical
-    from amphid.studies.digits_without_training import DigitsWithoutTraining
-    from amphid.studies.emergence_init import EmergenceInit
-    from amphid.studies.emergence_pruning import EmergencePruning
-    from amphid.studies.fractional_memory import FractionalMemory
-    from amphid.studies.inbreeding import Inbreeding
-    from amphid.studies.integration_memory import IntegrationMemory
-    from amphid.studies.limited_data import LimitedData
-    from amphid.studies.lottery_digits import LotteryDigits
-    from amphid.studies.neural_latents import NeuralLatents
-    from amphid.studies.neurofeedback import Neurofeedback
-    from amphid.studies.persistence_exact import ActivityPersistence
-    from amphid.studies.persistence_quantum import PersistenceQuantum
-    from amphid.studies.robot_arm import RobotArm
-    from amphid.studies.search_digits import SearchDigits
-    from amphid.studies.spike_replication import SpikeReplication
-    from amphid.studies.transfer import Transfer
-    from amphid.studies.whole_fly_brain import WholeFlyBrain
-    from amphid.studies.worm_behavior import WormBehavior
-    from amphid.studies.worm_classic import WormClassic
-    from amphid.studies.worm_forecast import WormForecast
-    from amphid.studies.worm_touch import WormTouch
+    from amphid import studies as claims
 
     return {
         study.name: study
         for study in (
-            WormClassic(),
-            WormTouch(),
-            WormForecast(),
-            WholeFlyBrain(),
-            CorticalColumn(),
-            DigitsSpiking(),
-            DigitsRegularized(),
-            DigitsBiophysicalBptt(),
-            DigitsBiophysical(),
-            DigitsBinary(),
-            DigitsWithoutTraining(),
-            SpikeReplication(),
-            SearchDigits(),
-            CnnHierarchy(),
-            Transfer(),
-            Inbreeding(),
-            IntegrationMemory(),
-            FractionalMemory(),
-            AutodiffFails(),
-            EmergenceInit(),
-            EmergencePruning(),
-            LotteryDigits(),
-            ActivityPersistence(),
-            PersistenceQuantum(),
-            RobotArm(),
-            NeuralLatents(),
-            CursorBci(),
-            Neurofeedback(),
-            WormBehavior(),
-            LimitedData(),
+            claims.WormClassic(),
+            claims.WormTouch(),
+            claims.WormForecast(),
+            claims.WholeFlyBrain(),
+            claims.CorticalColumn(),
+            claims.DigitsSpiking(),
+            claims.DigitsRegularized(),
+            claims.DigitsBiophysicalBptt(),
+            claims.DigitsBiophysical(),
+            claims.DigitsBinary(),
+            claims.DigitsWithoutTraining(),
+            claims.SpikeReplication(),
+            claims.SearchDigits(),
+            claims.CnnHierarchy(),
+            claims.Transfer(),
+            claims.Inbreeding(),
+            claims.IntegrationMemory(),
+            claims.FractionalMemory(),
+            claims.AutodiffFails(),
+            claims.EmergenceInit(),
+            claims.EmergencePruning(),
+            claims.LotteryDigits(),
+            claims.ActivityPersistence(),
+            claims.PersistenceQuantum(),
+            claims.RobotArm(),
+            claims.NeuralLatents(),
+            claims.CursorBci(),
+            claims.Neurofeedback(),
+            claims.WormBehavior(),
+            claims.LimitedData(),
         )
     }
 

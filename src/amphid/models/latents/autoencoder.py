@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from amphid.models.latents.model import LatentModel, check_shown, check_trials
+from amphid.models.latents.ensemble import EnsembleRates
+from amphid.models.latents.model import check_shown
 from amphid.models.latents.training import Training, draw, mean_level
 
 
@@ -59,7 +60,7 @@ class SequentialAutoencoder(nn.Module):
 
 
 @final
-class AutoencoderRates(LatentModel):
+class AutoencoderRates(EnsembleRates[SequentialAutoencoder]):
     """A sequential autoencoder, trained on the Poisson likelihood of all cells.
 
     As in LFADS a trial is one state and what follows from it; without inputs that are inferred, so
@@ -89,22 +90,11 @@ class AutoencoderRates(LatentModel):
     ) -> None:
         if not 0 <= dropped < 1:
             raise ValueError(f"dropped must be a share, 0 to less than 1, got {dropped!r}.")
-        if not isinstance(members, int) or members < 1:
-            raise ValueError(f"members must be a number of nets, at least 1, got {members!r}.")
-        self.training = Training(epochs=epochs, size=size, lr=lr, penalty=penalty)
-        self.width, self.factors, self.members = width, factors, members
+        super().__init__(
+            Training(epochs=epochs, size=size, lr=lr, penalty=penalty), members, generator
+        )
+        self.width, self.factors = width, factors
         self.dropped, self.cost = dropped, cost
-        self.generator = generator
-        self.cells: int | None = None
-        self.nets: list[SequentialAutoencoder] = []
-
-    def fit(self, shown: Sequence[Tensor], hidden: Sequence[Tensor]) -> Self:
-        """Train the nets on trials of any length."""
-        check_trials(shown, hidden)
-        cells = self.cells = shown[0].shape[1]
-        targets = [torch.cat(pair, 1).float() for pair in zip(shown, hidden, strict=True)]
-        self.nets = [self._trained(targets, cells) for _ in range(self.members)]
-        return self
 
     @torch.no_grad()
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:

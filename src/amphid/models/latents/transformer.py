@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amphid.models.latents.model import LatentModel, check_shown, check_trials
+from amphid.models.latents.ensemble import EnsembleRates
+from amphid.models.latents.model import check_shown
 from amphid.models.latents.training import Training, draw, mean_level
 
 
@@ -79,7 +80,7 @@ class MaskedTransformer(nn.Module):
 
 
 @final
-class TransformerRates(LatentModel):
+class TransformerRates(EnsembleRates[MaskedTransformer]):
     """A masked transformer, trained on the Poisson likelihood of all cells.
 
     In each step a share of the bins and of the cells' counts is hidden from it at random, and it
@@ -110,22 +111,11 @@ class TransformerRates(LatentModel):
         for name, share in (("masked", masked), ("dropped", dropped)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be a share, 0 to less than 1, got {share!r}.")
-        if not isinstance(members, int) or members < 1:
-            raise ValueError(f"members must be a number of nets, at least 1, got {members!r}.")
-        self.training = Training(epochs=epochs, size=size, lr=lr, penalty=penalty)
-        self.width, self.layers, self.members = width, layers, members
+        super().__init__(
+            Training(epochs=epochs, size=size, lr=lr, penalty=penalty), members, generator
+        )
+        self.width, self.layers = width, layers
         self.masked, self.tail, self.dropped = masked, tail, dropped
-        self.generator = generator
-        self.cells: int | None = None
-        self.nets: list[MaskedTransformer] = []
-
-    def fit(self, shown: Sequence[Tensor], hidden: Sequence[Tensor]) -> Self:
-        """Train the nets on trials of any length."""
-        check_trials(shown, hidden)
-        cells = self.cells = shown[0].shape[1]
-        targets = [torch.cat(pair, 1).float() for pair in zip(shown, hidden, strict=True)]
-        self.nets = [self._trained(targets, cells) for _ in range(self.members)]
-        return self
 
     @torch.no_grad()
     def rates(self, shown: Tensor, *, ahead: int = 0) -> Tensor:
