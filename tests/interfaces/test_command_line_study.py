@@ -146,25 +146,22 @@ class TestStudy:
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, outcome: object) -> None:
     from amphid.interfaces.command_line import study as command
-    from amphid.studies import Report, Settings, Study
+    from amphid.studies import Findings, Settings, Study
 
     class StandIn(Study):
         name, claim, published = "stand-in", "It is as published.", "7"
 
-        def run(self, settings: Settings) -> Report:
+        def measure(self, settings: Settings) -> Findings:
             settings.tell("half", 1, 2)
             if isinstance(outcome, Exception):
                 raise outcome
             measured = {"left": {"sum": 7, "spread": float("nan")}}
-            return Report(
-                study=self.name,
-                claim=self.claim,
+            return Findings(
                 measured=measured,
                 reference={"left": {"sum": 5}},
                 control={"shuffled": 3},
                 assumptions=("The moon is full.",),
                 seeds=(settings.seed,),
-                seconds=0.25,
                 holds=outcome,
             )
 

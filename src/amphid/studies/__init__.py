@@ -36,7 +36,7 @@ from amphid.studies.persistence_quantum import PersistenceQuantum
 from amphid.studies.robot_arm import RobotArm
 from amphid.studies.search_digits import SearchDigits
 from amphid.studies.spike_replication import SpikeReplication
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Report, Settings, Study
 from amphid.studies.transfer import Transfer
 from amphid.studies.whole_fly_brain import WholeFlyBrain
 from amphid.studies.worm_behavior import WormBehavior
@@ -62,6 +62,7 @@ __all__ = [
     "Effector",
     "EmergenceInit",
     "EmergencePruning",
+    "Findings",
     "FractionalMemory",
     "Goal",
     "Inbreeding",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
@@ -31,7 +30,7 @@ from amphid.learning import (
 )
 from amphid.studies.gradient_cases import CASES, Posed
 from amphid.studies.paired import difference, figure
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 RADIUS, LAST = 0.3, 0.06  # of perturbations, at the first and at the last update
 CLIP = 1.0
@@ -167,24 +166,20 @@ class AutodiffFails(Study):
         "Hazelden, meeree.github.io"
     )
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Every case from three seeds, or ten, with further arms for recurrence."""
-        start = time.perf_counter()
         seeds = tuple(range(settings.seed, settings.seed + (10 if settings.full else 3)))
         measured: dict[str, Any] = {}
         for place, case in enumerate(CASES):
             settings.tell(case, place, len(CASES))
             measured[case] = mapped(case, seeds, full=settings.full)
         verdicts = {case: told["verdict"] for case, told in measured.items()}
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured | {"holds_by_case": verdicts},
             reference={"source": "Hazelden, meeree.github.io: weak_grad.html"},
             control={case: told["scores"]["untrained"] for case, told in measured.items()},
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=both(*verdicts.values()),
         )
 

@@ -17,7 +17,7 @@ from amphid.learning import fit
 from amphid.studies.gabor import fits, random_filters
 from amphid.studies.harmed_images import blanked
 from amphid.studies.paired import drawn, figure
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Batches, Digits, accuracy
 
 GABOR = 0.5  # R2 from which a filter is said to be oriented
@@ -76,9 +76,9 @@ class CnnHierarchy(Study):
     published: ClassVar[str] = "qualitative: simple to complex cells; 99 % is our own bar"
     cells: ClassVar[int] = 10_000
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """One net of 6,000 images, or three of 50,000."""
-        start, computed = time.perf_counter(), time.process_time()
+        computed = time.process_time()
         amount = FULL if settings.full else QUICK
         seeds = tuple(settings.seed + k for k in range(amount.seeds))
         runs = []
@@ -87,15 +87,12 @@ class CnnHierarchy(Study):
             runs.append(one(seed, amount))
         measured, control = summarized(runs)
         measured["minutes"] = figure((time.process_time() - computed) / 60)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={"test_accuracy": ENOUGH, "oriented": "> 0.5 of the filters"},
             control=control,
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured["parts"], full=settings.full),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from amphid.models import (
 )
 from amphid.models.microcircuit import FULL_RATES, POPULATIONS
 from amphid.simulation import Recording
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.wiring import fixed_indegree
 
 SETTLE = 200.0  # ms that are not measured
@@ -71,9 +70,8 @@ class CorticalColumn(Study):
     published: ClassVar[str] = "four regimes; rates of eight populations from 1 to 9 Hz"
     cells: ClassVar[int] = 12_500
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Run the three networks."""
-        start = time.perf_counter()
         generator = torch.Generator().manual_seed(settings.seed)
         found = _Findings(settings.full, generator)
         parts = (_sustained, _regimes, _column)
@@ -81,15 +79,12 @@ class CorticalColumn(Study):
             settings.tell(part.__name__.strip("_"), done, len(parts))
             part(found)
         settings.tell("done", len(parts), len(parts))
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=found.measured,
             reference=found.reference,
             control=found.control,
             assumptions=ASSUMPTIONS,
             seeds=(settings.seed,),
-            seconds=time.perf_counter() - start,
             holds=holds(found.measured),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -35,7 +34,7 @@ from amphid.studies.closed_loop import (
 from amphid.studies.decoder_training import Training, learned_from
 from amphid.studies.paired import difference, figure
 from amphid.studies.recorded_cells import LEAD, recorded_population
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 GOAL = Goal(radius=12.0, hold=500.0, limit=3000.0, dt=20.0)
 DISTANCE, TARGETS = 100.0, 8  # mm, around the center
@@ -105,9 +104,9 @@ class CursorBci(Study):
     published: ClassVar[str] = "none: at least 90 % and better than open loop, our own bar"
     cells: ClassVar[int] = CELLS
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """15 seeds for Kalman, 5 for all that is fitted, 3 for networks; or 30, 20 and 10."""
-        start, amount = time.perf_counter(), FULL if settings.full else QUICK
+        amount = FULL if settings.full else QUICK
         recorded = recorded_population()
         seeds = tuple(settings.seed + k for k in range(amount.kalman))
         drawn_runs, recorded_runs = [], []
@@ -119,9 +118,7 @@ class CursorBci(Study):
             drawn_runs.append(compared(drawn_cells(seed), makers, seed, controls=beside))
             recorded_runs.append(compared(recorded, fitted, seed, controls=beside))
         measured = {"drawn cells": told(drawn_runs), "recorded cells": told(recorded_runs)}
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={"success": BAR},
             control={
@@ -129,7 +126,6 @@ class CursorBci(Study):
             },
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured),
         )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from amphid.dynamics.surrogate import Surrogate
 from amphid.learning import ActivityPerturbation, Backprop, CellPerturbation, Estimator
 from amphid.models import dense_classifier
 from amphid.studies.digits_training import Protocol, Trained, train
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Digits
 
 SIDE, HIDDEN, CLASSES = 28, 500, 10
@@ -78,18 +77,16 @@ class DigitsBinary(Study):
     cells: ClassVar[int] = HIDDEN + CLASSES
     published: ClassVar[str] = "784-300-10 with sigmoid units, by backpropagation: 95.3 %"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Train each way from each seed, and the controls from the first."""
-        start, task = time.perf_counter(), Digits()
+        task = Digits()
         seeds = tuple(range(settings.seed, settings.seed + (3 if settings.full else 1)))
         found = {
             name: [_trained(name, task, way, seed, settings) for seed in seeds]
             for name, way in WAYS.items()
         }
         measured = figures(found)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={
                 "test_accuracy": LEAST,
@@ -99,7 +96,6 @@ class DigitsBinary(Study):
             control=_controls(task, settings),
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=judged(measured, full=settings.full),
         )
 

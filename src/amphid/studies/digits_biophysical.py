@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from amphid.dynamics import HodgkinHuxley, SigmoidRelease
 from amphid.learning import Backprop, Estimator, fit
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Batches, Digits, Score, accuracy
 
 DT = 0.05  # ms
@@ -164,9 +164,9 @@ class DigitsBiophysicalBptt(Study):
     )
     cells: ClassVar[int] = HIDDEN + 10
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """One seed and few samples, or three seeds of both published courses."""
-        start, computed = time.perf_counter(), time.process_time()
+        computed = time.process_time()
         seeds = tuple(settings.seed + k for k in range(3 if settings.full else 1))
         courses = FULL if settings.full else QUICK
         found = {str(course): taken(course, seeds, settings) for course in courses}
@@ -176,15 +176,12 @@ class DigitsBiophysicalBptt(Study):
             "minutes": _figure((time.process_time() - computed) / 60),
             **{name: told["biophysical"] for name, told in found.items()},
         }
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={"2,000 images x 20": "> 0.80", "48,000 images x 1": "about 0.90"},
             control={name: told["control"] for name, told in found.items()},
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured) if settings.full else None,
         )
 

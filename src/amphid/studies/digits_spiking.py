@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ from torch import nn
 
 from amphid.models import convolutional_classifier, dense_classifier, unit_lif
 from amphid.studies.digits_training import Protocol, Trained, train
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Digits
 
 DENSE, CONVOLUTIONAL, MINUTES = 0.975, 0.99, 10.0
@@ -65,18 +64,15 @@ class DigitsSpiking(Study):
     cells: ClassVar[int] = 12 * 12 * 12 + 24 * 8 * 8
     published: ClassVar[str] = "about 97 % and more for one hidden layer; LeNet-5 99.05 %"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Train both, and the dense one on labels that say nothing."""
-        start = time.perf_counter()
         arms = Arms.of(settings)
         task = Digits()
         seeds = tuple(range(settings.seed, settings.seed + arms.seeds))
         dense = [_dense(task, seed, arms.dense, settings) for seed in seeds]
         folded = _convolutional(Digits(arms.samples), settings.seed, arms.convolutional, settings)
         measured = figures(dense, folded)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={
                 "test_accuracy": DENSE,
@@ -87,7 +83,6 @@ class DigitsSpiking(Study):
             control=_controls(task, settings, arms.shuffled),
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=judged(measured, full=settings.full),
         )
 

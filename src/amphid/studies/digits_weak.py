@@ -14,7 +14,7 @@ from torch.nn import functional
 from amphid.learning import ActivityPerturbation, Backprop, CellPerturbation, Estimator
 from amphid.studies.digits_biophysical import BATCH, FIRINGS, HIDDEN, RATE, BiophysicalNet, Course
 from amphid.studies.paired import figure
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Digits, Score, accuracy
 
 GAIN = 40.0  # pA for every unit of a weight
@@ -103,9 +103,9 @@ class DigitsBiophysical(Study):
     )
     cells: ClassVar[int] = HIDDEN + 10
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """All windows: few images, or more of them, three seeds, and other ways beside."""
-        begun, computed = time.perf_counter(), time.process_time()
+        computed = time.process_time()
         seeds = tuple(settings.seed + k for k in range(3 if settings.full else 1))
         course = FULL if settings.full else QUICK
         found = {
@@ -113,9 +113,7 @@ class DigitsBiophysical(Study):
             for way in (WAYS if settings.full else (BEST,))
         }
         best = found.pop(BEST)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured={
                 "test_accuracy": {window: told["test_accuracy"] for window, told in best.items()},
                 "minutes": figure((time.process_time() - computed) / 60),
@@ -129,7 +127,6 @@ class DigitsBiophysical(Study):
             },
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - begun,
             holds=holds(best, full=settings.full),
         )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from amphid.models import WaveEncoder
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.studies.without_training import (
     Amount,
     Figures,
@@ -75,21 +75,18 @@ class DigitsWithoutTraining(Study):
     )
     cells: ClassVar[int] = 3600
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Three networks, ten draws of labels; a part of the images, or all of them."""
-        start, size = time.perf_counter(), FULL if settings.full else QUICK
+        size = FULL if settings.full else QUICK
         seeds = tuple(range(settings.seed, settings.seed + NETWORKS))
         measured, control = compared(digits(size, settings.seed), size.amount, seeds, settings)
         small = small_digits(seeds, settings)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured | {"digits_of_8x8": small},
             reference={"accuracy": GOALS, "kmeans": KMEANS},
             control=control | {"chance": Digits(validation=0).chance},
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured, control, full=settings.full),
         )
 

@@ -31,7 +31,7 @@ from amphid.learning import (
 from amphid.learning.starting.order import depth_of, weight_layers
 from amphid.studies.paired import figure
 from amphid.studies.start_settings import FULL, QUICK, Pairs, Setting, draw_rest
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 MEAN_OF = 20
 TUNED_ON = 1000  # added to the seed: rates are chosen where nothing is measured
@@ -110,9 +110,9 @@ class EmergenceInit(Study):
     cells: ClassVar[int] = 600
     published: ClassVar[str] = "higher accuracy after the first epoch at one common learning rate"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """One dense net and 6 seeds, or ten nets, more arms and 5 seeds."""
-        start, computed = time.perf_counter(), time.process_time()
+        computed = time.process_time()
         nets, arms = (FULL, ARMS | MORE_ARMS) if settings.full else (QUICK, ARMS)
         budget = Budget(trials=8, tuned=1 if settings.full else 2)
         seeds = tuple(settings.seed + k for k in range(5 if settings.full else 6))
@@ -126,9 +126,7 @@ class EmergenceInit(Study):
                 found[setting.name][name] = tried(setting, arm, seeds, budget)
         measured = summarized(found)
         measured["minutes"] = figure((time.process_time() - computed) / 60)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={
                 "steps_ratio": {"alpha 1.25": "below 1"},
@@ -139,7 +137,6 @@ class EmergenceInit(Study):
             },
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured),
         )
 

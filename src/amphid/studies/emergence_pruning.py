@@ -25,7 +25,7 @@ from amphid.learning import (
 from amphid.measures import Emerged, Threshold, emergence
 from amphid.studies.paired import difference, figure
 from amphid.studies.start_settings import POOLED, Pairs, digits
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 BATCH, RATE, LOOK = 100, 1e-3, 5  # updates between two looks at the accuracy
 NEARLY = 0.95  # of its own final accuracy
@@ -80,9 +80,9 @@ class EmergencePruning(Study):
     cells: ClassVar[int] = 512
     published: ClassVar[str] = "the same four, in words (AlShinaifi et al. 2024)"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """3 widths, 2 shares and 4 seeds, or 5, 5 and 5."""
-        start, computed = time.perf_counter(), time.process_time()
+        computed = time.process_time()
         amount = FULL if settings.full else QUICK
         seeds = tuple(settings.seed + k for k in range(amount.seeds))
         nets: list[Net] = []
@@ -92,9 +92,7 @@ class EmergencePruning(Study):
                 nets += of_width(width, seed, amount)
         measured, control = summarized(nets, amount)
         measured["minutes"] = figure((time.process_time() - computed) / 60)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={
                 "parts": dict.fromkeys(measured["parts"], True),
@@ -103,7 +101,6 @@ class EmergencePruning(Study):
             control=control,
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured["parts"]),
         )
 

@@ -26,7 +26,7 @@ from amphid.dynamics import (
     SummedMemory,
     mittag_leffler,
 )
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 ORDERS = (0.3, 0.5, 0.75, 0.9, 0.95)
 TABLE_ORDERS = (0.5, 0.75, 0.9)  # those of the earlier run
@@ -98,17 +98,15 @@ class FractionalMemory(Study):
     published: ClassVar[str] = "adaptive memory; an earlier run of ours: 6x fewer reads, 7e-2 off"
 
     @torch.no_grad()
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Errors at every order, costs after pasts of every length; a quick run leaves some out."""
-        start, before = time.perf_counter(), torch.get_default_dtype()
+        before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
             measured = measurements(settings)
         finally:
             torch.set_default_dtype(before)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference=EARLIER | {"near": NEAR, "close": CLOSE, "cheaper": CHEAPER},
             control={
@@ -117,7 +115,6 @@ class FractionalMemory(Study):
             },
             assumptions=ASSUMPTIONS,
             seeds=(settings.seed,),
-            seconds=time.perf_counter() - start,
             holds=judged(measured),
         )
 

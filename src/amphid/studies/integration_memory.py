@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from amphid.dynamics import MorrisLecar, SigmoidRelease
 from amphid.learning import ActivityPerturbation, Backprop, Estimator, Mollified, Objective, fit
 from amphid.models import Recurrent, Sequential
 from amphid.studies.paired import difference, figure, interval
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 CELLS = 16
 SLOTS, SLOT, PULSE = 5, 20, 10  # pulses, and steps of 1 ms from one to the next and of each
@@ -72,9 +71,8 @@ class IntegrationMemory(Study):
     cells: ClassVar[int] = CELLS
     published: ClassVar[str] = "learned by evolution where backpropagation diverges (no figure)"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Every arm from every seed."""
-        start = time.perf_counter()
         seeds = tuple(range(settings.seed, settings.seed + (8 if settings.full else 3)))
         arms = {name: arm for name, arm in ARMS.items() if settings.full or arm.quick}
         updates = 300 if settings.full else 100
@@ -84,9 +82,7 @@ class IntegrationMemory(Study):
             for number, (name, arm) in enumerate(arms.items()):
                 settings.tell(name, place * len(arms) + number, len(seeds) * len(arms))
                 scores[name].append(trained(arm, seed, updates, rates))
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured={"score": {name: told(own) for name, own in scores.items()}}
             | {"activity_minus": {arm: difference(scores[WEAK], scores[arm]) for arm in BPTT}}
             | {"gradient_norm_of_backprop": norms(seeds)},
@@ -97,7 +93,6 @@ class IntegrationMemory(Study):
             },
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=judged(scores),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 
 from amphid.studies import limited_digits, limited_worms
 from amphid.studies.paired import difference, figure, interval
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import WormBehavior
 
 FEW = {"digits": 100, "worms": 2}  # labels: of images, of whole worms
@@ -60,9 +59,8 @@ class LimitedData(Study):
     )
     published: ClassVar[str] = "none: curves of our own"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """3 seeds and 1,500 images seen before, or 10 seeds and 10,000; all worms either way."""
-        start = time.perf_counter()
         amount = FULL if settings.full else QUICK
         seeds = tuple(settings.seed + k for k in range(amount.seeds))
         rows = []
@@ -86,9 +84,7 @@ class LimitedData(Study):
         }
         measured = {"digits": summarized(digits), "worms": summarized(by_worm)}
         few = {"digits": gains(digits, FEW["digits"]), "worms": gains(by_worm, FEW["worms"])}
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured={**measured, "gain with few labels": few},
             reference={},
             control={
@@ -97,7 +93,6 @@ class LimitedData(Study):
             },
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(few),
         )
 

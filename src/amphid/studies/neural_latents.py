@@ -34,7 +34,7 @@ from amphid.studies.latents_judged import (
     sums,
 )
 from amphid.studies.paired import figure
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Reaches, center_out
 
 TRAINED, TESTED = 184, 46  # trials of the first 230
@@ -97,24 +97,21 @@ class NeuralLatents(Study):
     )
     cells: ClassVar[int] = 84
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Three seeds on the center-out reaches; five, an autoencoder and other sets when full."""
-        start, computed = time.perf_counter(), time.process_time()
+        computed = time.process_time()
         size = FULL if settings.full else QUICK
         parts = divided(center_out())
         seeds = tuple(settings.seed + k for k in range(size.seeds))
         measured, control = compared(parts, seeds, size, settings)
         measured["benchmark"] = benchmarks(makers(size, bin=5.0), settings)
         measured["minutes"] = figure((time.process_time() - computed) / 60)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={"ridge_velocity_r2": list(BAR), "benchmark": published()},
             control=control,
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured),
         )
 

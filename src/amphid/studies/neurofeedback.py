@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any, ClassVar, NamedTuple
@@ -36,7 +35,7 @@ from amphid.studies.reward_learner import (
     learned,
     practiced,
 )
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 BLOCK = 80  # trials that are judged, before and after
 RATIO = 2.0
@@ -81,9 +80,8 @@ class Neurofeedback(Study):
     )
     cells: ClassVar[int] = CELLS
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """10 seeds, or 30."""
-        start = time.perf_counter()
         seeds = tuple(settings.seed + k for k in range(30 if settings.full else 10))
         settings.tell("calibrating", 0, 2)
         cases = [case(seed) for seed in seeds]
@@ -91,9 +89,7 @@ class Neurofeedback(Study):
         found = outcomes(cases, LEARNING, torch.Generator().manual_seed(settings.seed))
         measured = told(found["inside"], found["outside"], settings.seed)
         control = told(found["free, inside"], found["free, outside"], settings.seed)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured={**measured, "reachable": _reachable(cases, "inside", "outside")},
             reference={"ratio": RATIO},
             control={
@@ -102,7 +98,6 @@ class Neurofeedback(Study):
             },
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured),
         )
 

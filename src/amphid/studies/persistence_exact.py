@@ -17,7 +17,7 @@ from amphid.simulation import race
 from amphid.studies.paired import figure
 from amphid.studies.persistence_family import ASSUMPTIONS as FAMILY
 from amphid.studies.persistence_family import DT, LONGEST, Case, cases, drawn, struck
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.studies.worm_persistence import ASSUMPTIONS as WORM
 from amphid.studies.worm_persistence import CELLS, worm_map
 
@@ -60,9 +60,8 @@ class ActivityPersistence(Study):
     cells: ClassVar[int] = 302
     published: ClassVar[str] = "the question: Silva 2024, arXiv 2403.18963; no figure could be read"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """150 networks and a map of the worm, or 1000 and finer maps for two kinds of cells."""
-        start = time.perf_counter()
         draw = torch.Generator().manual_seed(settings.seed)
         networks, size = (1000, 5000) if settings.full else (150, 1000)
         found = []
@@ -75,16 +74,13 @@ class ActivityPersistence(Study):
         worm = {name: worm_map(cell, 20 if settings.full else 10) for name, cell in kinds.items()}
         measured = decided(found)
         control = every_state_kept(found)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured
             | {"large": large, "worm": {name: worm[name].told() for name in worm}},
             reference={"source": "Silva 2024, arXiv 2403.18963: no figure could be read"},
             control={"every_state_kept": control},
             assumptions=ASSUMPTIONS,
             seeds=(settings.seed,),
-            seconds=time.perf_counter() - start,
             holds=judged(measured, control),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,7 +28,7 @@ from amphid.simulation import race
 from amphid.studies.paired import figure
 from amphid.studies.persistence_family import ASSUMPTIONS as FAMILY
 from amphid.studies.persistence_family import DT, Case, cases
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 FAILURE = 1e-6
 TESTS = 2  # Deutsch-Jozsa queries before the search
@@ -81,9 +80,8 @@ class PersistenceQuantum(Study):
     cells: ClassVar[int] = 64
     published: ClassVar[str] = "the idea: Silva 2024, arXiv 2403.18963; no figure could be read"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """500 networks, or 2000."""
-        start = time.perf_counter()
         draw = torch.Generator().manual_seed(settings.seed)
         networks, lone = (2000, range(4, 15, 2)) if settings.full else (AT_LEAST, range(4, 11, 2))
         asked, on_aer, undecided = [], [], 0
@@ -97,15 +95,12 @@ class PersistenceQuantum(Study):
             if len(asked) == networks:
                 break
         measured = told(asked) | {"undecided": undecided, "aer_error": aer_error(on_aer)}
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured | {"lone_cell": lone_cell(lone, draw)},
             reference={"source": "Silva 2024, arXiv 2403.18963: no figure could be read"},
             control=controls(asked),
             assumptions=ASSUMPTIONS,
             seeds=(settings.seed,),
-            seconds=time.perf_counter() - start,
             holds=judged(measured),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -25,7 +24,7 @@ from amphid.studies.arm_reaches import (
 )
 from amphid.studies.live_arm import live
 from amphid.studies.recorded_cells import recorded_population
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import on_this_machine
 
 ARMS: dict[str, Arm] = {"two_joints": PlanarArm(), "seven_joints": seven_joint_arm()}
@@ -72,9 +71,8 @@ class RobotArm(Study):
     cells: ClassVar[int] = CELLS
     published: ClassVar[str] = "91.6 % (SD 4.4) of targets by a person, chance 6.2 %"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """All arms on a clock that waits for nobody, then the 7-joint arm in real time."""
-        start = time.perf_counter()
         on_this_machine()  # says at once what is missing
         seeds = tuple(range(settings.seed, settings.seed + (20 if settings.full else 5)))
         runs, few = virtual(seeds, settings)
@@ -83,9 +81,7 @@ class RobotArm(Study):
         in_time = ridden(settings.seed, seconds=300.0 if settings.full else 25.0)
         gain = {name: gains(rows) for name, rows in runs.items()}
         success = averaged(runs[SEVEN], "refit")["success"]
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured={
                 "success": success,
                 "missed_deadlines": in_time["missed_deadlines"],
@@ -102,7 +98,6 @@ class RobotArm(Study):
             | {"gain_with_unchanged_cells": gains(unchanged)},
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=judged(success, gain[SEVEN]),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any, ClassVar
@@ -39,7 +38,7 @@ from amphid.studies.replicating import (
     trained,
     updates_within,
 )
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Trains
 
 CELLS = 10
@@ -162,9 +161,8 @@ class SpikeReplication(Study):
     published: ClassVar[str] = "no figure; J. Hazelden planned it, github.com/meeree"
     cells: ClassVar[int] = 80
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """One seed of the claim and a few ways; or five seeds of all ways, and other cells."""
-        begun = time.perf_counter()
         seeds = tuple(settings.seed + k for k in range(5 if settings.full else 1))
         runs = _runs(settings, seeds)
         measured: dict[str, Any] = figures(runs)
@@ -172,15 +170,12 @@ class SpikeReplication(Study):
         if settings.full:
             measured["ahead of"] = ahead(runs)
             measured["other cells"] = others(settings, seeds[0])
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={"dense": f">= {FROM_DENSE}", "permuted": f">= {FROM_PERMUTED}"},
             control=controls(runs, task_of(seeds[0])),
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - begun,
             holds=holds(measured["heldout_correlation"], full=settings.full),
         )
 

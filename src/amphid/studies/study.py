@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -30,12 +31,24 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """What a study found.
 
     measured, reference and control hold figures by name; assumptions are sentences. `holds` is
     computed from `measured`: True, False, or None when the claim could not be judged.
     """
+
+    measured: Mapping[str, Any]
+    reference: Mapping[str, Any]
+    control: Mapping[str, Any]
+    assumptions: tuple[str, ...]
+    seeds: tuple[int, ...]
+    holds: bool | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Findings, with the name and the claim of their study and the seconds that they took."""
 
     study: str
     claim: str
@@ -62,6 +75,13 @@ class Study(ABC):
     published: ClassVar[str]
     """The published figure, in words, as `amphid study list` prints it."""
 
-    @abstractmethod
     def run(self, settings: Settings) -> Report:
         """Measure the claim. Raises FileNotFoundError in a sentence when it lacks its data."""
+        start = time.perf_counter()
+        findings = self.measure(settings)
+        seconds = time.perf_counter() - start
+        return Report(study=self.name, claim=self.claim, seconds=seconds, **vars(findings))
+
+    @abstractmethod
+    def measure(self, settings: Settings) -> Findings:
+        """What `run` reports; a study defines it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ from amphid.models.fly_brain import JUMP, RESISTANCE
 from amphid.simulation import Network
 from amphid.studies.activation import Activity, activate, brief, targets_permuted
 from amphid.studies.published_fly import Sugar, published, real_brain
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.wiring import Connectome, larval_fly, shuffled
 
 RATE = 0.2  # spikes per ms; that of the published trains
@@ -59,9 +58,8 @@ class WholeFlyBrain(Study):
     cells: ClassVar[int] = 138_639
     published: ClassVar[str] = "448 of 127,400 cells fire; MN9 at 93 Hz, driven cells at 197 Hz"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Run on the real wiring where it is here, on a generated brain, and on the larva."""
-        start = time.perf_counter()
         found = _Found(settings)
         sugar, brain = Sugar.load(), real_brain()
         if sugar and brain:
@@ -71,15 +69,12 @@ class WholeFlyBrain(Study):
         found.generated(sugar)
         found.larva()
         judged = found.measured.get("adult")
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=found.measured,
             reference=found.reference,
             control=found.control,
             assumptions=ASSUMPTIONS if judged else (*ASSUMPTIONS, NO_ADULT),
             seeds=(settings.seed,),
-            seconds=time.perf_counter() - start,
             holds=holds(judged) if judged else None,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -12,7 +11,7 @@ import torch
 
 from amphid.models import Animal, FrameNet, RecurrentNet
 from amphid.studies.paired import difference, figure, interval
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.studies.worm_models import (
     Made,
     Messages,
@@ -81,9 +80,8 @@ class WormBehavior(Study):
         "10.3389/frai.2021.618372 (no figure known here)"
     )
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """All worms with names; 3 seeds and short trainings, or 5 seeds and nets of 3 classes."""
-        start = time.perf_counter()
         amount = FULL if settings.full else QUICK
         seeds = tuple(range(settings.seed, settings.seed + amount.seeds))
         recordings = worm_recordings()
@@ -96,15 +94,12 @@ class WormBehavior(Study):
         measured["three_classes"], control["three_classes"] = divided(second, GRAPHS)
         measured |= facts(recordings, two)
         control["chance"] = {"two classes": two.chance, "three classes": three.chance}
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={},
             control=control,
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured["gain"]),
         )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
 from amphid.models import ClassicWorm
 from amphid.models.classic_worm import ClassicTables
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 
 UPDATES = 10
 LONG = 200  # updates of the published sums
@@ -48,9 +47,8 @@ class WormClassic(Study):
     )
     published: ClassVar[str] = "three traces of ten [left, right] pairs, and sums of 200 updates"
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """Run the three traces; there is no randomness in them."""
-        start = time.perf_counter()
         worm = ClassicWorm(ClassicTables.load())
         traces: dict[str, list[list[int]]] = {}
         for done, (name, stimuli) in enumerate(STIMULI.items()):
@@ -59,15 +57,12 @@ class WormClassic(Study):
         sums = {name: [sum(side) for side in zip(*t, strict=True)] for name, t in traces.items()}
         measured = {**first_updates(traces), "sums_of_200": sums}
         reference = {**GOLDEN, "sums_of_200": SUMS}
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference=reference,
             control={"order_reversed": backwards()},
             assumptions=ASSUMPTIONS,
             seeds=(),
-            seconds=time.perf_counter() - start,
             holds=measured == reference,
         )
 

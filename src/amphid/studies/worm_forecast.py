@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,7 @@ from amphid.models.forecasts import (
     VectorAutoregression,
 )
 from amphid.studies.paired import figure, interval
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.studies.worm_folds import Errors, Folds, Graph, Net, chosen, over_seeds
 from amphid.tasks import (
     CALIBRATION,
@@ -94,9 +93,9 @@ class WormForecast(Study):
         "better than MLP and RNN; no figure that could be compared"
     )
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """All worms of the folder; two horizons and short trainings, or four and longer ones."""
-        start, size = time.perf_counter(), FULL if settings.full else QUICK
+        size = FULL if settings.full else QUICK
         seeds = tuple(range(settings.seed, settings.seed + SEEDS))
         worms = [prepared_recording(one) for one in worm_recordings()]
         named = [one for one in worms if one.named]
@@ -107,15 +106,12 @@ class WormForecast(Study):
             )
         measured, control = compared(Folds(named, HORIZON), seeds, size, settings)
         measured |= {"without_names": nameless(named, [w for w in worms if not w.named])}
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={"gain": GOAL},
             control=control,
             assumptions=ASSUMPTIONS,
             seeds=seeds,
-            seconds=time.perf_counter() - start,
             holds=holds(measured["gain"]),
         )
 

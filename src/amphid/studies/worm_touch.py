@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from torch import Tensor
 from amphid.dynamics import Graded, graded_synapses
 from amphid.simulation import Network, NetworkState, Torch, simulate
 from amphid.studies.classic_touch import ClassicSubject
-from amphid.studies.study import Report, Settings, Study
+from amphid.studies.study import Findings, Settings, Study
 from amphid.studies.touch_test import (
     A_MOTOR,
     ANTERIOR,
@@ -228,14 +227,11 @@ class WormTouch(Study):
         "ablations: Chalfie et al. 1985, doi 10.1523/JNEUROSCI.05-04-00956.1985 (qualitative)"
     )
 
-    def run(self, settings: Settings) -> Report:
+    def measure(self, settings: Settings) -> Findings:
         """50 draws of all parameters side by side, in steps of 25 ms, or 10 ms when full."""
-        start = time.perf_counter()
         with torch.no_grad():
             measured, control = self._measure(settings)
-        return Report(
-            study=self.name,
-            claim=self.claim,
+        return Findings(
             measured=measured,
             reference={
                 "complete": {"rest": 0.95, "command_order": 0.95, "motor_order": 0.85},
@@ -245,7 +241,6 @@ class WormTouch(Study):
             control=control,
             assumptions=ASSUMPTIONS,
             seeds=(settings.seed,),
-            seconds=time.perf_counter() - start,
             holds=judged(measured, control["classic"]),
         )
 
