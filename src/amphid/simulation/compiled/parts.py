@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -89,7 +89,7 @@ def part(
 
     size: the name of the number of cells. lanes: whether trials stand side by side.
     """
-    traced = with_values(trace(step, *(state.tree for state in given)))
+    traced = _with_copies(with_values(trace(step, *(state.tree for state in given))))
     read = [leaf for state in given for leaf in pytree.tree_leaves(state.names)]
     write = pytree.tree_leaves(list(results))
     by_name = dict(zip(read, traced.inputs, strict=True))
@@ -105,6 +105,11 @@ def part(
     text = loop.text.replace(":\n", ":\n    apart()\n", 1) if lanes else loop.text
     call = f"{name}({', '.join((size, *arrays))})"
     return Part(f"@inner\n{text}\n", call, constants, Steps(traced, read, write))
+
+
+def _with_copies(traced: Traced) -> Traced:
+    """The same, with values of its own: those of a network may be written to later."""
+    return replace(traced, constants=tuple((own, held.clone()) for own, held in traced.constants))
 
 
 def _per_cell(held: Tensor, cells: int) -> Tensor:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from amphid.dynamics import Mixed
+from amphid.dynamics import Mixed, Synapse
 from amphid.kernels import common_shape
 from amphid.simulation.compiled.edges import Array, PerTrial, Rows
 from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.plastic import CompiledPlasticity
-from amphid.simulation.compiled.readings import readings
+from amphid.simulation.compiled.readings import Reading, readings
+from amphid.simulation.compiled.remembered import remembered, shapes
 from amphid.simulation.network import NetworkState
 from amphid.simulation.plasticity import Tagged
 from amphid.simulation.simulate import Task, first_like, first_state, read_variable
@@ -29,6 +30,7 @@ class TracedTask:
     """
 
     lanes = False  # whether trials stand side by side
+    joint = False  # whether all voltages are solved together
     arrays: dict[str, PerTrial]
     rows: dict[str, Rows]
     by_hand: dict[str, Tensor]
@@ -141,25 +143,41 @@ class TracedTask:
 
     def _trace(self) -> None:
         """The loops over cells, and what they are called with."""
-        dt = self.task.dt
-        self.parts = self._cell_parts()
-        self.releases: dict[str, Part] = {}
-        for key, synapse in self.network.groups():
-            state, given = self.groups[key], State(self.like.clone(), "GIVEN")
-
-            def release(state: Any, output: Tensor, synapse: Any = synapse) -> Any:
-                return synapse.release(state, output, dt)
-
-            if key != "electrical" and not passes_on(release, state, given.tree):
-                results = [state.names, f"RELEASED_{key}"]
-                self.releases[key] = part(
-                    f"release_{key}", release, [state, given], results, "n", lanes=self.lanes
-                )
         for name in self.task.record:  # one that is not there is an error before anything runs
             read_variable(self.task, self.first, name)
         self.sampled = [name for name in self.task.record if name not in ("spike", "weight")]
         self.events = "spike" in self.task.record
-        self.readings = readings(self) if self.sampled else []
+        owner = self.network.connectome
+        traced = remembered(owner, self._read_by_steps(), self._traced)
+        self.parts, self.releases, self.readings = traced
+
+    def _read_by_steps(self) -> Any:
+        """All that what is traced depends on."""
+        task, states = self.task, (self.neuron, *self.groups.values())
+        modules = self.network.neuron, dict(self.network.groups())
+        kept = {name: task.kept.get(name) for name in self.sampled}
+        names = [state.names for state in states]
+        given = shapes([state.tree for state in states]), shapes(self.like)
+        return (*modules, task.dt, kept, names, given, self.lanes, self.joint)
+
+    def _traced(self) -> tuple[list[Part], dict[str, Part], list[Reading] | None]:
+        """The loops that step cells, that let go what they release, and that keep variables."""
+        parts = self._cell_parts()
+        releases = {key: self._release(key, synapse) for key, synapse in self.network.groups()}
+        kept = readings(self) if self.sampled else []
+        return parts, {key: loop for key, loop in releases.items() if loop}, kept
+
+    def _release(self, key: str, synapse: Synapse[Any]) -> Part | None:
+        """The loop of a group that lets go something else than what its cells give out."""
+        state, given = self.groups[key], State(self.like.clone(), "GIVEN")
+
+        def release(state: Any, output: Tensor) -> Any:
+            return synapse.release(state, output, self.task.dt)
+
+        if key == "electrical" or passes_on(release, state, given.tree):
+            return None
+        results = [state.names, f"RELEASED_{key}"]
+        return part(f"release_{key}", release, [state, given], results, "n", lanes=self.lanes)
 
     def _cell_parts(self) -> list[Part]:
         """The loops that step the cells under what arrives."""
