@@ -92,9 +92,16 @@ from amphid.learning.searching import (
 )
 from amphid.learning.starting.draws import Kaiming, OrthogonalWeights, Xavier
 from amphid.learning.starting.grad_init import GradInit
+from amphid.learning.starting.initialize import initialize
 from amphid.learning.starting.lsuv import LSUV
 from amphid.learning.starting.rates import layer_rates
-from amphid.learning.starting.scales import Emergence, PermutedScales, Started, initialize, scales
+from amphid.learning.starting.scales import (
+    Emergence,
+    PermutedScales,
+    Started,
+    scales,
+    usual_alpha,
+)
 from amphid.learning.surrogate_audit import Agreement, SurrogateAudit, surrogate_audit, trend_angle
 from amphid.learning.surrogate_widths import scale_surrogates
 from amphid.learning.symmetric import InhibitorySTDP
@@ -253,4 +260,5 @@ __all__ = [
     "sparsity",
     "surrogate_audit",
     "trend_angle",
+    "usual_alpha",
 ]

@@ -54,8 +54,9 @@ class Arm:
     start: Start
     alpha: float = 1.0
     """Of rates of layers; 1 is one rate."""
-    spread: float = 1.0
-    """The alpha by which rates differ, of weights or of rates, for the middle of the search."""
+    spread: float | None = 1.0
+    """The alpha by which rates differ, of weights or of rates, for the middle of the search; the
+    usual one of the depth when None."""
 
 
 ARMS = {
@@ -69,6 +70,7 @@ ARMS = {
     ),
 }
 MORE_ARMS = {
+    "usual alpha": Arm(lambda g, _: Emergence(base=Kaiming(g)), spread=None),
     "alpha 1.1": Arm(lambda g, _: Emergence(1.1, Kaiming(g)), spread=1.1),
     "alpha 1.5": Arm(lambda g, _: Emergence(1.5, Kaiming(g)), spread=1.5),
     "rates 1.1": Arm(lambda g, _: Kaiming(g), alpha=1.1, spread=1.1),
@@ -81,7 +83,8 @@ MORE_ARMS = {
 ASSUMPTIONS = (
     "base is Kaiming's start with one learning rate; layer-wise rates at alpha = 1 are the same "
     "thing. alpha scales its weights (Emergence), permuted draws another order of the same factors "
-    "for each seed, reversed is 1 / alpha, rates leaves the weights and gives each layer its rate. "
+    "for each seed, reversed is 1 / alpha, usual is 1.1 and less beyond 13 levels, rates leaves "
+    "the weights and gives each layer its rate. "
     "gradinit learns one factor per layer in 30 steps from Kaiming's, which are not counted.",
     "Each arm has the learning rate at which the mean training loss over the first half of a run "
     "is least, on seeds that nothing is measured on: 8 trials of Optuna's TPE for every arm, over "
