@@ -264,7 +264,7 @@ def test_what_cannot_be_made_smaller_is_said():
                 nn.Sequential(nn.ConvTranspose2d(2, 3, 3)), ByMagnitude(), 0.5, units=True
             ),
             TypeError,
-            "has its outputs on the second axis",
+            "have their outputs on the second",
         ),
         (
             lambda: prune(nn.Sequential(nn.LazyLinear(7)), ByMagnitude(), 0.5),

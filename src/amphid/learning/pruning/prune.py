@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as masking
 
 from amphid.learning.pruning.rankings import Ranking
-from amphid.learning.starting.order import WeightLayer, weight_layers
+from amphid.learning.starting.order import WeightLayer, check_weights, weight_layers
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def prune(
 
     A weight becomes `weight_orig` and `weight_mask`, as `torch.nn.utils.prune` has them, whose
     functions go on working: `prune.remove(module, "weight")` makes it last. What was masked
-    before stays so. Biases are kept, and at least one weight in each layer.
+    before stays so. Biases are kept, and at least one weight in each layer. A weight that several
+    modules share is masked in all of them.
 
     ranking: `ByMagnitude`, `BySynapticFlow`, `ByEmergence` or `AtRandom`; weights of all layers are
         compared with one another.
@@ -73,7 +74,7 @@ def prune(
         for layer, old, mask in zip(layers, masks, choose(scores, masks, keep), strict=True):
             if not mask.equal(old):
                 _mask(model, layer, mask, bias=units)
-    return sparsity(model, layers)
+    return _counted(model, layers)
 
 
 def prune_in_rounds(
@@ -102,6 +103,7 @@ def prune_in_rounds(
         raise ValueError(f"rounds must be a number of them, at least one, got {rounds!r}.")
     if train is not None and not callable(train):
         raise TypeError(f"train must be a function that changes the model, got {train!r}.")
+    check_weights(model)
     start = {_plain(name): own.detach().clone() for name, own in model.named_parameters()}
     start |= {name: own.clone() for name, own in model.named_buffers() if not _is_mask(name)}
     found = []
@@ -114,12 +116,18 @@ def prune_in_rounds(
     return [*found, train(model)] if train else []
 
 
-def sparsity(model: nn.Module, layers: Sequence[WeightLayer] | None = None) -> Sparsity:
-    """How many weights of a model are left of those that masks could take."""
-    if layers is None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of their order, which does not matter here
-            layers = weight_layers(model)
+def sparsity(model: nn.Module, inputs: Any = None) -> Sparsity:
+    """How many weights of a model are left of those that masks could take.
+
+    inputs: as of `prune`; needed only for weights that a model which cannot be traced uses without
+    a layer of torch.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of their order, which does not matter here
+        return _counted(model, weight_layers(model, inputs))
+
+
+def _counted(model: nn.Module, layers: Sequence[WeightLayer]) -> Sparsity:
     return Sparsity(
         {
             _plain(layer.name): (int(mask_of(model, layer).count_nonzero()), layer.weight.numel())
@@ -146,10 +154,11 @@ def _check_rows(model: nn.Module, layers: Sequence[WeightLayer]) -> None:
     """Rows must be units of their own."""
     for layer in layers:
         module = model.get_submodule(layer.name.rpartition(".")[0])
-        if getattr(module, "transposed", False):
+        if getattr(module, "transposed", False) or layer.laid.turned or layer.laid.stacked:
             raise TypeError(
-                f"units=True masks rows, but those of {layer.name} are inputs: a transposed "
-                "convolution has its outputs on the second axis. Prune single weights instead."
+                f"units=True masks rows, but those of {layer.name} are no units: a transposed "
+                "convolution and a weight that is used as x @ w have their outputs on the second "
+                "axis, a stack of matrices on a later one. Prune single weights instead."
             )
         if isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention):
             raise TypeError(
@@ -189,20 +198,34 @@ def _rows(scores: Sequence[Tensor], masks: Sequence[Tensor], keep: float) -> Ite
 
 
 def _mask(model: nn.Module, layer: WeightLayer, mask: Tensor, *, bias: bool) -> None:
-    parent, _, key = layer.name.rpartition(".")
-    module = model.get_submodule(parent)
-    masking.custom_from_mask(module, key.removesuffix("_orig"), mask.to(layer.weight))
+    _mask_wherever(model, layer.weight, mask)
     if bias and layer.bias is not None:
-        rows = mask.flatten(1).any(1)
-        own = key.removesuffix("_orig").replace("weight", "bias")
-        masking.custom_from_mask(module, own, rows.to(layer.bias))
+        _mask_wherever(model, layer.bias, mask.flatten(1).any(1))
+
+
+def _mask_wherever(model: nn.Module, own: nn.Parameter, mask: Tensor) -> None:
+    """Mask a parameter in every module that holds it: those that share one share its mask."""
+    held = [
+        (part, key)
+        for part in model.modules()
+        for key, there in part._parameters.items()
+        if there is own
+    ]
+    for part, key in held:
+        masking.custom_from_mask(part, _plain(key), mask.to(own))
 
 
 def _put_back(model: nn.Module, start: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, own in (*model.named_parameters(), *model.named_buffers()):
-            if (before := start.get(_plain(name))) is not None:
+            before = start.get(_plain(name))
+            if before is None:
+                continue
+            if own.shape == before.shape:
                 own.copy_(before)
+            else:  # the state of cells, which took the size of a batch
+                parent, _, key = name.rpartition(".")
+                model.get_submodule(parent)._buffers[key] = before.clone()
 
 
 def _plain(name: str) -> str:

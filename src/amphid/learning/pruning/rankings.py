@@ -70,8 +70,10 @@ class BySynapticFlow:
             layer.weight.detach().abs() * mask for layer, mask in zip(layers, masks, strict=True)
         ]
 
+        starts = {*made.inputs, *made.looked_up}
+
         def pass_on(number: int, flow: Tensor) -> Tensor:
-            return torch.ones_like(flow) if number in made.inputs else flow
+            return torch.ones_like(flow) if number in starts else flow
 
         def outflow(arriving: Mapping[int, Tensor]) -> Tensor:
             return arriving[made.units[-1]].sum()

@@ -69,6 +69,11 @@ class OrthogonalWeights:
         draw = self.generator
 
         def orthogonal(weight: Tensor) -> Tensor:
+            if weight.is_complex():
+                raise ValueError(
+                    f"OrthogonalWeights draws no complex weights, got {list(weight.shape)} of "
+                    "them: take Kaiming() or Xavier()."
+                )
             exact = weight.float() if weight.dtype.itemsize < 4 else weight  # QR of no half
             return weight.copy_(nn.init.orthogonal_(exact, self.gain, generator=draw))
 
@@ -81,7 +86,8 @@ def drawn(
     """Weights of layers drawn, their biases zero, everything else as it was."""
     changed = []
     for layer in layers:
-        draw(layer.weight)
+        for matrix in layer.weight if layer.laid.stacked else [layer.weight]:
+            draw(matrix.mT if layer.laid.turned else matrix)
         changed.append(layer.weight)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

@@ -94,7 +94,9 @@ class GradInit:
         """The length of the gradient where it is too long, else the loss after one step."""
         held = {layer.name: layer.weight.detach() * factors[layer.level] for layer in layers}
         loss = self._loss(model, held, batch)
-        slopes = torch.autograd.grad(loss, list(held.values()), create_graph=True)
+        slopes = torch.autograd.grad(
+            loss, list(held.values()), create_graph=True, materialize_grads=True
+        )  # what a loss does not hang on has a slope of zero
         length = torch.stack([slope.square().sum() for slope in slopes]).sum().sqrt()
         if float(length.detach()) > self.most:
             return length
@@ -113,4 +115,5 @@ class GradInit:
                 f"{type(batch).__name__}."
             )
         inputs, targets = batch
+        held = held | {name: own.clone() for name, own in model.named_buffers()}  # cells at rest
         return self.loss(asked(partial(functional_call, model, held), [(inputs,)]), targets)

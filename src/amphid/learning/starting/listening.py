@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
 from torch.utils import _pytree as pytree
 
 from amphid.measures.emerging.calls import Following, Heard, asked
@@ -49,14 +51,55 @@ def layer_by_layer(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
     """After the block random numbers and buffers, such as averages of norms, are as before."""
-    held = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    held = [
+        (part, key, buffer, buffer.clone())
+        for part in model.modules()
+        for key, buffer in part._buffers.items()
+        if buffer is not None
+    ]
     try:
         with torch.random.fork_rng():
             yield
     finally:
         with torch.no_grad():
-            for buffer, before in held:
+            for part, key, buffer, before in held:
+                part._buffers[key] = buffer  # another may stand there, as the state of cells
                 buffer.copy_(before)
+
+
+@contextmanager
+def unmasked(model: nn.Module) -> Iterator[None]:
+    """Within the block masked weights are parameters under their own names, as before pruning."""
+    held = [(part, dict(vars(part))) for part in model.modules() if _masked_keys(part)]
+    for part, before in held:
+        keys = _masked_keys(part)
+        before = {key: own for key, own in before.items() if key not in keys}
+        before["_parameters"] = {
+            plain if (plain := key.removesuffix("_orig")) in keys else key: own
+            for key, own in part._parameters.items()
+        }
+        before["_forward_pre_hooks"] = OrderedDict(
+            (number, hook)
+            for number, hook in part._forward_pre_hooks.items()
+            if not isinstance(hook, BasePruningMethod)
+        )
+        _become(part, before)
+    try:
+        yield
+    finally:
+        for part, before in held:
+            _become(part, before)
+
+
+def _masked_keys(part: nn.Module) -> set[str]:
+    """Names of the parameters of a module that torch's pruning has put under a mask."""
+    masks = (key.removesuffix("_mask") for key in part._buffers if key.endswith("_mask"))
+    return {key for key in masks if f"{key}_orig" in part._parameters}
+
+
+def _become(part: nn.Module, held: dict[str, Any]) -> None:
+    vars(part).clear()
+    vars(part).update(held)
 
 
 def parameters_in_use(model: nn.Module) -> dict[int, nn.Parameter]:

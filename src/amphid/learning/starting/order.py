@@ -5,18 +5,38 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from amphid.learning.starting.listening import USES, followed, parameters_in_use, root_of
-from amphid.measures.emerging.calls import Call
+from amphid.learning.starting.listening import (
+    USES,
+    followed,
+    parameters_in_use,
+    root_of,
+    unmasked,
+)
+from amphid.measures.emerging.calls import Call, Slot
 from amphid.measures.emerging.connecting import EMBEDDING
 from amphid.measures.emerging.parts import RECURRENT
-from amphid.models import DaleLinear
+from amphid.models import DaleLinear, Recurrent
 
 NO_LAYERS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, DaleLinear)
-TURNING = {"t", "T", "mT", "getattr", "transpose", "permute", "contiguous", "view", "reshape"}
+PRODUCTS = {"matmul", "mm", "addmm", "bmm", "baddbmm"}
+TURNING = {"t", "T", "mT", "transpose", "swapaxes", "swapdims"}
+PASSING = TURNING | {"getattr", "permute", "contiguous", "view", "reshape"}
+
+
+class Laid(NamedTuple):
+    """How the axes of a weight lie.
+
+    turned: its inputs come first, as in `x @ w`, where those of a Linear come last. stacked: its
+    first axis counts matrices that are used each for itself.
+    """
+
+    turned: bool = False
+    stacked: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +45,15 @@ class WeightLayer:
 
     name: of the weight among the parameters of the model. level: 0 for the first; weights that
     are used side by side, such as those of a skip connection, stand on the same, and so do those
-    of a recurrent layer of torch from its inputs and from its own states.
+    of a recurrent layer of torch from its inputs and from its own states, and those of a
+    `Recurrent` with the layer in front of it. laid: how its axes lie.
     """
 
     name: str
     weight: nn.Parameter
     bias: nn.Parameter | None
     level: int
+    laid: Laid
 
 
 def weight_layers(model: nn.Module, inputs: Any = None) -> list[WeightLayer]:
@@ -42,15 +64,15 @@ def weight_layers(model: nn.Module, inputs: Any = None) -> list[WeightLayer]:
     which its layers are registered, with a warning where that may be another.
     Raises ValueError where there is none, TypeError for what is no module.
     """
-    _check(model)
+    check_weights(model)
     found = _by_run(model, inputs) if inputs is not None else _by_trace(model)
     if found is None:
         found = _as_registered(model)
         if not _is_stack(model):
             warnings.warn(
                 f"torch.fx cannot trace this {type(model).__name__}, so its weight layers are "
-                "taken in the order in which they are registered. Give inputs= to have them in "
-                "the order in which they are used.",
+                "taken in the order in which they are registered, and as [outputs, inputs]. Give "
+                "inputs= to have them in the order, and the way, in which they are used.",
                 stacklevel=3,
             )
     layers = _numbered(model, found)
@@ -62,12 +84,23 @@ def weight_layers(model: nn.Module, inputs: Any = None) -> list[WeightLayer]:
     return layers
 
 
-def _check(model: Any) -> None:
+def check_weights(model: Any) -> None:
+    """Weights must be there, and be parameters themselves."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a module of torch, got {model!r}.")
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        raise TypeError(
+            f"this {type(model).__name__} is scripted or traced, which hides what it computes: "
+            "give the module that it was made of."
+        )
     for name, own in model.named_parameters():
         if isinstance(own, nn.parameter.UninitializedParameter):
             raise ValueError(f"{name} has no shape yet: run the model once on a batch.")
+        if own.is_meta:
+            raise ValueError(
+                f"{name} is on the meta device, where weights have no values: give it a place "
+                "first, model.to_empty(device='cpu')."
+            )
     for place, module in model.named_modules():
         for key in _computed(module):
             raise ValueError(
@@ -89,13 +122,13 @@ def _computed(module: nn.Module) -> Iterator[str]:
             yield key
 
 
-Found = list[tuple[nn.Parameter, int]]
-"""Weights, and how many weighed sums at the most lie before them."""
+Found = list[tuple[nn.Parameter, int, Laid]]
+"""Weights, how many weighed sums at the most lie before them, and how they lie."""
 
 
 def _by_run(model: nn.Module, inputs: Any) -> Found:
     depth: dict[int, int] = {}
-    used: list[tuple[Tensor, int]] = []
+    used: list[tuple[Tensor, int, Laid]] = []
     embedded: list[Tensor] = []
 
     def heard(call: Call, _: list[Tensor]) -> None:
@@ -105,15 +138,27 @@ def _by_run(model: nn.Module, inputs: Any) -> Found:
             embedded.extend(call.held)
         elif call.name in USES:
             for beside in _weights_in(call):
-                used.extend((held, level) for held in beside)
+                used.extend((held, level, _laid(call, held)) for held in beside)
                 level += 1
         depth.update(dict.fromkeys(call.outputs, level))
 
     followed(model, inputs, heard)
     owners = parameters_in_use(model)
     shut = {id(owners.get(id(root_of(held)))) for held in embedded}
-    known = [(owners.get(id(root_of(held))), level) for held, level in used]
-    return [(own, level) for own, level in known if own is not None and id(own) not in shut]
+    known = [(owners.get(id(root_of(held))), level, laid) for held, level, laid in used]
+    return [
+        (own, level, laid) for own, level, laid in known if own is not None and id(own) not in shut
+    ]
+
+
+def _laid(call: Call, held: Tensor) -> Laid:
+    """How the weight lies that a call uses, it or a view of it."""
+    root = root_of(held)
+    turned = held is not root and held.dim() > 1 and held.stride(-1) > held.stride(-2)
+    if call.name not in PRODUCTS:
+        return Laid(turned)
+    operands = [leaf for leaf in call.args if isinstance(leaf, Tensor | Slot)]
+    return Laid((operands[-1] is held) != turned, stacked=root.dim() > 2)
 
 
 def _weights_in(call: Call) -> list[list[Tensor]]:
@@ -132,6 +177,11 @@ def _weights_in(call: Call) -> list[list[Tensor]]:
 
 
 def _by_trace(model: nn.Module) -> Found | None:
+    with unmasked(model):
+        return _traced(model)
+
+
+def _traced(model: nn.Module) -> Found | None:
     from torch import fx
 
     try:
@@ -143,26 +193,41 @@ def _by_trace(model: nn.Module) -> Found | None:
     for node in graph.nodes:
         level = max((depth[before] for before in node.all_input_nodes), default=0)
         for beside in _weights_of(node, modules, model):
-            found += [(own, level) for own in beside]
+            found += [(own, level, laid) for own, laid in beside]
             level += 1
         depth[node] = level
     return found
 
 
-Beside = list[nn.Parameter]
-"""Weights that are used side by side."""
+Beside = list[tuple[nn.Parameter, Laid]]
+"""Weights that are used side by side, and how they lie."""
 
 
 def _weights_of(node: Any, modules: dict[str, nn.Module], model: nn.Module) -> Iterator[Beside]:
     if node.op == "call_module":
         yield from _own_weights(modules[node.target])
     elif node.op in ("call_function", "call_method") and _plainly(node) in USES:
-        roots = (_turned_back(before) for before in node.all_input_nodes)
         named = dict(model.named_parameters(remove_duplicate=False))
-        names = [str(root.target) for root in roots if root.op == "get_attr"]
-        held = (named.get(name, named.get(f"{name}_orig")) for name in names)
-        if weights := [own for own in held if own is not None and own.dim() > 1]:
-            yield weights
+        held = [
+            (own, laid)
+            for root, laid in _operands(node)
+            if root.op == "get_attr" and (own := named.get(str(root.target))) is not None
+        ]
+        if weights := [(own, laid) for own, laid in held if own.dim() > 1]:
+            yield [
+                (own, laid._replace(stacked=laid.stacked and own.dim() > 2))
+                for own, laid in weights
+            ]
+
+
+def _operands(node: Any) -> Iterator[tuple[Any, Laid]]:
+    """What a node multiplies, and how it would lie there as a weight."""
+    product = _plainly(node) in PRODUCTS
+    given = [own for own in node.args if type(own) is type(node)]
+    for place, own in enumerate(given):
+        root, turned = _turned_back(own)
+        right = product and place == len(given) - 1
+        yield root, Laid(right != turned, stacked=product)
 
 
 def _plainly(node: Any) -> str:
@@ -170,11 +235,13 @@ def _plainly(node: Any) -> str:
     return str(getattr(node.target, "__name__", node.target)).strip("_")
 
 
-def _turned_back(node: Any) -> Any:
-    """What a node turns: w of w.t()."""
-    while node.op in ("call_function", "call_method") and _plainly(node) in TURNING:
+def _turned_back(node: Any) -> tuple[Any, bool]:
+    """What a node turns, w of w.t(), and whether it does so."""
+    turned = False
+    while node.op in ("call_function", "call_method") and _plainly(node) in PASSING:
+        turned ^= _plainly(node) in TURNING or "T" in node.args or "mT" in node.args
         node = node.all_input_nodes[0]
-    return node
+    return node, turned
 
 
 def _Tracer() -> Any:
@@ -191,11 +258,19 @@ def _Tracer() -> Any:
 
 
 def _as_registered(model: nn.Module) -> Found:
+    names = {id(own): name for name, own in model.named_parameters()}
+    masked = {name for name, _ in model.named_buffers() if name.endswith("_mask")}
     named = {
-        id(own) for name, own in model.named_parameters() if "weight" in name.rpartition(".")[2]
+        place
+        for place, name in names.items()
+        if "weight" in name.rpartition(".")[2] or f"{_plain(name)}_mask" in masked
     }
-    groups = [[own for own in beside if id(own) in named] for beside in _own_weights(model)]
-    return [(own, place) for place, beside in enumerate(filter(None, groups)) for own in beside]
+    groups = [[own for own in beside if id(own[0]) in named] for beside in _own_weights(model)]
+    return [
+        (own, place, laid)
+        for place, beside in enumerate(filter(None, groups))
+        for own, laid in beside
+    ]
 
 
 def _own_weights(module: nn.Module) -> Iterator[Beside]:
@@ -204,16 +279,21 @@ def _own_weights(module: nn.Module) -> Iterator[Beside]:
         wide = {key: own for key, own in part.named_parameters(recurse=False) if own.dim() > 1}
         if isinstance(part, NO_LAYERS) or not wide:
             continue
-        if isinstance(part, nn.RNNBase):
-            for layer in range(part.num_layers):
-                ends = tuple(f"_l{layer}{side}" for side in ("", "_reverse"))
-                yield [own for key, own in wide.items() if _plain(key).endswith(ends)]
-        elif isinstance(part, nn.MultiheadAttention):
-            yield [own for key, own in wide.items() if "proj" in key]
-        elif isinstance(part, nn.RNNCellBase):
-            yield list(wide.values())
-        else:
-            yield from ([own] for own in wide.values())
+        for beside in _side_by_side(part, wide):
+            yield [(own, Laid()) for own in beside]
+
+
+def _side_by_side(part: nn.Module, wide: dict[str, nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    if isinstance(part, nn.RNNBase):
+        for layer in range(part.num_layers):
+            ends = tuple(f"_l{layer}{side}" for side in ("", "_reverse"))
+            yield [own for key, own in wide.items() if _plain(key).endswith(ends)]
+    elif isinstance(part, nn.MultiheadAttention):
+        yield [own for key, own in wide.items() if "proj" in key]
+    elif isinstance(part, nn.RNNCellBase):
+        yield list(wide.values())
+    else:
+        yield from ([own] for own in wide.values())
 
 
 def _plain(key: str) -> str:
@@ -230,16 +310,27 @@ def _numbered(model: nn.Module, found: Found) -> list[WeightLayer]:
     kept = (part for part in model.modules() if isinstance(part, NO_LAYERS))
     shut = {own for part in kept for own in part.parameters(recurse=False)}
     first: dict[nn.Parameter, int] = {}
-    for own, level in found:
+    lie: dict[nn.Parameter, Laid] = {}
+    for own, level, laid in found:
         if own not in shut:
             first.setdefault(own, level)
+            lie.setdefault(own, laid)
+    _beside_what_is_in_front(model, first)
     levels = {level: place for place, level in enumerate(sorted(set(first.values())))}
     named = {own: name for name, own in model.named_parameters()}
     layers = [
-        WeightLayer(named[own], own, _bias(model, named[own]), levels[level])
+        WeightLayer(named[own], own, _bias(model, named[own]), levels[level], lie[own])
         for own, level in first.items()
     ]
     return sorted(layers, key=lambda layer: layer.level)
+
+
+def _beside_what_is_in_front(model: nn.Module, first: dict[nn.Parameter, int]) -> None:
+    """Put what carries cells' own outputs back to them on the level of what they receive."""
+    loops = (part.projection for part in model.modules() if isinstance(part, Recurrent))
+    for back in [own for loop in loops for own in loop.parameters() if own in first]:
+        before = [level for own, level in first.items() if level < first[back]]
+        first[back] = max(before, default=first[back])
 
 
 def _bias(model: nn.Module, name: str) -> nn.Parameter | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,24 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
+
+RESHAPING = {
+    "view", "reshape", "flatten", "unflatten", "getitem", "unsqueeze", "squeeze", "expand",
+    "transpose", "permute", "t", "T", "mT", "clone", "contiguous", "detach", "to", "long", "int",
+    "type", "cpu", "repeat", "cat", "stack", "chunk", "split", "unbind", "select", "narrow", "flip",
+    "roll", "pad",
+}  # fmt: skip
+"""What numbers of words, or of other things, go through on the way to where they are looked up."""
+COMPARING = {"gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal"}
+"""What cells fire by: whether they are above a threshold."""
+CREATING = {
+    "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros",
+    "new_ones", "new_full", "new_empty", "new_tensor",
+}  # fmt: skip
+"""What takes a shape from a tensor and nothing else."""
+SHAPED_LIKE = {"expand_as", "view_as", "reshape_as", "type_as", "to"}
+"""What takes a shape, or a type, from its second operand."""
+LOOKING_UP = {"getitem", "index_select", "gather", "take", "take_along_dim"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,10 @@ class Following(TorchFunctionMode):
     heard: called with every operation and the tensors that came of it. also: names of operations
     that are told of, and followed from there, on whatever tensors: a function with a backward of
     its own loses what it is given. parts: operations that are done, and told, part by part.
+
+    Whole numbers are followed through what moves them to where something is looked up by them,
+    which is told as an embedding, and comparisons to where they become numbers, which is told as a
+    step; beside an activity both only say which of it is taken.
     """
 
     def __init__(
@@ -92,37 +116,36 @@ class Following(TorchFunctionMode):
         if (parts := self.parts.get(_name(func))) is not None:
             with self:
                 return parts(*args, **kwargs)
-        inputs, (slotted, named) = self._slots(args, kwargs)
+        name = _name(func)
+        found, (slotted, named) = self._slots(name, args, kwargs)
         result = func(*args, **kwargs)
-        if inputs or (self.also and _name(func) in self.also):
-            self._tell(func, slotted, named, inputs, result)
+        if found or name in self.also:
+            name, passed = _followed(name, found, result)
+            self._tell((name, func), slotted, named, found, passed)
         return result
 
-    def _slots(self, args: Any, kwargs: Any) -> tuple[list[int], Any]:
-        found: list[int] = []
+    def _slots(self, name: str, args: Any, kwargs: Any) -> tuple[list[Tensor], Any]:
+        """The followed tensors among arguments, activities alone where there are any."""
+        leaves = pytree.tree_leaves(_read(name, args, kwargs))
+        known = [leaf for leaf in leaves if isinstance(leaf, Tensor) and id(leaf) in self.numbers]
+        found = [leaf for leaf in known if is_activity(leaf)] or known
+        places = {id(leaf) for leaf in found}
+        count = iter(range(len(found)))
 
         def replace(leaf: Any) -> Any:
-            number = self.number(leaf) if isinstance(leaf, Tensor) else None
-            if number is None:
-                return leaf
-            found.append(number)
-            return Slot(len(found) - 1)
+            return Slot(next(count)) if id(leaf) in places else leaf
 
-        slotted = pytree.tree_map(replace, (args, kwargs))
-        return found, slotted
+        return found, pytree.tree_map(replace, (args, kwargs))
 
-    def _tell(self, func: Any, args: Any, kwargs: Any, inputs: list[int], result: Any) -> None:
-        tensors = [
-            leaf
-            for leaf in pytree.tree_leaves(result)
-            if isinstance(leaf, Tensor) and leaf.is_floating_point()
-        ]
-        if not tensors:
+    def _tell(
+        self, of: tuple[str, Any], args: Any, kwargs: Any, found: list[Tensor], passed: list[Tensor]
+    ) -> None:
+        if not passed:
             return
-        outputs = tuple(self._number(tensor) for tensor in tensors)
-        shapes = tuple(tensor.shape for tensor in tensors)
-        call = Call(_name(func), func, args, kwargs, tuple(inputs), outputs, shapes)
-        self.heard(call, tensors)
+        inputs = tuple(self.numbers[id(leaf)] for leaf in found)
+        outputs = tuple(self._number(tensor) for tensor in passed)
+        call = Call(*of, args, kwargs, inputs, outputs, tuple(tensor.shape for tensor in passed))
+        self.heard(call, passed)
 
     def _number(self, tensor: Tensor) -> int:
         self.kept.append(tensor)
@@ -131,10 +154,36 @@ class Following(TorchFunctionMode):
         return self.count - 1
 
 
+def is_activity(leaf: Any) -> bool:
+    """Whether it is a tensor of what units give out: no whole numbers, no mask."""
+    return isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
+
+
+def _read(name: str, args: Any, kwargs: Any) -> Any:
+    """Those arguments of an operation whose values go into what it gives out."""
+    if name in CREATING:
+        return ()
+    return args[:1] if name in SHAPED_LIKE else (args, kwargs)
+
+
+def _followed(name: str, found: list[Tensor], result: Any) -> tuple[str, list[Tensor]]:
+    """What is followed of what came of an operation on tensors, and what it does to them."""
+    tensors = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
+    activities = [leaf for leaf in tensors if is_activity(leaf)]
+    if not found or is_activity(found[0]):
+        return name, tensors if name in COMPARING else activities
+    if not activities:
+        return name, tensors if name in RESHAPING else []
+    if found[0].dtype == torch.bool:
+        return "heaviside", activities  # a comparison that is used as a number
+    return "embedding" if name in LOOKING_UP else name, activities
+
+
 def asked(model: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     """What a model gives out; ValueError where it does not take what it is given."""
     try:
-        return model(*arguments)
+        with _as_written():
+            return model(*arguments)
     except (RuntimeError, IndexError, TypeError, AssertionError) as error:
         leaves = pytree.tree_leaves(arguments)
         shapes = [str(list(leaf.shape)) for leaf in leaves if isinstance(leaf, Tensor)]
@@ -142,6 +191,12 @@ def asked(model: Callable[..., Any], arguments: Sequence[Any]) -> Any:
         raise ValueError(
             f"the model does not run on inputs of shape {', '.join(shapes)}: {first}"
         ) from error
+
+
+def _as_written() -> AbstractContextManager[Any]:
+    """Within the block what was compiled runs as it was written, each operation for itself."""
+    compiled = "torch._dynamo" in sys.modules  # which is slow to import
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def _name(function: Any) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
-from amphid.measures.emerging.calls import Call, Slot
+from amphid.measures.emerging.calls import COMPARING, Call, Slot
 from amphid.measures.emerging.resampling import Ones, interpolated, pooled
 
 WEIGHING = {
@@ -33,7 +33,7 @@ ALONE = NORMING | {
     "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
     "softmax", "log_softmax", "neg", "contiguous", "clone", "detach", "float", "double", "to",
     "requires_grad", "sqrt", "rsqrt", "log", "pow", "softmin", "type", "type_as", "half",
-    "bfloat16", "cpu", "nan_to_num", "masked_fill",
+    "bfloat16", "cpu", "nan_to_num", "masked_fill", "long", "int",
 }  # fmt: skip
 """Each unit for itself; softmax is taken for the normalization that it is."""
 MOVING = {
@@ -51,6 +51,7 @@ JOINING = {
     "add", "sub", "mul", "div", "truediv", "true_divide", "maximum", "minimum", "where", "addcmul",
     "lerp",
 }  # fmt: skip
+SCATTERING = {"index_add", "scatter_add"}
 GATHERING = {"sum", "mean"}
 POOLING = {
     f"{kind}_pool{axes}d"
@@ -72,8 +73,10 @@ def connecting(call: Call) -> Ones:
         return lambda x, *more: x
     if call.name in MOVING:
         return lambda *given: _called(call, given)
-    if call.name in JOINING:
+    if call.name in JOINING | COMPARING:
         return lambda *given: sum(x.expand(call.shapes[0]) for x in given)
+    if call.name in SCATTERING:
+        return lambda *given: _scattered(call, given)
     if call.name in GATHERING:
         return _gathered(call)
     if call.name in POOLING:
@@ -92,8 +95,24 @@ def connecting(call: Call) -> Ones:
 
 
 def _called(call: Call, given: tuple[Tensor, ...]) -> Any:
-    args, kwargs = call.filled(given)
+    args, kwargs = call.filled(_own(x) for x in given)
     return call.function(*args, **kwargs)
+
+
+def _own(x: Tensor) -> Tensor:
+    """A copy that lies as views demand and may be written to."""
+    return x.clone(memory_format=torch.contiguous_format)
+
+
+def _scattered(call: Call, given: tuple[Tensor, ...]) -> Any:
+    """Messages along the edges of a graph, summed where they arrive."""
+    one = given[0].dtype
+
+    def empty(leaf: Tensor) -> Tensor:
+        return leaf.double() * 0 if leaf.is_floating_point() and leaf.dtype != one else leaf
+
+    args, kwargs = call.filled(_own(x) for x in given)
+    return call.function(*pytree.tree_map_only(Tensor, empty, args), **kwargs)
 
 
 def _gathered(call: Call) -> Ones:

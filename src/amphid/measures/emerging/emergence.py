@@ -14,7 +14,7 @@ from amphid.dynamics import Neuron
 from amphid.measures.emerging.activity import Convention, ShareOfTime, Threshold
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.emerging.layered import layered
-from amphid.measures.emerging.modules import of_module, units_of_module
+from amphid.measures.emerging.modules import of_module, placed, units_of_module
 from amphid.measures.emerging.spiking import of_layers, units_of_layers
 from amphid.measures.emerging.walking import Structure
 from amphid.measures.emerging.wired import through_connections, wired
@@ -100,7 +100,7 @@ def active_units(
     else:
         _check_still(model)
         made, active = units_of_module(model, given, rule)
-    return made, {number: mask[None].cpu() for number, mask in active.items()}
+    return made, placed(made, active)
 
 
 def _check_longest(longest: Any) -> None:
@@ -111,6 +111,11 @@ def _check_longest(longest: Any) -> None:
 def _check_still(model: nn.Module) -> None:
     """Cells step in time, which only a Sequential of amphid is known to do layer by layer."""
     for name, part in model.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise TypeError(
+                f"emergence cannot look into a {type(model).__name__}, which is scripted or "
+                "traced: give the module that it was made of."
+            )
         if isinstance(part, Neuron | Recurrent | Network):
             raise TypeError(
                 f"emergence cannot follow the cells in this {type(model).__name__} ({name}: "

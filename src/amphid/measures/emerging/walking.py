@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from amphid.measures.emerging import counts
-from amphid.measures.emerging.calls import Call, Following, asked
+from amphid.measures.emerging.calls import Call, Following, asked, is_activity
 from amphid.measures.emerging.connecting import (
     ACTIVATING,
     ALONE,
@@ -31,15 +31,19 @@ class Structure:
     """Operations in order, and which of the tensors that they pass on are layers of units.
 
     inputs, units, ends: numbers of tensors, ends of those that the model gives out and that are
-    units for that reason alone. shapes: of tensors [1, *N] by number. loops: of layers whose
-    units are connected among themselves, what carries their output back.
+    units for that reason alone. looked_up: of what embeddings give out, units that no weight leads
+    to. shapes: of tensors [1, *N] by number. folded: values of those that have more than the
+    example on their first axis. loops: of layers whose units are connected among themselves, what
+    carries their output back.
     """
 
     calls: list[Call] = field(default_factory=list)
     inputs: tuple[int, ...] = ()
     units: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
+    looked_up: tuple[int, ...] = ()
     shapes: dict[int, torch.Size] = field(default_factory=dict)
+    folded: dict[int, Tensor] = field(default_factory=dict)
     loops: dict[int, Ones] = field(default_factory=dict)
 
 
@@ -54,20 +58,35 @@ def structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
     def heard(call: Call, tensors: list[Tensor]) -> None:
         made.calls.append(call)
         made.shapes.update(zip(call.outputs, call.shapes, strict=True))
+        values = zip(call.outputs, tensors, strict=True)
+        made.folded.update((number, held) for number, held in values if _is_folded(held))
         bare.heard(call)
 
     with torch.no_grad(), Following(inputs, heard, parts=PARTS) as following:
+        numbers = {following.numbers[id(given)]: given.shape for given in inputs}
         result = asked(model, inputs)
-    numbers = {following.number(given): given.shape for given in inputs}  # one may come twice
-    made.shapes.update({place: shape for place, shape in numbers.items() if place is not None})
-    made.inputs = tuple(place for place in numbers if place is not None)
-    last = [following.number(leaf) for leaf in pytree.tree_leaves(result) if _followed(leaf)]
+    made.shapes.update(numbers)
+    made.inputs = tuple(numbers)  # less than inputs where one comes twice
+    last = [following.number(leaf) for leaf in pytree.tree_leaves(result) if is_activity(leaf)]
     ends = tuple(number for number in last if number is not None)
     if not ends:
         raise ValueError("emergence: nothing that the model gives out comes of its inputs.")
     made.units = tuple(sorted({*made.inputs, *bare.units, *ends}))
     made.ends = tuple(number for number in ends if number not in bare.units)
+    made.calls = _leading_to(made.units, made.calls)
+    looked_up = (call.outputs for call in made.calls if call.name in EMBEDDING)
+    made.looked_up = tuple(number for outputs in looked_up for number in outputs)
     return made
+
+
+def _leading_to(units: Sequence[int], calls: Sequence[Call]) -> list[Call]:
+    """Those of calls, in their order, from which something goes on to units."""
+    wanted, kept = set(units), list[Call]()
+    for call in reversed(calls):
+        if not wanted.isdisjoint(call.outputs):
+            wanted.update(call.inputs)
+            kept.append(call)
+    return kept[::-1]
 
 
 class _Bare:
@@ -172,5 +191,5 @@ def _adjoint(pairs: list[tuple[Tensor, Tensor]], inputs: list[Tensor]) -> list[T
     ]
 
 
-def _followed(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+def _is_folded(value: Tensor) -> bool:
+    return value.dim() > 0 and len(value) > 1
