@@ -42,11 +42,13 @@ class Products(nn.Module):
         self.back = nn.Parameter(randn(H, 400))
         self.last = nn.Parameter(randn(H, K))
         self.stack = nn.Parameter(randn(2, K, 300))
+        self.picked = nn.Parameter(randn(2, 200, 300))
 
     def forward(self, x):
         x = (torch.addmm(self.bias.double(), x, self.wide).relu() @ self.back.t()).relu()
         x = torch.einsum("bi,io->bo", x, self.last)
-        return torch.bmm(x.repeat(2, 1, 1), self.stack)[0]
+        x = torch.bmm(x.repeat(2, 1, 1), self.stack)[0]
+        return functional.linear(x, self.picked[1]) + functional.linear(x, self.picked[0])
 
 
 class Twice(nn.Module):
@@ -83,7 +85,7 @@ def layers_of(model, x=None):
 def test_weights_are_drawn_by_the_inputs_that_they_have_where_they_are_used(x):
     net = Products()
     initialize(net, Kaiming(seeded()), x)
-    for name, ahead in (("wide", N), ("back", 400), ("stack", K)):
+    for name, ahead in (("wide", N), ("back", 400), ("stack", K), ("picked", 300)):
         assert float(getattr(net, name).detach().std()) == pytest.approx(
             (2 / ahead) ** 0.5, rel=0.06
         )
@@ -102,7 +104,7 @@ def test_rows_of_weights_whose_inputs_come_first_are_not_units():
 def test_masked_weights_are_counted_however_they_are_used(ranking):
     net = Products()
     told = prune(net, ranking, 0.5, inputs=randn(B, N))
-    assert set(told.layers) == {"wide", "back", "last", "stack"}
+    assert set(told.layers) == {"wide", "back", "last", "stack", "picked"}
     assert sparsity(net) == sparsity(net, randn(B, N)) == told
     again = prune(net, ranking, 0.25, inputs=randn(B, N))
     assert again.kept == pytest.approx(0.25, abs=1e-3)

@@ -70,7 +70,9 @@ class GradInit:
 
     def _learned(self, model: nn.Module, layers: Sequence[WeightLayer], levels: int) -> list[float]:
         """The factor of every level."""
-        factors = torch.ones_like(layers[0].weight.flatten()[:1]).repeat(levels).requires_grad_()
+        factors = (
+            torch.ones_like(layers[0].weight.flatten()[:1].abs()).repeat(levels).requires_grad_()
+        )
         mover = torch.optim.Adam([factors], lr=self.pace)
         for batch in islice(cycle(self.batches), self.steps):
             judged = self._judged(model, layers, factors, batch)

@@ -25,7 +25,8 @@ from amphid.models import DaleLinear, Recurrent
 NO_LAYERS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, DaleLinear)
 PRODUCTS = {"matmul", "mm", "addmm", "bmm", "baddbmm"}
 TURNING = {"t", "T", "mT", "transpose", "swapaxes", "swapdims"}
-PASSING = TURNING | {"getattr", "permute", "contiguous", "view", "reshape"}
+PICKING = {"getitem", "select", "chunk", "split", "unbind"}
+PASSING = TURNING | PICKING | {"getattr", "permute", "contiguous", "view", "reshape"}
 
 
 class Laid(NamedTuple):
@@ -156,7 +157,7 @@ def _laid(call: Call, held: Tensor) -> Laid:
     root = root_of(held)
     turned = held is not root and held.dim() > 1 and held.stride(-1) > held.stride(-2)
     if call.name not in PRODUCTS:
-        return Laid(turned)
+        return Laid(turned, stacked=root.dim() > held.dim() == 2)
     operands = [leaf for leaf in call.args if isinstance(leaf, Tensor | Slot)]
     return Laid((operands[-1] is held) != turned, stacked=root.dim() > 2)
 
@@ -225,9 +226,9 @@ def _operands(node: Any) -> Iterator[tuple[Any, Laid]]:
     product = _plainly(node) in PRODUCTS
     given = [own for own in node.args if type(own) is type(node)]
     for place, own in enumerate(given):
-        root, turned = _turned_back(own)
+        root, turned, picked = _turned_back(own)
         right = product and place == len(given) - 1
-        yield root, Laid(right != turned, stacked=product)
+        yield root, Laid(right != turned, stacked=product or picked)
 
 
 def _plainly(node: Any) -> str:
@@ -235,13 +236,14 @@ def _plainly(node: Any) -> str:
     return str(getattr(node.target, "__name__", node.target)).strip("_")
 
 
-def _turned_back(node: Any) -> tuple[Any, bool]:
-    """What a node turns, w of w.t(), and whether it does so."""
-    turned = False
-    while node.op in ("call_function", "call_method") and _plainly(node) in PASSING:
-        turned ^= _plainly(node) in TURNING or "T" in node.args or "mT" in node.args
+def _turned_back(node: Any) -> tuple[Any, bool, bool]:
+    """What a node is made of, w of w[2].t(), whether that was turned, and picked from more."""
+    turned = picked = False
+    while node.op in ("call_function", "call_method") and (name := _plainly(node)) in PASSING:
+        turned ^= name in TURNING or "T" in node.args or "mT" in node.args
+        picked |= name in PICKING
         node = node.all_input_nodes[0]
-    return node, turned
+    return node, turned, picked
 
 
 def _Tracer() -> Any:
