@@ -191,3 +191,41 @@ def test_what_becomes_complex_is_followed_until_it_is_not_known():
     net = Step(lambda x: torch.fft.irfft(torch.fft.rfft(x), n=N) + x)
     with pytest.raises(TypeError, match="fft_irfft"):
         emergence(net, randn(B, N))
+
+
+def test_what_is_written_into_a_tensor_comes_of_it():
+    layer = net_of(N, H)
+
+    def written(x):
+        whole = x.new_zeros(len(x), T, H)
+        for step in range(T):
+            whole[:, step] = layer(x[:, step])
+        return whole
+
+    x = randn(B, T, N)
+    found, known = emergence(Step(written), x), emergence(Step(lambda x: layer(x) + 0), x)
+    assert (found.inside, found.through) == (known.inside, known.through)
+    assert found.inside > 0
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention_counts_those_operands_that_come_of_the_inputs(heads):
+    """Constant queries, each of which sees all keys; fewer heads of keys than of queries."""
+    query = randn(1, 2, H, 4)
+
+    def attend(x):
+        seen = x.unflatten(-1, (heads, -1)).transpose(1, 2)
+        asked = query.expand(len(x), -1, -1, -1)
+        return nn.functional.scaled_dot_product_attention(asked, seen, seen, enable_gqa=heads < 2)
+
+    def by_hand(x):
+        seen = x.unflatten(-1, (heads, -1)).transpose(1, 2).expand(-1, 2, -1, -1)
+        return torch.ones(H, T, dtype=x.dtype) @ (seen.sum(-1, keepdim=True) + seen)
+
+    def outputs(values, leading):
+        return torch.full(values.shape[leading:], values.dim() > 4)
+
+    x = randn(B, T, 4 * heads)
+    one, other = (emergence(Step(way), x, active=outputs) for way in (attend, by_hand))
+    assert (one.units, one.inside) == (other.units, other.inside)
+    assert one.inside > 0

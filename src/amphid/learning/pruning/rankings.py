@@ -89,6 +89,11 @@ class ByEmergence:
     without that connection, times the magnitude of the weight where `weighed`. Without that,
     weights between the same kinds of units are worth the same, and which goes is left to chance.
 
+    What it costs: a path begins at a silent unit, so weights from inputs that are active carry none
+    and go first, which blinds a net to its brightest inputs. A tenth of a net on digits chosen so
+    reads 71 % of them, where a random tenth reads 95 % and the largest 98 % (`lottery-digits`,
+    `--full`, 5 seeds). It says where the paths are; to keep accuracy take `ByMagnitude`.
+
     active: the convention, the usual one of `measures.emergence` when None. inputs: the batch by
     which units are silent or active.
     """

@@ -29,9 +29,9 @@ class GradInit:
     They lower the loss after one step of SGD of rate `lr` on the same batch; where the gradient is
     longer than `most`, they shorten it first.
 
-    loss: of outputs and targets. batches: pairs of inputs and targets. lr, most: of that step.
-    steps: of Adam at rate `pace` on the factors. base: drawn first, such as `Kaiming()`; what the
-    weights are when None.
+    loss: of outputs and targets. batches: pairs of inputs, or a tuple of them, and targets. lr,
+    most: of that step. steps: of Adam at rate `pace` on the factors. base: drawn first, such as
+    `Kaiming()`; what the weights are when None.
     Reference: Zhu et al. 2021, doi 10.48550/arXiv.2102.08098. Theirs has a factor for each
     parameter; here levels share one, as in `Emergence`, with which it is compared.
     """
@@ -118,4 +118,5 @@ class GradInit:
             )
         inputs, targets = batch
         held = held | {name: own.clone() for name, own in model.named_buffers()}  # cells at rest
-        return self.loss(asked(partial(functional_call, model, held), [(inputs,)]), targets)
+        given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+        return self.loss(asked(partial(functional_call, model, held), [given]), targets)

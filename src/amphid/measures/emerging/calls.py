@@ -29,6 +29,7 @@ CREATING = {
 """What takes a shape from a tensor and nothing else."""
 SHAPED_LIKE = {"expand_as", "view_as", "reshape_as", "type_as", "to"}
 """What takes a shape, or a type, from its second operand."""
+WRITING = "setitem"
 LOOKING_UP = {"getitem", "index_select", "gather", "take", "take_along_dim"}
 
 
@@ -120,7 +121,7 @@ class Following(TorchFunctionMode):
         found, (slotted, named) = self._slots(name, args, kwargs)
         result = func(*args, **kwargs)
         if found or name in self.also:
-            name, passed = _followed(name, found, result)
+            name, passed = _followed(name, found, args[0] if name == WRITING else result)
             self._tell((name, func), slotted, named, found, passed)
         return result
 
@@ -179,8 +180,8 @@ def _followed(name: str, found: list[Tensor], result: Any) -> tuple[str, list[Te
     return "embedding" if name in LOOKING_UP else name, activities
 
 
-def asked(model: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """What a model gives out; ValueError where it does not take what it is given."""
+def asked(model: Callable[..., Any], arguments: Sequence[Any], what: str = "inputs") -> Any:
+    """What a model gives out; ValueError where it does not take what it is given, called `what`."""
     try:
         with _as_written():
             return model(*arguments)
@@ -189,7 +190,7 @@ def asked(model: Callable[..., Any], arguments: Sequence[Any]) -> Any:
         shapes = [str(list(leaf.shape)) for leaf in leaves if isinstance(leaf, Tensor)]
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"the model does not run on inputs of shape {', '.join(shapes)}: {first}"
+            f"the model does not run on {what} of shape {', '.join(shapes)}: {first}"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
-from amphid.measures.emerging.calls import COMPARING, Call, Slot
+from amphid.measures.emerging.calls import COMPARING, WRITING, Call, Slot
 from amphid.measures.emerging.resampling import Ones, interpolated, pooled
 
 WEIGHING = {
@@ -43,7 +43,7 @@ MOVING = {
     "index_select", "pixel_shuffle", "swapaxes", "repeat_interleave", "view_as", "reshape_as",
     "pixel_unshuffle", "channel_shuffle", "tile", "ravel", "moveaxis", "swapdims", "hstack",
     "vstack", "broadcast_to", "tensor_split", "gather", "unfold", "fold", "diagonal", "tril",
-    "triu",
+    "triu", "cumsum", "diag_embed", "rot90",
 }  # fmt: skip
 EMBEDDING = {"embedding", "embedding_bag"}
 ATTENTION = "scaled_dot_product_attention"
@@ -85,8 +85,10 @@ def connecting(call: Call) -> Ones:
         return interpolated(call)
     if call.name == GATED:
         return lambda x: sum(x.chunk(2, _axis_of(call)))
-    if call.name == ATTENTION and len(call.inputs) == 3:
+    if call.name == ATTENTION:
         return _attended(call)
+    if call.name == WRITING:
+        return lambda *given: _written(call, given)
     raise TypeError(
         f"emergence does not know what {call.name!r} connects. It follows layers of torch, "
         "their activations, norms and pools, sums, products and reshaping; for another network "
@@ -167,23 +169,37 @@ def _axis_of(call: Call) -> int:
 
 def _attended(call: Call) -> Ones:
     """Attention: every query with the keys that it may see, and both with the values there."""
-    args, kwargs = call.filled(torch.zeros(()) for _ in call.inputs)
-    said = {
-        **dict(zip(("q", "k", "v", "attn_mask", "p", "is_causal"), args, strict=False)),
-        **kwargs,
-    }
-    mask, causal = said.get("attn_mask"), bool(said.get("is_causal"))
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+    said = {**dict(zip(names, call.args, strict=False)), **call.kwargs}
+    mask = said.get("attn_mask")
 
-    def ones(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def ones(*given: Tensor) -> Tensor:
+        query, key, value = (_or_zeros(said[name], given) for name in names[:3])
+        heads = query.shape[-3] if said.get("enable_gqa") else 1
+        if heads > 1:
+            key, value = (x.repeat_interleave(heads // x.shape[-3], -3) for x in (key, value))
         seen = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.float64)
-        if causal:
+        if said.get("is_causal"):
             seen = seen.tril()
-        if mask is not None:
+        if isinstance(mask, Tensor):
             seen = seen * (mask if mask.dtype == torch.bool else mask > -torch.inf).cpu()
         scores = (query.sum(-1, keepdim=True) + key.sum(-1)[..., None, :]) * seen
         return scores.sum(-1, keepdim=True) + seen @ value
 
     return ones
+
+
+def _or_zeros(operand: Any, given: Sequence[Tensor]) -> Tensor:
+    """What stands for an operand, which may not come of the inputs."""
+    return given[operand.number] if isinstance(operand, Slot) else operand.double().cpu() * 0
+
+
+def _written(call: Call, given: Sequence[Tensor]) -> Tensor:
+    """A tensor after something was written into a place of it."""
+    (whole, place, value), _ = call.args, call.kwargs
+    into = _own(_or_zeros(whole, given))
+    into[place] = given[value.number] if isinstance(value, Slot) else 0.0
+    return into
 
 
 def _mapped(call: Call) -> Ones:

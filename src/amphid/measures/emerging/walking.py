@@ -64,7 +64,7 @@ def structure(model: nn.Module, inputs: Sequence[Tensor]) -> Structure:
 
     with torch.no_grad(), Following(inputs, heard, parts=PARTS) as following:
         numbers = {following.numbers[id(given)]: given.shape for given in inputs}
-        result = asked(model, inputs)
+        result = asked(model, inputs, "one example (nodes of a graph are none)")
     made.shapes.update(numbers)
     made.inputs = tuple(numbers)  # less than inputs where one comes twice
     last = [following.number(leaf) for leaf in pytree.tree_leaves(result) if is_activity(leaf)]
