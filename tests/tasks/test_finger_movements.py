@@ -64,6 +64,14 @@ def test_test_trials_come_from_the_same_file_the_folder_or_a_file_of_their_own(
     assert numbers(FingerMovements(tmp_path / "held", validation=3), "test") == [*range(100, 111)]
 
 
+def test_a_trial_that_two_files_hold_counts_once(tmp_path: Path) -> None:
+    written(tmp_path / "a.mat", "train", count=11)
+    written(tmp_path / "b.mat", "train", count=17)
+    task = FingerMovements(tmp_path, held=5, validation=3)
+    assert [*numbers(task, "train"), *numbers(task, "validation")] == list(range(12))
+    assert numbers(task, "test") == list(range(12, 17))
+
+
 def test_what_is_not_there_or_foreign_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

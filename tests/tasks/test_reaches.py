@@ -60,6 +60,15 @@ def test_several_files_follow_each_other_in_the_order_of_their_names(tmp_path: P
     assert [len(r) for r in center_out(tmp_path)[1:]] == [13, 11]
 
 
+def test_a_trial_that_two_files_hold_counts_once(tmp_path: Path) -> None:
+    part = written(tmp_path / "a.mat", 7, 11)
+    whole = written(tmp_path / "b.mat", 7, 11, 13)
+    assert [len(r) for r in center_out(tmp_path)] == [7, 11, 13]
+    assert [len(r) for r in center_out([whole, part])] == [7, 11, 13]
+    other = written(tmp_path / "c.mat", 7, 11, target_direction=0.25)
+    assert [r.target for r in center_out([part, other])] == [0.5, 0.5, 0.25, 0.25]
+
+
 def test_without_a_file_the_way_out_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,8 +173,20 @@ def _numbers(values: Any, name: str, file: Path) -> Any:
 def _joined(several: Sequence[Trials], file: Path) -> Trials:
     if len({one.values.shape[1:] for one in several}) > 1:
         raise OSError(f"{file} and the files beside it hold trials of different shapes.")
-    values = torch.cat([one.values for one in several])
-    return Trials(values, torch.cat([one.classes for one in several]), several[0].channels)
+    fresh = _not_before(several)
+    values = torch.cat([one.values[new] for one, new in zip(several, fresh, strict=True)])
+    classes = torch.cat([one.classes[new] for one, new in zip(several, fresh, strict=True)])
+    return Trials(values, classes, several[0].channels)
+
+
+def _not_before(several: Sequence[Trials]) -> list[list[int]]:
+    """Which trials of each file no earlier one holds: two data sets may have some in common."""
+    fresh, seen = [], set[bytes]()
+    for one in several:
+        keys = [trial.numpy().tobytes() for trial in one.values]
+        fresh.append([place for place, key in enumerate(keys) if key not in seen])
+        seen.update(keys)
+    return fresh
 
 
 def _blocks(known: Trials, test: Trials | None, held: int, validation: int) -> dict[str, Trials]:

@@ -106,7 +106,8 @@ def center_out(
     path: a file, a folder whose `.mat` files are read in the order of their names, or several
     files; `AMPHID_DATA`/motor_center_out when None. Files hold the struct array `trial_data` of
     the Miller laboratory, of any number of trials, whose indices count bins from 1; here they
-    count from 0.
+    count from 0. A trial that an earlier file holds already is left out: one whose target, cue and
+    spikes are the same.
 
     Raises FileNotFoundError, with the way out, where there is no file; OSError for one that is
     damaged or holds something else; ValueError for files whose cells or bins differ.
@@ -116,7 +117,7 @@ def center_out(
     parts = [_read(file) for file in reach_files(path)]
     if len(bins := {part.bin for part in parts}) > 1:
         raise ValueError(f"all files must have the same bins, got {sorted(bins)} ms.")
-    return Reaches(tuple(trial for part in parts for trial in part), parts[0].bin)
+    return Reaches(_once(parts), parts[0].bin)
 
 
 def reach_files(
@@ -137,6 +138,17 @@ def reach_files(
             f"There are no reaches in {place}: name a .mat file, or a folder that holds some."
         )
     return found
+
+
+def _once(parts: Iterable[Reaches]) -> tuple[Reach, ...]:
+    """The trials of all files, without those that an earlier file holds."""
+    kept: list[Reach] = []
+    seen: set[tuple[float, int, int, bytes]] = set()
+    for part in parts:
+        keys = [(one.target, one.go, one.end, one.spikes.numpy().tobytes()) for one in part]
+        kept += [one for one, key in zip(part, keys, strict=True) if key not in seen]
+        seen.update(keys)
+    return tuple(kept)
 
 
 def _read(path: Path) -> Reaches:

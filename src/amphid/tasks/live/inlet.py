@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
-from amphid.tasks.live.lab_streaming import NUMBERED, check_channels, check_name, streaming
+from amphid.tasks.live.lab_streaming import NUMBERED, Closing, check_channels, check_name, streaming
 from amphid.tasks.live.source import Bin, check_time
 
 LOOK = 0.02  # s between looks for a stream at the start
@@ -17,7 +16,7 @@ MEMORY = 10  # s of bins that wait to be read
 AT_ONCE = 64  # bins
 
 
-class Inlet:
+class Inlet(Closing):
     """Reads bins [N] that an `Outlet`, or any stream of Lab Streaming Layer, sends.
 
     A stream that falls silent, ends, comes back, or comes back with other channels raises no error
@@ -80,17 +79,6 @@ class Inlet:
         """Let go of the stream, and look for it no longer."""
         self._inlet = self._resolver = None
         self._loss = f"the stream {self.name!r} is closed."
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _now(self) -> float:
         return float(self._lsl.local_clock()) * 1000

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Self
 
 NUMBERED = "numbered bins"
 """Type of a stream whose first channel holds the number of each bin."""
@@ -19,6 +20,20 @@ IPv6 = disable
 [log]
 level = -3
 """
+
+
+class Closing(ABC):
+    """As a context it closes itself. Abstract."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the stream."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def streaming() -> Any:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from amphid.tasks.live.lab_streaming import NUMBERED, check_channels, check_name, streaming
+from amphid.tasks.live.lab_streaming import NUMBERED, Closing, check_channels, check_name, streaming
 from amphid.tasks.live.source import check_time
 
 
-class Outlet:
+class Outlet(Closing):
     """Sends bins [N] through Lab Streaming Layer, each with its number and a time stamp.
 
     On the wire a bin is N + 1 channels of float64, the first of them its number from 0. Bins that
@@ -63,14 +61,3 @@ class Outlet:
     def close(self) -> None:
         """End the stream; readers are told."""
         self._outlet = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
