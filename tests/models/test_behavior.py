@@ -4,20 +4,16 @@ import pytest
 import torch
 
 from amphid.models import (
-    AnatomicalEdges,
     Animal,
-    BothEdges,
     CellsReadout,
     CommandReadout,
     CommandRule,
     FrameNet,
-    InferredEdges,
     Logistic,
     RecurrentNet,
-    ShuffledEdges,
 )
 from amphid.models.behavior import lagged
-from amphid.models.behavior.edges import correlation_so_far
+from amphid.models.graphs import Alike, Contacts, Given, NoEdges, Shuffled, Wired
 from amphid.wiring import Cells, Connections, Connectome
 
 
@@ -34,12 +30,12 @@ WIRING = Connectome(
     Cells(["AVAL", "AVER", "RIML", "ASHL", "VB2"]),
     Connections([2, 0, 3], [0, 1, 4], synapses=[5.0, 3.0, 2.0]),
 )
-INFERRED = InferredEdges(rise=4, power=4.0, neighbors=3)
+ALIKE = Alike(rise=4, power=4.0, neighbors=3, early=61)
 ALL_EDGES = {
-    "inferred": INFERRED,
-    "anatomical": AnatomicalEdges(WIRING),
-    "both": BothEdges(INFERRED, AnatomicalEdges(WIRING)),
-    "shuffled": ShuffledEdges(INFERRED, seed=5),
+    "alike": ALIKE,
+    "anatomical": Given(Contacts(WIRING), spans=()),
+    "wired": Wired(ALIKE, Contacts(WIRING)),
+    "shuffled": Shuffled(ALIKE, lambda _: draw(5)),
 }
 
 
@@ -52,33 +48,11 @@ def worm(seed: int = 3, frames: int = 211) -> Animal:
     return Animal(f"worm {seed}", signals, NAMES, state.long(), 61)
 
 
-def told(edges, one: Animal) -> torch.Tensor:
-    own = one.places(("AVAL", "AVAR", "AVEL", "AVER"))
-    return edges(one, one.signals[:, own].mean(1), own)
-
-
 def test_lags_show_what_was_and_never_what_comes():
     signals = torch.arange(5.0)[:, None]
     assert lagged(signals, (0, 1, 3)).tolist() == [
         [0, 0, 0], [1, 0, 0], [2, 1, 0], [3, 2, 0], [4, 3, 1],
     ]  # fmt: skip
-
-
-def test_the_correlation_so_far_is_that_of_the_frames_so_far():
-    signals, seed = normal(37, 5), normal(37, seed=7)
-    found = correlation_so_far(signals, seed, 11)
-    for frame in (10, 23, 36):
-        both = torch.cat((signals[: frame + 1], seed[: frame + 1, None]), 1)
-        torch.testing.assert_close(found[frame], torch.corrcoef(both.T)[:-1, -1])
-    assert torch.equal(found[0], found[10])
-
-
-@pytest.mark.parametrize("edges", ALL_EDGES.values(), ids=ALL_EDGES)
-def test_edges_are_weights_that_sum_to_one_and_none_is_from_the_seed(edges):
-    weights = told(edges, worm())
-    assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
-    assert not weights[..., [0, 3]].any()
 
 
 @pytest.mark.parametrize("edges", ALL_EDGES.values(), ids=ALL_EDGES)
@@ -91,30 +65,13 @@ def test_no_edge_sees_what_comes_or_what_the_animal_does(edges):
     torch.testing.assert_close(seen[: frame + 1], again[: frame + 1])
 
 
-def test_inferred_edges_come_from_those_that_rise_along_with_or_without_a_name():
-    weights = told(INFERRED, worm())[-1]
-    assert weights[[1, 2]].sum() > 0.99
-
-
-def test_anatomical_edges_are_contacts_and_both_are_inferred_ones_along_them():
-    assert told(ALL_EDGES["anatomical"], worm()).tolist() == [0, 1, 0, 0, 0, 0, 0]
-    assert told(ALL_EDGES["both"], worm())[-1].tolist() == [0, 1, 0, 0, 0, 0, 0]
-
-
-def test_shuffled_edges_are_the_same_weights_from_others():
-    one, other = told(INFERRED, worm()), told(ALL_EDGES["shuffled"], worm())
-    assert not torch.equal(one, other)
-    torch.testing.assert_close(one.sort(-1).values, other.sort(-1).values)
-    assert torch.equal(other, told(ALL_EDGES["shuffled"], worm()))
-
-
 def test_order_of_cells_does_not_matter():
     one = worm()
     order = torch.randperm(7, generator=draw())
     turned = Animal(
         one.name, one.signals[:, order], tuple(NAMES[i] for i in order), one.classes, one.first
     )
-    for edges in (None, INFERRED, ALL_EDGES["anatomical"], ALL_EDGES["both"]):
+    for edges in (NoEdges(), *list(ALL_EDGES.values())[:3]):
         readout = CommandReadout(edges=edges)
         torch.testing.assert_close(readout.hidden(one), readout.hidden(turned))
 
@@ -122,14 +79,14 @@ def test_order_of_cells_does_not_matter():
 def test_without_edges_or_share_the_graph_is_the_logistic_rule():
     animals, asked = [worm(3), worm(4)], worm(5)
     plain = CommandReadout().fit(animals)(asked)
-    torch.testing.assert_close(CommandReadout(edges=INFERRED, share=0.0).fit(animals)(asked), plain)
-    assert not torch.allclose(CommandReadout(edges=INFERRED).fit(animals)(asked), plain)
+    torch.testing.assert_close(CommandReadout(edges=ALIKE, share=0.0).fit(animals)(asked), plain)
+    assert not torch.allclose(CommandReadout(edges=ALIKE).fit(animals)(asked), plain)
 
 
 def test_every_readout_finds_what_the_cells_say():
     animals, asked = [worm(3), worm(4), worm(6)], worm(5)
     readers = [
-        CommandReadout(edges=INFERRED).fit(animals),
+        CommandReadout(edges=ALIKE).fit(animals),
         CellsReadout(("AVAL", "AVER", "RIML", "ASHL")).fit(animals),
     ]
     for reader in readers:
@@ -143,7 +100,7 @@ def test_every_readout_finds_what_the_cells_say():
 def test_an_animal_without_command_cells_gets_one_answer():
     one = worm(5)
     unknown = Animal(one.name, one.signals, (None,) * 7, one.classes, one.first)
-    for edges in (None, INFERRED):
+    for edges in (NoEdges(), ALIKE):
         outputs = CommandReadout(edges=edges).fit([worm(3)])(unknown)
         assert (outputs == outputs[0]).all()
 
@@ -216,8 +173,8 @@ def test_nonsense_is_refused_in_a_sentence():
         CommandReadout()(normal(7, 3))
     with pytest.raises(ValueError, match="cells must be a list of names"):
         CellsReadout("AVAL")
-    with pytest.raises(ValueError, match="neighbors must be a whole number"):
-        InferredEdges(neighbors=0)
+    with pytest.raises(TypeError, match="edges must be a rule"):
+        CommandReadout(edges=Alike)
     with pytest.raises(ValueError, match="quantile must be 0 to 1"):
         CommandRule(quantile=2.5)
     with pytest.raises(ValueError, match="classes must be int64"):

@@ -9,25 +9,19 @@ from torch import Tensor
 
 from amphid.models import forecasts
 from amphid.models.forecasts import (
-    Anatomical,
     Attention,
     Autoregression,
     Corrector,
     Forecaster,
     GatedRecurrent,
-    Given,
     GraphForecast,
     GraphNetwork,
-    Inferred,
     MultilayerPerceptron,
-    NoEdges,
-    Pace,
     Persistence,
-    Shuffled,
-    Together,
     VectorAutoregression,
     cell_weights,
 )
+from amphid.models.graphs import Anatomical, Given, Inferred, NoEdges, Pace, Shuffled, Together
 from amphid.wiring import celegans
 
 FRAMES, HORIZON = 313, 3
@@ -182,36 +176,6 @@ def test_inferred_edges_tell_followers_what_shuffled_ones_do_not():
     assert found["shuffled"] > 0.85 * found["none"]
 
 
-def test_edges_that_are_kept_from_some_frame_on_do_not_learn_from_it():
-    seen, now = brain(5).activity, 150
-    changed = torch.cat([seen[:now], 2 * brain(6).activity[now:]])
-    rule = Inferred(pace=Pace(until=now))
-    same = torch.cat([changed[:now], seen[now:]])
-    torch.testing.assert_close(
-        rule.messages(seen, CELLS, HORIZON), rule.messages(same, CELLS, HORIZON)
-    )
-    weights = [rule.messages(one, CELLS, HORIZON)[220, :, 0] for one in (seen, 3 * seen)]
-    assert not torch.allclose(*weights)
-
-
-def test_shuffled_edges_are_those_of_other_cells():
-    seen = brain(5).activity
-    plain, mixed = EDGES["inferred"], EDGES["shuffled"]
-    one = plain.messages(seen, CELLS, HORIZON)[200, :, 2].sort().values
-    other = mixed.messages(seen, CELLS, HORIZON)[200, :, 2].sort().values
-    torch.testing.assert_close(one, other)
-
-
-def test_anatomical_edges_are_those_of_the_table():
-    worm = celegans()
-    chemical, electrical = Anatomical(worm)(("AVAL", None, "VA8", "AVAR"))
-    assert chemical[0, 2] == math.sqrt(7.0)
-    assert chemical[2, 0] == 0
-    assert electrical[0, 3] == electrical[3, 0]
-    assert not chemical[1].any()
-    assert not electrical[:, 1].any()
-
-
 def test_cells_count_by_their_variance_and_only_with_a_name():
     seen = brain(1)
     weights = cell_weights(seen)
@@ -265,9 +229,3 @@ def test_what_nothing_can_be_learned_from_is_refused_in_a_sentence(model, given,
 def test_rules_that_cannot_be_are_refused_in_a_sentence():
     with pytest.raises(TypeError, match="edges must be a rule"):
         GraphForecast(3, Inferred)
-    with pytest.raises(ValueError, match="every must be at least 1"):
-        Pace(every=0)
-    with pytest.raises(ValueError, match="at least one rule"):
-        Together(())
-    with pytest.raises(ValueError, match=r"weights must give \[K, N, N\]"):
-        Given(lambda cells: torch.ones(2, 3)).messages(torch.zeros(7, 3), CELLS[:3], 3)

@@ -10,10 +10,8 @@ from amphid.models.forecasts import (
     Autoregression,
     GatedRecurrent,
     GraphNetwork,
-    Inferred,
-    NoEdges,
-    Shuffled,
 )
+from amphid.models.graphs import Inferred, NoEdges, Shuffled
 from amphid.studies import Settings, WormForecast
 from amphid.studies.worm_folds import Folds, chosen, over_seeds
 from amphid.studies.worm_forecast import (

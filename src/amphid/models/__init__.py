@@ -1,6 +1,6 @@
 """Trainable architectures, and ready-made ones that others published."""
 
-from amphid.models import forecasts
+from amphid.models import forecasts, graphs
 from amphid.models.arms import (
     Arm,
     DrivenArm,
@@ -12,17 +12,13 @@ from amphid.models.arms import (
     seven_joint_arm,
 )
 from amphid.models.behavior import (
-    AnatomicalEdges,
     Animal,
-    BothEdges,
     CellsReadout,
     CommandReadout,
     CommandRule,
     FrameNet,
-    InferredEdges,
     Logistic,
     RecurrentNet,
-    ShuffledEdges,
 )
 from amphid.models.cell_layers import (
     Weights,
@@ -103,7 +99,6 @@ from amphid.models.worm_body import Mechanics, WormBody
 
 __all__ = [
     "GPFA",
-    "AnatomicalEdges",
     "Animal",
     "Arm",
     "AttentionDecoder",
@@ -111,7 +106,6 @@ __all__ = [
     "BandPatterns",
     "BatchNorm",
     "BatchNormThroughTime",
-    "BothEdges",
     "CellsReadout",
     "ClassicWorm",
     "CommandReadout",
@@ -134,7 +128,6 @@ __all__ = [
     "FrameNet",
     "Gain",
     "GradientHistograms",
-    "InferredEdges",
     "KalmanDecoder",
     "LastStep",
     "LatencyCode",
@@ -163,7 +156,6 @@ __all__ = [
     "SerialArm",
     "Servo",
     "ServoState",
-    "ShuffledEdges",
     "SmoothedRates",
     "SpikeCount",
     "SpikingDecoder",
@@ -189,6 +181,7 @@ __all__ = [
     "fly_drive",
     "forecasts",
     "generated_fly",
+    "graphs",
     "microcircuit",
     "permuted_weights",
     "relay_weights",

@@ -11,11 +11,10 @@ from torch import Tensor
 from amphid.models.forecasts import (
     Autoregression,
     Corrector,
-    Edges,
     Forecaster,
     GraphForecast,
-    Pace,
 )
+from amphid.models.graphs import Edges, Pace
 from amphid.studies.worm_nets import trained
 from amphid.tasks import WormRecording, relative_error
 

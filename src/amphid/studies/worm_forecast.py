@@ -12,19 +12,21 @@ from typing import Any, ClassVar
 import torch
 
 from amphid.models.forecasts import (
-    Anatomical,
     Autoregression,
-    Edges,
     GatedRecurrent,
-    Given,
     GraphNetwork,
-    Inferred,
     MultilayerPerceptron,
+    VectorAutoregression,
+)
+from amphid.models.graphs import (
+    Anatomical,
+    Edges,
+    Given,
+    Inferred,
     NoEdges,
     Pace,
     Shuffled,
     Together,
-    VectorAutoregression,
 )
 from amphid.studies.paired import figure, interval
 from amphid.studies.study import Findings, Settings, Study

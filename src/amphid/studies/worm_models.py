@@ -13,21 +13,17 @@ from torch.nn import functional
 
 from amphid.measures import balanced_accuracy
 from amphid.models import (
-    AnatomicalEdges,
     Animal,
-    BothEdges,
     CellsReadout,
     CommandReadout,
     CommandRule,
     FrameNet,
-    InferredEdges,
     RecurrentNet,
-    ShuffledEdges,
 )
 from amphid.models.behavior import COMMAND
-from amphid.models.behavior.edges import Edges
 from amphid.models.behavior.nets import CellsNet
 from amphid.models.evaluating import evaluating
+from amphid.models.graphs import Alike, Contacts, Edges, Given, NoEdges, Shuffled, Wired
 from amphid.wiring import Connectome
 
 SHARES, POWERS = (0.3, 0.5, 0.7), (2.0, 4.0, 8.0)
@@ -66,19 +62,19 @@ class Messages:
     """
 
     def __init__(self, connectome: Connectome) -> None:
-        self.wiring = AnatomicalEdges(connectome)
+        self.contacts = Contacts(connectome)
         self.known: dict[tuple[str, object], Animal] = {}
         self.learned: dict[tuple[frozenset[str], object], CommandReadout] = {}
 
-    def edges(self, kind: str, setting: Setting, seed: int) -> Edges | None:
+    def edges(self, kind: str, setting: Setting, seed: int) -> Edges:
         """The edges of that kind."""
-        inferred = InferredEdges(power=setting.power)
-        kinds: dict[str, Edges | None] = {
-            "no messages": None,
-            "inferred edges": inferred,
-            "anatomical edges": self.wiring,
-            "both": BothEdges(inferred, self.wiring),
-            "shuffled edges": ShuffledEdges(inferred, seed),
+        alike = Alike(power=setting.power)
+        kinds: dict[str, Edges] = {
+            "no messages": NoEdges(),
+            "inferred edges": alike,
+            "anatomical edges": Given(self.contacts, spans=()),
+            "both": Wired(replace(alike, neighbors=None), self.contacts),
+            "shuffled edges": Shuffled(alike, lambda _: torch.Generator().manual_seed(seed)),
         }
         return kinds[kind]
 

@@ -97,8 +97,3 @@ def lagged(signals: Tensor, lags: Sequence[int] = LAGS) -> Tensor:
     """
     frames = torch.arange(len(signals))
     return torch.cat([signals[(frames - lag).clamp_min(0)] for lag in lags], 1)
-
-
-def rises(signals: Tensor, frames: int) -> Tensor:
-    """By how much signals [T, ...] rose within the last `frames` frames."""
-    return signals - signals[(torch.arange(len(signals)) - frames).clamp_min(0)]

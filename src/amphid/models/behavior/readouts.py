@@ -16,10 +16,11 @@ from amphid.models.behavior.animal import (
     check_animals,
     lagged,
     named_cells,
-    rises,
 )
-from amphid.models.behavior.edges import Edges
 from amphid.models.behavior.logistic import Logistic
+from amphid.models.graphs import Edges, NoEdges, messages
+from amphid.models.graphs.alike import rises
+from amphid.models.graphs.graph import check_edges
 
 
 class CommandRule:
@@ -49,37 +50,37 @@ class CommandReadout(nn.Module):
 
     .. math:: h(t) = (1 - s) \, \bar z(t) + s \sum_j a_j(t) \, z_j(t)
 
-    with :math:`\bar z` the mean signal of the command cells, a the weights of `edges`, and s the
-    `share` of messages; classes [T, K] are read from h at several lags. Without edges h is
-    :math:`\bar z`: the logistic rule on AVA and AVE. Only the weights of the readout are learned,
-    the same for all animals; edges are inferred anew for each one, without labels.
+    with :math:`\bar z` the mean signal of the command cells, which listen as one, a the weights of
+    `edges`, and s the `share` of messages, of several the mean; classes [T, K] are read from h at
+    several lags. With `NoEdges` h is :math:`\bar z`: the logistic rule on AVA and AVE. Only the
+    weights of the readout are learned, the same for all animals; edges are inferred anew for each
+    one, without labels.
     """
 
     def __init__(
         self,
         classes: int = 2,
         *,
-        edges: Edges | None = None,
+        edges: Edges = NoEdges(),  # noqa: B008  frozen
         share: float = 0.5,
         ridge: float = 1e-3,
     ) -> None:
         super().__init__()
         if not isinstance(share, (int, float)) or not 0 <= share <= 1:
             raise ValueError(f"share of messages must be 0 to 1, got {share!r}.")
-        if edges is not None and not callable(edges):
-            raise TypeError(f"edges must be a rule such as InferredEdges(), got {edges!r}.")
+        check_edges(edges)
         self.edges, self.share = edges, share
         self.readout = Logistic(len(LAGS), classes, ridge=ridge)
 
     def hidden(self, animal: Animal) -> Tensor:
         """What the command cells hold [T] once messages have come."""
         own, seed = animal.places(COMMAND), animal.mean(COMMAND)
-        if self.edges is None or not own:
+        graphs = self.edges.graphs(animal.signals, animal.cells, pool=own) if own else []
+        if not graphs:
             return seed
-        weights = self.edges(animal, seed, own)
-        came = (weights * animal.signals).sum(1)
-        heard = weights.sum(-1) > 0
-        return torch.where(heard, (1 - self.share) * seed + self.share * came, seed)
+        came = messages(graphs, animal.signals)[:, 0].mean(-1)
+        told = torch.cat([graph.reached(len(seed)) for graph in graphs], 1).any(1)
+        return torch.where(told, (1 - self.share) * seed + self.share * came, seed)
 
     def fit(self, animals: Sequence[Animal]) -> Self:
         """Learn from animals, from the frames behind their calibration."""

@@ -16,14 +16,9 @@ from amphid.models.forecasts.forecaster import (
     normal_equations,
     solved,
 )
+from amphid.models.graphs.past import lagged
 
 RIDGE = 1e-3
-
-
-def lagged(activity: Tensor, lags: int) -> Tensor:
-    """The last frames [T, N, lags] of activity [T, N], the present one first; 0 before any."""
-    rows = [torch.nn.functional.pad(activity, (0, 0, lag, 0)) for lag in range(lags)]
-    return torch.stack([row[: len(activity)] for row in rows], -1)
 
 
 def with_one(features: Tensor) -> Tensor:

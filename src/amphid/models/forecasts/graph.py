@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from amphid.models.forecasts.autoregression import Autoregression
-from amphid.models.forecasts.edges import Edges
 from amphid.models.forecasts.forecaster import (
     Forecaster,
     Recorded,
@@ -18,7 +17,9 @@ from amphid.models.forecasts.forecaster import (
     normal_equations,
     solved,
 )
-from amphid.models.forecasts.history import Pace, own_history
+from amphid.models.forecasts.history import own_history
+from amphid.models.graphs import Edges, Pace, messages
+from amphid.models.graphs.graph import check_edges
 
 RIDGE = 1e-3
 
@@ -41,8 +42,7 @@ class GraphForecast(Forecaster):
 
     def __init__(self, horizon: int, edges: Edges, *, pace: Pace = Pace(), ridge: float = RIDGE):  # noqa: B008  frozen
         super().__init__(horizon)
-        if isinstance(edges, type) or not hasattr(edges, "messages"):
-            raise TypeError(f"edges must be a rule of edges such as Inferred(), got {edges!r}.")
+        check_edges(edges)
         self.edges, self.pace, self.ridge = edges, pace, ridge
         self.base = Autoregression(horizon)
         self.register_buffer("weights", torch.zeros(0, dtype=torch.float64))
@@ -67,7 +67,7 @@ class GraphForecast(Forecaster):
         """What each cell knows of itself and hears from others [T, N, F]; nothing is learned."""
         check_recording(recording)
         activity = recording.activity.double()
-        heard = self.edges.messages(activity, recording.cells, self.horizon)
+        heard = messages(self.edges.graphs(activity, recording.cells, self.horizon), activity)
         return torch.cat([own_history(activity, self.horizon, self.pace), heard], -1)
 
     def forward(self, recording: Recorded) -> Tensor:

@@ -10,11 +10,12 @@ from typing import Self, final
 import torch
 from torch import Tensor, nn
 
-from amphid.models.forecasts.autoregression import Autoregression, lagged
-from amphid.models.forecasts.edges import Edges
+from amphid.models.forecasts.autoregression import Autoregression
 from amphid.models.forecasts.forecaster import Forecaster, Recorded
 from amphid.models.forecasts.graph import GraphForecast
 from amphid.models.forecasts.vector import by_name
+from amphid.models.graphs import Edges, messages
+from amphid.models.graphs.past import lagged
 
 
 class Corrector(Forecaster):
@@ -188,5 +189,5 @@ def nothing(layer: nn.Linear) -> None:
 def _feature_count(model: GraphForecast) -> int:
     """How many features a cell has under its edges."""
     frames = torch.zeros(model.pace.early + 1, 2, dtype=torch.float64)
-    history = model.edges.messages(frames, (None, None), model.horizon)
-    return history.shape[-1] + 19
+    heard = messages(model.edges.graphs(frames, (None, None), model.horizon), frames)
+    return heard.shape[-1] + 19

@@ -1,0 +1,88 @@
+"""Edges from cells that rise when the listener does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from amphid.models.graphs.graph import SMALL, Graph, shares
+
+
+@dataclass(frozen=True)
+class Alike:
+    r"""Edges from cells whose rises went along with those of the listener.
+
+    .. math:: a_j \propto \max(0, \mathrm{corr}(\Delta x_j, \Delta x_i))^\text{power}
+
+    over the frames up to now, the first `early` at least; the strongest `neighbors` cells keep
+    their edge, all of them when None. Messages: now. Cells need no names.
+
+    rise: frames over which a rise is taken.
+    """
+
+    rise: int = 4
+    power: float = 4.0
+    neighbors: int | None = 10
+    early: int = 240
+
+    def __post_init__(self) -> None:
+        for name in ("rise", "neighbors", "early"):
+            value = getattr(self, name)
+            if name == "neighbors" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}.")
+        if not isinstance(self.power, (int, float)) or not self.power > 0:
+            raise ValueError(f"power must be a positive number, got {self.power!r}.")
+
+    def graphs(
+        self,
+        signals: Tensor,
+        cells: Sequence[str | None],
+        horizon: int = 1,
+        pool: Sequence[int] | None = None,
+    ) -> list[Graph]:
+        """One graph, anew at every frame."""
+        own = [[place] for place in range(len(cells))] if pool is None else [list(pool)]
+        weights = [self._towards(signals, one) for one in own]
+        return [Graph(torch.stack(weights, -1), range(len(signals)))]
+
+    def _towards(self, signals: Tensor, own: list[int]) -> Tensor:
+        """Weights [T, N] of messages to the mean of some cells."""
+        along = correlation_so_far(
+            rises(signals, self.rise), rises(signals[:, own].mean(1), self.rise), self.early
+        )
+        along[:, own] = 0.0
+        strength = along.clamp_min(0.0) ** self.power
+        if self.neighbors is not None:
+            kept = min(self.neighbors, strength.shape[1])
+            least = strength.topk(kept, dim=1).values[:, -1:]
+            strength = torch.where(strength >= least, strength, 0.0)
+        return shares(strength[..., None])[..., 0]
+
+
+def rises(signals: Tensor, frames: int) -> Tensor:
+    """By how much signals [T, ...] rose within the last `frames` frames."""
+    return signals - signals[(torch.arange(len(signals)) - frames).clamp_min(0)]
+
+
+def correlation_so_far(signals: Tensor, seed: Tensor, least: int) -> Tensor:
+    """Correlation [T, N] of signals [T, N] with a seed [T] over all frames up to each.
+
+    least: frames that are taken together at the start, which share one value.
+    """
+    values, other = signals.double(), seed.double()[:, None]
+    count = torch.arange(1, len(values) + 1)[:, None]
+
+    def mean(of: Tensor) -> Tensor:
+        return of.cumsum(0) / count
+
+    here, there = mean(values), mean(other)
+    together = mean(values * other) - here * there
+    spread = (mean(values**2) - here**2) * (mean(other**2) - there**2)
+    along = together / spread.clamp_min(SMALL).sqrt()
+    along[:least] = along[min(least, len(along)) - 1]
+    return along.to(signals.dtype)
