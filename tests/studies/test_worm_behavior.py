@@ -12,6 +12,7 @@ import torch
 from amphid.models import Animal, CommandReadout, FrameNet
 from amphid.studies import limited_data, limited_digits, limited_worms, worm_behavior
 from amphid.studies.paired import difference
+from amphid.studies.transfer import small_net
 from amphid.studies.worm_models import (
     Messages,
     logistic,
@@ -152,3 +153,17 @@ def test_the_logistic_rule_on_recorded_worms_reads_as_it_did():
         found.append(score(CommandReadout().fit(others), one))
     assert len(found) >= 6
     assert 0.76 < sum(found) / len(found) < 0.84
+
+
+def test_the_layout_in_memory_changes_no_output_of_the_net_of_few_digits():
+    images = torch.rand(3, 1, 28, 28, generator=draw())
+    one, other = limited_digits.fresh(5)(images), small_net(draw(5))(images)
+    torch.testing.assert_close(one, other)
+    assert not torch.allclose(one, limited_digits.fresh(7)(images))
+
+
+def test_a_net_that_looks_tells_images_apart_by_the_same_draws():
+    images = (torch.rand(7, 28, 28, generator=draw()) * 255).to(torch.uint8)
+    one, again = (limited_digits.looked(images, 5, 2)(images[:, None] / 255) for _ in range(2))
+    assert torch.equal(one, again)
+    assert not torch.allclose(one, limited_digits.fresh(5)(images[:, None] / 255))

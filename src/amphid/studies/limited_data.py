@@ -17,34 +17,37 @@ FEW = {"digits": 100, "worms": 2}  # labels: of images, of whole worms
 HELP = ("augmented", "transfer", "self-supervised")
 ASSUMPTIONS = (
     "Digits: 5 to 9, as many labels of each; the net of the study transfer (two convolutions, 64 "
-    "units), all of which learns, Adam, one cycle up to 0.003, as many updates in every arm; no "
-    "early stopping and no choice by test images. Seeds are paired: same images and "
+    "units), all of which learns, Adam, batches of 32, one cycle up to 0.003, as many updates in "
+    "every arm; no early stopping and no choice by test images. Seeds are paired: same images and "
     "first weights.",
     "Augmented: each image turned, scaled and moved a little, anew each time. Transfer: from a net "
     "that learned 0 to 4 with labels. Self-supervised: from a net that learned, on other images of "
-    "5 to 9 without labels, which two bent views are of one image.",
+    "5 to 9 without labels, 64 at a time, which two bent views are of one image, compared at a "
+    "temperature of 0.2 behind two layers that are thrown away.",
+    "Chosen on validation images of seed 1000, which is not among those reported: the rate among "
+    "0.001 and 0.003, by which no arm was worse by more than 0.002; the temperature among 0.2 and "
+    "0.5; the two layers against none. There 300 updates and 900 gave plain training 0.970 and "
+    "0.972 of 1,000 labels, 0.922 and 0.908 of 100; augmentation 0.980 and 0.988, 0.955 and 0.965.",
     "Worms: reversal or not, on a worm left out, from 1 to 5 others with labels, drawn; logistic "
     "regression on the cells that all have. Augmented: copies with other gains and lost cells. "
     "Transfer: that readout tuned to labels of the new worm's first 240 frames, which are not "
     "scored. Self-supervised: on five mixtures of cells that foretell best, learned from worms "
-    "without labels, what comes ten frames later.",
-    "Settings of all arms were set once; those of the digits were tried out on one seed that is "
-    "not among those reported. Intervals: 95 %, Student's t, over seeds for digits and over worms "
-    "for worms; of the gains with few labels for all three arms together.",
+    "without labels, what comes ten frames later. Settings were set once.",
+    "Intervals: 95 %, Student's t, over seeds for digits and over worms for worms; of the gains "
+    "with few labels for all three arms together.",
 )
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Seeds, images seen before and tested on, and updates."""
+    """Seeds of the digits, and how much each of them learns."""
 
     seeds: int
-    before: int
-    tested: int
-    updates: int
+    digits: limited_digits.Amount
 
 
-QUICK, FULL = Amount(3, 1500, 500, 100), Amount(10, 10_000, 4861, 320)
+QUICK = Amount(3, limited_digits.Amount(5000, 2000, updates=240, taught=200, looked=500))
+FULL = Amount(10, limited_digits.Amount(10_000, 4861, updates=800, taught=500, looked=2000))
 Curves = Mapping[str, Mapping[int, Sequence[float]]]
 
 
@@ -60,17 +63,13 @@ class LimitedData(Study):
     published: ClassVar[str] = "none: curves of our own"
 
     def measure(self, settings: Settings) -> Findings:
-        """3 seeds and 1,500 images seen before, or 10 seeds and 10,000; all worms either way."""
+        """3 seeds and 5,000 images seen before, or 10 seeds and 10,000; all worms either way."""
         amount = FULL if settings.full else QUICK
         seeds = tuple(settings.seed + k for k in range(amount.seeds))
         rows = []
         for k, seed in enumerate(seeds):
             settings.tell(f"digits, seed {seed}", k, len(seeds) + 1)
-            rows.append(
-                limited_digits.curves(
-                    seed, before=amount.before, tested=amount.tested, updates=amount.updates
-                )
-            )
+            rows.append(limited_digits.curves(seed, amount.digits))
         settings.tell("worms", len(seeds), len(seeds) + 1)
         task = WormBehavior()
         worms = limited_worms.curves(task.animals, task.cells, settings.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,34 @@ from torch.nn import functional
 
 from amphid.learning import EachUpdate, fit
 from amphid.studies.paired import drawn
-from amphid.studies.transfer import Pair, part, small_net
-from amphid.tasks import Digits, accuracy
+from amphid.studies.transfer import UNITS, Pair, part, small_net
+from amphid.tasks import Batches, Digits, accuracy
+from amphid.tasks.task import Split
 
 LABELS = (10, 30, 100, 300, 1000)
 OLD, NEW = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
 RATE = 3e-3  # at its highest, of one cycle
-BATCH, AT_ONCE = 10, 64
+BATCH, AT_ONCE = 32, 64
+CENTER, SPREAD = 0.13, 0.31  # of the brightness of all training images
 TURN, GROW, MOVE = 0.25, 0.12, 2.0  # rad, share, pixels
-COOL = 0.2  # temperature of the contrastive loss
+COOL, COMPARED = 0.2, 32  # temperature of the contrastive loss; numbers a view is compared by
 ARMS = ("plain", "augmented", "transfer", "self-supervised")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much a seed learns.
+
+    before: images of 0 to 4 with labels, and of 5 to 9 without, that are seen before. tested:
+    images that arms are scored on. updates: with the labels, in every arm and for every number of
+    them. taught, looked: updates before, with labels of others and without labels.
+    """
+
+    before: int
+    tested: int
+    updates: int
+    taught: int
+    looked: int
 
 
 def bent(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -52,42 +70,57 @@ def contrast(one: Tensor, other: Tensor) -> Tensor:
     return functional.cross_entropy(alike, partner)
 
 
-def taught(known: Pair, seed: int) -> nn.Sequential:
+def shown(images: Tensor) -> Tensor:
+    """Images from 0 to 1 as the net sees them: of mean about zero and spread about one."""
+    return (images - CENTER) / SPREAD
+
+
+def fresh(seed: int) -> nn.Sequential:
+    """The net of the study `transfer`, laid out in memory for fast convolutions."""
+    net: nn.Sequential = small_net(_draw(seed))
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def taught(known: Pair, seed: int, updates: int) -> nn.Sequential:
     """A net that learned other digits, with labels."""
-    net, order = small_net(_draw(seed)), _draw(seed + 1)
-    _learn(net, known, AT_ONCE, 4 * len(known.targets) // AT_ONCE, order)
+    net = fresh(seed)
+    _learn(net, known, AT_ONCE, updates, _draw(seed + 1))
     return net
 
 
-def looked(images: Tensor, seed: int, epochs: int) -> nn.Sequential:
-    """A net that saw images [B, 28, 28] without labels, and learned which views are of one."""
-    net, draw = small_net(_draw(seed)), _draw(seed + 1)
-    features = net[:-1]
-    optimizer = torch.optim.Adam(features.parameters(), lr=RATE / 3)
-    for _ in range(epochs):
-        for chosen in torch.randperm(len(images), generator=draw).split(AT_ONCE):
-            shown = images[chosen][:, None].float() / 255.0
-            optimizer.zero_grad()
-            contrast(features(bent(shown, draw)), features(bent(shown, draw))).backward()
-            optimizer.step()
-    return net
+def looked(images: Tensor, seed: int, updates: int) -> nn.Sequential:
+    """A net that saw images [B, 28, 28] without labels, and learned which views are of one.
 
-
-def curves(seed: int, *, before: int, tested: int, updates: int) -> dict[str, dict[int, float]]:
-    """Test accuracy of every arm on the digits 5 to 9, by how many labels it had.
-
-    before: images of the digits 0 to 4 with labels, and of 5 to 9 without, that were seen before.
+    Views are compared behind two more layers, which are thrown away.
     """
+    net, draw = fresh(seed), _draw(seed + 1)
+    compared = nn.Sequential(nn.Linear(UNITS, UNITS), nn.ReLU(), nn.Linear(UNITS, COMPARED))
+    drawn(compared, draw)
+    features = nn.Sequential(net[:-1], compared)
+    optimizer, cycle = _cycle(features, updates)
+    for _ in range(updates):
+        chosen = torch.randint(len(images), (AT_ONCE,), generator=draw)
+        seen = images[chosen][:, None].float() / 255.0
+        optimizer.zero_grad()
+        one, other = features(shown(torch.cat([bent(seen, draw), bent(seen, draw)]))).chunk(2)
+        contrast(one, other).backward()
+        optimizer.step()
+        cycle.step()
+    return net
+
+
+def curves(seed: int, amount: Amount, split: Split = "test") -> dict[str, dict[int, float]]:
+    """Accuracy of every arm on images of 5 to 9 of a split, by how many labels it had."""
     task = Digits(generator=_draw(seed))
-    test = part(task, "test", NEW, tested)
-    unlabeled = part(task, "train", NEW, before + LABELS[-1])
+    scored = part(task, split, NEW, amount.tested)
+    each = [part(task, "train", (digit,), LABELS[-1] // 5).images for digit in NEW]
+    unlabeled = part(task, "train", NEW, len(task.labels["train"])).images[-amount.before :]
     starts = {
-        "plain": small_net(_draw(seed)),
-        "transfer": taught(part(task, "train", OLD, before), seed),
-        "self-supervised": looked(unlabeled.images[LABELS[-1] :], seed, epochs=3),
+        "plain": fresh(seed),
+        "transfer": taught(part(task, "train", OLD, amount.before), seed, amount.taught),
+        "self-supervised": looked(unlabeled, seed, amount.looked),
     }
     starts["augmented"] = starts["plain"]
-    each = [part(task, "train", (digit,), LABELS[-1] // 5).images for digit in NEW]
     found: dict[str, dict[int, float]] = {arm: {} for arm in ARMS}
     for count in LABELS:
         few = Pair(
@@ -95,8 +128,8 @@ def curves(seed: int, *, before: int, tested: int, updates: int) -> dict[str, di
             torch.arange(5).repeat_interleave(count // 5),
         )
         for arm in ARMS:
-            net = tuned(starts[arm], few, seed, updates, augmented=arm == "augmented")
-            found[arm][count] = accuracy(net, test.batches(500)).value
+            net = tuned(starts[arm], few, seed, amount.updates, augmented=arm == "augmented")
+            found[arm][count] = _accuracy(net, scored)
     return found
 
 
@@ -104,7 +137,7 @@ def tuned(
     start: nn.Sequential, few: Pair, seed: int, updates: int, *, augmented: bool
 ) -> nn.Sequential:
     """A copy of a net whose last layer is drawn anew, and all of which learns few labels."""
-    net = small_net(_draw(seed))
+    net = fresh(seed)
     net.load_state_dict(start.state_dict())
     drawn(net[-1], _draw(seed + 2))
     draw = _draw(seed + 3)
@@ -120,13 +153,9 @@ def _learn(
     order: torch.Generator,
     bend: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
-    batches = pair.batches(size, order)
-    if bend is not None:
-        plain = batches.prepared
-        batches = replace(batches, prepared=lambda images: bend(plain(images)))
+    batches = _shown(pair.batches(size, order), bend)
     epochs = max(1, round(updates / len(batches)))
-    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * len(batches))
+    optimizer, cycle = _cycle(net, epochs * len(batches))
     fit(
         net,
         batches,
@@ -134,8 +163,28 @@ def _learn(
         optimizer=optimizer,
         epochs=epochs,
         schedule=EachUpdate(cycle),
+        guard=None,
         progress=None,
     )
+
+
+def _shown(batches: Batches, bend: Callable[[Tensor], Tensor] | None = None) -> Batches:
+    """The same batches as the net sees them, bent before if they are to be."""
+    bright = batches.prepared
+    seen = bright if bend is None else lambda images: bend(bright(images))
+    return replace(batches, prepared=lambda images: shown(seen(images)))
+
+
+def _cycle(
+    net: nn.Module, updates: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Adam, and one cycle of its rate."""
+    optimizer = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=updates)
+
+
+def _accuracy(net: nn.Module, pair: Pair) -> float:
+    return accuracy(net, _shown(pair.batches(500))).value
 
 
 def _draw(seed: int) -> torch.Generator:

@@ -17,7 +17,7 @@ from amphid.studies.paired import difference, drawn, figure
 from amphid.studies.study import Findings, Settings, Study
 from amphid.tasks import Batches, Digits, Split, accuracy
 
-CLASSES = 5
+CLASSES, UNITS = 5, 64
 LABELS = 10  # of each class of the second half
 RATE = 1e-3
 BATCH = 10
@@ -128,7 +128,7 @@ def small_net(generator: torch.Generator) -> nn.Sequential:
     net = nn.Sequential(
         nn.Conv2d(1, 8, 5), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, CLASSES),
+        nn.Flatten(), nn.Linear(256, UNITS), nn.ReLU(), nn.Linear(UNITS, CLASSES),
     )  # fmt: skip
     drawn(net, generator)
     return net
