@@ -95,9 +95,26 @@ def test_weights_are_drawn_by_the_inputs_that_they_have_where_they_are_used(x):
         torch.testing.assert_close(matrix @ matrix.T, torch.eye(K, dtype=torch.float64))
 
 
-def test_rows_of_weights_whose_inputs_come_first_are_not_units():
+class Turned(nn.Module):
+    """A layer as GPT-2 has them, which cannot be traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(randn(N, H)), nn.Parameter(randn(H))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x, self.weight) if len(x) else x
+
+
+@pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [(Products(), None), (Products(), randn(B, N)), (Turned(), None), (Turned(), randn(B, N))],
+    ids=["traced", "run", "as registered", "hidden"],
+)
+def test_rows_of_weights_whose_inputs_come_first_are_not_units(model, x):
     with pytest.raises(TypeError, match="used as x @ w"):
-        prune(Products(), ByMagnitude(), 0.5, units=True)
+        prune(model, ByMagnitude(), 0.5, units=True, inputs=x)
 
 
 @pytest.mark.parametrize("ranking", [ByMagnitude(), AtRandom(seeded()), BySynapticFlow()])

@@ -229,3 +229,22 @@ def test_attention_counts_those_operands_that_come_of_the_inputs(heads):
     one, other = (emergence(Step(way), x, active=outputs) for way in (attend, by_hand))
     assert (one.units, one.inside) == (other.units, other.inside)
     assert one.inside > 0
+
+
+def test_a_factor_of_zero_connects_nothing():
+    """A sum over the neighbors of a graph, by factors of zero and one, is that along its edges."""
+    edges = torch.tensor([[0, 1, 2, 3, 4, 1, 2], [1, 2, 3, 4, 0, 0, 1]])
+    factor = torch.zeros(T, T, 1, dtype=torch.float64)
+    factor[edges[1], edges[0]] = 1.0
+    layer = nn.Linear(N, H).double()
+    nn.init.normal_(layer.weight, generator=seeded())
+
+    def along(x):
+        given = layer(x).relu()
+        return torch.zeros_like(given).index_add(1, edges[1], given[:, edges[0]])
+
+    x = randn(B, T, N)
+    one = emergence(Step(lambda x: (layer(x).relu()[:, None] * factor).sum(2)), x)
+    other = emergence(Step(along), x)
+    assert (one.inside, one.through, one.units) == (other.inside, other.through, other.units)
+    assert one.inside > 0

@@ -154,7 +154,9 @@ def _check_rows(model: nn.Module, layers: Sequence[WeightLayer]) -> None:
     """Rows must be units of their own."""
     for layer in layers:
         module = model.get_submodule(layer.name.rpartition(".")[0])
-        if getattr(module, "transposed", False) or layer.laid.turned or layer.laid.stacked:
+        rows = len(layer.weight if layer.bias is None else layer.bias)
+        elsewhere = layer.laid.turned or layer.laid.stacked or rows != len(layer.weight)
+        if getattr(module, "transposed", False) or elsewhere:
             raise TypeError(
                 f"units=True masks rows, but those of {layer.name} are no units: a transposed "
                 "convolution and a weight that is used as x @ w have their outputs on the second "

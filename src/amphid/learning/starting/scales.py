@@ -87,9 +87,10 @@ class Emergence:
     middle that are moved much too fast (lr / c^2, with c the product of factors so far), and
     outputs that start too large after norms. It does not beat a tuned Kaiming: over the ten nets of
     `emergence-init` (`--full`, seed 0), each at its best rate, steps to a training loss over those
-    of Kaiming are 1.00 (0.79 to 1.15) for alpha 1.1 and 1.02 (0.89 to 1.69) for 1.25. It halves
-    them in a transformer without norms. 20 layers do not train at 1.1, which is why the usual alpha
-    is less there. Surely below one are orthogonal weights, 0.90 (0.84 to 0.96), with which
+    of Kaiming are 0.98 (0.79 to 1.10) for the usual alpha and 1.02 (0.89 to 1.69) for 1.25. Over
+    the five without norms they are 0.79 (0.56 to 0.97), half in a transformer; with norms 1.05
+    (0.97 to 1.58). 20 layers do not train at 1.1, which is why the usual alpha is less there.
+    Surely below one over all nets are orthogonal weights, 0.90 (0.84 to 0.96), with which
     `initialize` starts when it is told nothing, and LSUV, 0.83 (0.63 to 0.94).
 
     Reference: Li et al. 2024, doi 10.48550/arXiv.2407.19044.

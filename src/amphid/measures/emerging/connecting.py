@@ -63,8 +63,9 @@ POOLING = {
 def connecting(call: Call) -> Ones:
     """What an operation connects, each connection counting one.
 
-    Weights that are exactly zero connect nothing. A pool connects all of its window, a sum or a
-    product of two tensors both of them, a product of matrices whole rows with whole columns.
+    Weights that are exactly zero connect nothing, nor does a factor that is. A pool connects all
+    of its window, a sum or a product of two tensors both of them, a product of matrices whole rows
+    with whole columns.
     Raises TypeError, naming it, for an operation that is not known.
     """
     if call.name in WEIGHING:
@@ -73,6 +74,9 @@ def connecting(call: Call) -> Ones:
         return lambda x, *more: x
     if call.name in MOVING:
         return lambda *given: _called(call, given)
+    if call.name == "mul" and call.held:
+        there = _there(call.held[0])
+        return lambda x: (x * there).expand(call.shapes[0])
     if call.name in JOINING | COMPARING:
         return lambda *given: sum(x.expand(call.shapes[0]) for x in given)
     if call.name in SCATTERING:

@@ -46,6 +46,8 @@ def emergence(
       an activation in between, and outputs. Convolutions connect what they reach, pools what they
       look at, and a weight that is exactly zero nothing. Attention connects queries, keys and
       values alike; recurrent layers of torch are unrolled in time, where each step has its units.
+      Words go to where they are looked up, comparisons to where they become spikes, messages along
+      edges to where they are summed; examples may be folded into another axis on the way.
     - an `amphid.Sequential`, with inputs as it takes them, in steps of `dt` ms.
     - a `Connectome` or a `Network`, with a `Recording` of spikes, values [T, *B, N] or a mask [N]
       of booleans. Connections count once however many synapses they have, electrical ones both
