@@ -230,3 +230,38 @@ def test_a_compiled_model_is_looked_at_as_it_was_written():
     compiled = torch.compile(net, backend="eager")
     assert emergence(compiled, x) == emergence(net, x)
     assert [layer.level for layer in weight_layers(compiled, x)] == [0, 1]
+
+
+class Named(nn.Module):
+    """Takes what it needs by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.net = nn.Embedding(WORDS, N), nn.Linear(N, K)
+
+    def forward(self, *, ids, scale=None):
+        found = self.net(self.words(ids).mean(1))
+        return found if scale is None else found * scale
+
+
+def test_arguments_may_be_given_by_name():
+    net, ids = Named(), torch.randint(WORDS, (B, H), generator=seeded())
+    inputs = {"ids": ids, "scale": None}
+    targets = torch.arange(B) % K
+    loss = functional.cross_entropy
+    for rule in (None, LSUV(generator=seeded()), GradInit(loss, [(inputs, targets)], steps=2)):
+        assert "net.weight" in str(initialize(net, rule, inputs))
+    found = emergence(net, inputs)
+    assert found.parameters == WORDS * N + N * K + K
+    assert found == emergence(nn.Sequential(Mean(net.words), net.net), ids)
+    for ranking in (BySynapticFlow(), ByEmergence()):
+        assert prune(net, ranking, 0.5, inputs=inputs) == sparsity(net)
+
+
+class Mean(nn.Module):
+    def __init__(self, words):
+        super().__init__()
+        self.words = words
+
+    def forward(self, ids):
+        return self.words(ids).mean(1)

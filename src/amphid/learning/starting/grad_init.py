@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
@@ -29,7 +29,7 @@ class GradInit:
     They lower the loss after one step of SGD of rate `lr` on the same batch; where the gradient is
     longer than `most`, they shorten it first.
 
-    loss: of outputs and targets. batches: pairs of inputs, or a tuple of them, and targets. lr,
+    loss: of outputs and targets. batches: pairs of inputs, as of `initialize`, and targets. lr,
     most: of that step. steps: of Adam at rate `pace` on the factors. base: drawn first, such as
     `Kaiming()`; what the weights are when None.
     Reference: Zhu et al. 2021, doi 10.48550/arXiv.2102.08098. Theirs has a factor for each
@@ -118,5 +118,7 @@ class GradInit:
             )
         inputs, targets = batch
         held = held | {name: own.clone() for name, own in model.named_buffers()}  # cells at rest
-        given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        return self.loss(asked(partial(functional_call, model, held), [given]), targets)
+        named: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
+        given = () if named else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+        called = partial(functional_call, model, held, kwargs=named)
+        return self.loss(asked(called, [given]), targets)

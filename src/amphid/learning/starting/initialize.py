@@ -21,9 +21,9 @@ def initialize(model: nn.Module, rule: Any = None, inputs: Any = None) -> Starte
     (`--full`, seed 0), each at its own best rate, with steps to a training loss at 0.90 (0.84 to
     0.96) of Kaiming's over ten nets and at 1.04 in the worst of them. `LSUV()`, which needs inputs,
     had 0.83 (0.63 to 0.94), and 1.17 in the worst.
-    inputs: a batch, or a tuple of arguments, to see in which order layers are used; without them
-    the model is traced by torch.fx, and where that is not possible layers are taken as they are
-    registered, with a warning.
+    inputs: a batch, a tuple of arguments or a mapping of them by name, to see in which order layers
+    are used; without them the model is traced by torch.fx, and where that is not possible layers
+    are taken as they are registered, with a warning.
     Raises ValueError for a model without weight layers.
     """
     rule = OrthogonalWeights() if rule is None else rule

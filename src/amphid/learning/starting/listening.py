@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 from torch.utils import _pytree as pytree
 
-from amphid.measures.emerging.calls import Following, Heard, asked
+from amphid.measures.emerging.calls import Following, Heard, asked, in_order
 from amphid.measures.emerging.connecting import WEIGHING
 from amphid.measures.emerging.parts import ATTENTION, RECURRENT, attention
 
@@ -20,16 +20,16 @@ USES = WEIGHING | RECURRENT
 
 
 def followed(model: nn.Module, inputs: Any, heard: Heard) -> None:
-    """Run a model on a batch, or on a tuple of arguments, and tell of what it does with them.
+    """Run a model on a batch, on a tuple of arguments or on some by name, and tell of what it does.
 
     Attention is told part by part, a recurrent layer of torch as one. Gradients should be on:
     without them torch takes fused ways that hide their weights.
     """
-    arguments = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    called, arguments = in_order(model, inputs)
     tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Tensor)]
     following = Following(tensors, heard, also=USES, parts={ATTENTION: attention})
     with untouched(model), layer_by_layer(model), following:
-        asked(model, arguments)
+        asked(called, arguments)
 
 
 @contextmanager

@@ -60,7 +60,8 @@ class WeightLayer:
 def weight_layers(model: nn.Module, inputs: Any = None) -> list[WeightLayer]:
     """The weight layers of a model by level, and in order of use within one.
 
-    inputs: a batch, or a tuple of arguments, that the model is run on to see what it uses when.
+    inputs: a batch, a tuple of arguments, or a mapping of them by name, that the model is run on to
+    see what it uses when.
     Without them it is traced by torch.fx; a model that cannot be traced is taken in the order in
     which its layers are registered, with a warning where that may be another.
     Raises ValueError where there is none, TypeError for what is no module.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -178,6 +178,28 @@ def _followed(name: str, found: list[Tensor], result: Any) -> tuple[str, list[Te
     if found[0].dtype == torch.bool:
         return "heaviside", activities  # a comparison that is used as a number
     return "embedding" if name in LOOKING_UP else name, activities
+
+
+class ByName(nn.Module):
+    """A module that takes in order what it else takes by name; what is no tensor stays as it is."""
+
+    def __init__(self, own: nn.Module, arguments: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.own = own
+        self.fixed = {key: x for key, x in arguments.items() if not isinstance(x, Tensor)}
+        self.names = [key for key in arguments if key not in self.fixed]
+
+    def forward(self, *given: Any) -> Any:
+        """What the module gives out."""
+        return self.own(**self.fixed, **dict(zip(self.names, given, strict=True)))
+
+
+def in_order(model: nn.Module, inputs: Any) -> tuple[nn.Module, list[Any]]:
+    """A model and its arguments in order: of a batch, a tuple of arguments or some by name."""
+    if isinstance(inputs, Mapping):
+        named = ByName(model, inputs)
+        return named, [inputs[key] for key in named.names]
+    return model, list(inputs) if isinstance(inputs, tuple | list) else [inputs]
 
 
 def asked(model: Callable[..., Any], arguments: Sequence[Any], what: str = "inputs") -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import Neuron
 from amphid.measures.emerging.activity import Convention, ShareOfTime, Threshold
+from amphid.measures.emerging.calls import in_order
 from amphid.measures.emerging.found import Emerged
 from amphid.measures.emerging.layered import layered
 from amphid.measures.emerging.modules import of_module, placed, units_of_module
@@ -41,13 +42,14 @@ def emergence(
 
     network: what is connected, and `activity` what says which units are active:
 
-    - a module of torch, with inputs [B, ...], a tensor or a tuple of them, that it is run on. Units
-      are the inputs, what activations give out, what layers with weights give to other ones without
-      an activation in between, and outputs. Convolutions connect what they reach, pools what they
-      look at, and a weight that is exactly zero nothing. Attention connects queries, keys and
-      values alike; recurrent layers of torch are unrolled in time, where each step has its units.
-      Words go to where they are looked up, comparisons to where they become spikes, messages along
-      edges to where they are summed; examples may be folded into another axis on the way.
+    - a module of torch, with inputs [B, ...], a tensor, a tuple of them or a mapping by name, that
+      it is run on. Units are the inputs, what activations give out, what layers with weights give
+      to other ones without an activation in between, and outputs. Convolutions connect what they
+      reach, pools what they look at, and a weight that is exactly zero nothing. Attention connects
+      queries, keys and values alike; recurrent layers of torch are unrolled in time, where each
+      step has its units. Words go to where they are looked up, comparisons to where they become
+      spikes, messages along edges to where they are summed; examples may be folded into another
+      axis on the way.
     - an `amphid.Sequential`, with inputs as it takes them, in steps of `dt` ms.
     - a `Connectome` or a `Network`, with a `Recording` of spikes, values [T, *B, N] or a mask [N]
       of booleans. Connections count once however many synapses they have, electrical ones both
@@ -74,10 +76,11 @@ def emergence(
         return _of_wires(network, activity, active or ShareOfTime(), longest)
     if isinstance(network, Sequential):
         rule = active or usual(network)
-        return of_layers(network, _inputs(activity)[0], rule, longest, dt)
+        return of_layers(network, _checked([activity])[0], rule, longest, dt)
     if isinstance(network, nn.Module):
         _check_still(network)
-        return of_module(network, _inputs(activity), active or Threshold(), longest)
+        network, given = in_order(network, activity)
+        return of_module(network, _checked(given), active or Threshold(), longest)
     if isinstance(network, Sequence) and activity is None:
         return layered(network)
     raise TypeError(
@@ -96,7 +99,9 @@ def active_units(
     model: nn.Module, inputs: Any, rule: Convention | None
 ) -> tuple[Structure, dict[int, Tensor]]:
     """How a module is connected, and which units [1, *N] of each layer are active on inputs."""
-    given, rule = _inputs(inputs), rule or usual(model)
+    rule = rule or usual(model)
+    model, given = in_order(model, inputs)
+    _checked(given)
     if isinstance(model, Sequential):
         made, active = units_of_layers(model, given[0], rule, 1.0)
     else:
@@ -126,13 +131,13 @@ def _check_still(model: nn.Module) -> None:
             )
 
 
-def _inputs(activity: Any) -> list[Tensor]:
-    given = list(activity) if isinstance(activity, tuple | list) else [activity]
+def _checked(given: list[Any]) -> list[Tensor]:
     if not given or not all(isinstance(one, Tensor) and one.dim() and len(one) for one in given):
-        what = list(activity.shape) if isinstance(activity, Tensor) else type(activity).__name__
+        wrong = next((x for x in given if not isinstance(x, Tensor) or not x.numel()), None)
+        what = list(wrong.shape) if isinstance(wrong, Tensor) else type(wrong).__name__
         raise TypeError(
             "emergence runs a module to see what is active: it needs inputs [B, ...], a tensor "
-            f"with at least one example or a tuple of them, got {what}."
+            f"with at least one example or a tuple or mapping of them, got {what}."
         )
     return given
 
