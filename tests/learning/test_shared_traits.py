@@ -258,6 +258,19 @@ def test_arguments_may_be_given_by_name():
         assert prune(net, ranking, 0.5, inputs=inputs) == sparsity(net)
 
 
+def test_a_mapping_whose_names_a_model_does_not_take_is_one_argument():
+    class Whole(Named):
+        def forward(self, batch):
+            return super().forward(ids=batch["ids"])
+
+    net, inputs = Whole(), {"ids": torch.randint(WORDS, (B, H), generator=seeded())}
+    loss, targets = functional.cross_entropy, torch.arange(B) % K
+    for rule in (LSUV(generator=seeded()), GradInit(loss, [(inputs, targets)], steps=2)):
+        assert "net.weight" in str(initialize(net, rule, inputs))
+    with pytest.raises(TypeError, match="a tuple or mapping of them, got dict"):
+        emergence(net, inputs)
+
+
 class Mean(nn.Module):
     def __init__(self, words):
         super().__init__()

@@ -248,3 +248,35 @@ def test_a_factor_of_zero_connects_nothing():
     other = emergence(Step(along), x)
     assert (one.inside, one.through, one.units) == (other.inside, other.through, other.units)
     assert one.inside > 0
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda x: x.max(1).values,
+        lambda x: x.amax(1),
+        lambda x: x.logsumexp(1),
+        lambda x: x.median(dim=1).values,
+        lambda x: x.topk(1, 1).values.squeeze(1),
+        lambda x: x.sort(1).values[:, -1],
+        lambda x: x.std(1, correction=0),
+    ],
+    ids=["max", "amax", "logsumexp", "median", "topk", "sort", "std"],
+)
+def test_what_picks_from_an_axis_or_sums_it_up_is_connected_with_all_of_it(pool):
+    def outputs(values, leading):
+        return torch.full(values.shape[leading:], values.dim() < 4)
+
+    found = emergence(Step(pool), randn(B, T, N), active=outputs)
+    assert (found.inside, found.units) == (T * N, T * N + N)
+
+
+def test_operations_go_by_their_names_in_torch_or_by_those_of_their_library():
+    net, x = net_of(N, H), randn(B, N)
+    same = nn.Sequential(net[0], Step(torch.ops.aten.relu.default))
+    assert emergence(same, x) == emergence(net, x)
+    with torch.library._scoped_library("traits", "DEF") as own:
+        own.define("odd(Tensor x) -> Tensor")
+        own.impl("odd", torch.sin, "CompositeImplicitAutograd")
+        with pytest.raises(TypeError, match="what 'traits::odd' connects"):
+            emergence(nn.Sequential(net[0], Step(torch.ops.traits.odd.default)), x)

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from amphid.learning.starting.listening import untouched
 from amphid.learning.starting.order import WeightLayer
 from amphid.learning.starting.scales import Started, base_drawn, scaled
-from amphid.measures.emerging.calls import asked
+from amphid.measures.emerging.calls import asked, takes_by_name
 
 LEAST = 0.01  # factors stay above it
 
@@ -99,7 +99,7 @@ class GradInit:
         slopes = torch.autograd.grad(
             loss, list(held.values()), create_graph=True, materialize_grads=True
         )  # what a loss does not hang on has a slope of zero
-        length = torch.stack([slope.square().sum() for slope in slopes]).sum().sqrt()
+        length = torch.stack([slope.abs().square().sum() for slope in slopes]).sum().sqrt()
         if float(length.detach()) > self.most:
             return length
         moved = {
@@ -118,7 +118,8 @@ class GradInit:
             )
         inputs, targets = batch
         held = held | {name: own.clone() for name, own in model.named_buffers()}  # cells at rest
-        named: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
+        by_name = isinstance(inputs, Mapping) and takes_by_name(model, inputs)
+        named: dict[str, Any] = dict(inputs) if by_name else {}
         given = () if named else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
         called = partial(functional_call, model, held, kwargs=named)
         return self.loss(asked(called, [given]), targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -195,11 +196,23 @@ class ByName(nn.Module):
 
 
 def in_order(model: nn.Module, inputs: Any) -> tuple[nn.Module, list[Any]]:
-    """A model and its arguments in order: of a batch, a tuple of arguments or some by name."""
-    if isinstance(inputs, Mapping):
+    """A model and its arguments in order: of a batch, a tuple of arguments or some by name.
+
+    A mapping whose names the model does not take is one argument.
+    """
+    if isinstance(inputs, Mapping) and takes_by_name(model, inputs):
         named = ByName(model, inputs)
         return named, [inputs[key] for key in named.names]
     return model, list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+
+
+def takes_by_name(model: nn.Module, arguments: Mapping[str, Any]) -> bool:
+    """Whether a model has arguments of those names."""
+    try:
+        inspect.signature(model.forward).bind(**arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def asked(model: Callable[..., Any], arguments: Sequence[Any], what: str = "inputs") -> Any:
@@ -224,6 +237,8 @@ def _as_written() -> AbstractContextManager[Any]:
 
 def _name(function: Any) -> str:
     """The name of an operation, one for its variants: "add" of `torch.add`, `+`, `+=`, `add_`."""
+    if isinstance(function, torch._ops.OpOverload):  # torch.ops.aten.relu.default, or one's own
+        return function.name().removeprefix("aten::").partition(".")[0]
     name = getattr(function, "__name__", type(function).__name__)
     if name == "__get__":
         name = function.__self__.__name__

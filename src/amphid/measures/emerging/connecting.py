@@ -52,7 +52,9 @@ JOINING = {
     "lerp",
 }  # fmt: skip
 SCATTERING = {"index_add", "scatter_add"}
-GATHERING = {"sum", "mean"}
+GATHERING = {"sum", "mean", "amax", "amin", "logsumexp", "prod", "std", "var", "nansum"}
+PICKING = {"max", "min", "median", "topk", "sort", "kthvalue"}
+"""What gives out some of the values along an axis, any of which it may be."""
 POOLING = {
     f"{kind}_pool{axes}d"
     for kind in ("max", "avg", "lp", "adaptive_avg", "adaptive_max")
@@ -77,12 +79,14 @@ def connecting(call: Call) -> Ones:
     if call.name == "mul" and call.held:
         there = _there(call.held[0])
         return lambda x: (x * there).expand(call.shapes[0])
-    if call.name in JOINING | COMPARING:
+    if call.name in JOINING | COMPARING or (call.name in PICKING and len(call.inputs) > 1):
         return lambda *given: sum(x.expand(call.shapes[0]) for x in given)
     if call.name in SCATTERING:
         return lambda *given: _scattered(call, given)
     if call.name in GATHERING:
         return _gathered(call)
+    if call.name in PICKING:
+        return _picked(call)
     if call.name in POOLING:
         return pooled(call)
     if call.name in ("interpolate", "upsample"):
@@ -122,9 +126,30 @@ def _scattered(call: Call, given: tuple[Tensor, ...]) -> Any:
 
 
 def _gathered(call: Call) -> Ones:
+    """All along an axis, or all, to what sums it up."""
+
     def ones(x: Tensor) -> Tensor:
         args, kwargs = call.filled((x,))
-        return torch.sum(*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
+        known = {k: v for k, v in kwargs.items() if k in ("dim", "axis", "keepdim")}
+        if call.name in ("std", "var"):  # what comes behind the axis is no `keepdim`
+            args = tuple(own for own in args[:2] if not isinstance(own, bool))
+        return torch.sum(*args, **known)
+
+    return ones
+
+
+def _picked(call: Call) -> Ones:
+    """Of all along an axis, or of all where none is named, to each value that is picked."""
+    place = 2 if call.name in ("topk", "kthvalue") else 1
+    axis = call.kwargs.get("dim", call.args[place] if len(call.args) > place else None)
+    if axis is None and call.name in ("topk", "sort", "kthvalue"):
+        axis = -1
+
+    def ones(x: Tensor) -> Tensor:
+        if axis is None:
+            return x.sum()
+        kept = len(call.shapes[0]) == x.dim()
+        return x.sum(axis, keepdim=kept).expand(call.shapes[0])
 
     return ones
 
