@@ -59,11 +59,13 @@ class Call:
     shapes: tuple[torch.Size, ...]
 
     def filled(self, tensors: Iterable[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Its arguments with tensors in the slots."""
+        """Its arguments with tensors in the slots, and all others on the CPU, where counts are."""
         given = list(tensors)
 
         def put(leaf: Any) -> Any:
-            return given[leaf.number] if isinstance(leaf, Slot) else leaf
+            if isinstance(leaf, Slot):
+                return given[leaf.number]
+            return leaf.cpu() if isinstance(leaf, Tensor) else leaf
 
         return pytree.tree_map(put, (self.args, dict(self.kwargs)), is_leaf=_is_slot)
 

@@ -225,9 +225,10 @@ def _or_zeros(operand: Any, given: Sequence[Tensor]) -> Tensor:
 
 def _written(call: Call, given: Sequence[Tensor]) -> Tensor:
     """A tensor after something was written into a place of it."""
-    (whole, place, value), _ = call.args, call.kwargs
+    whole, place, value = call.args
     into = _own(_or_zeros(whole, given))
-    into[place] = given[value.number] if isinstance(value, Slot) else 0.0
+    here = pytree.tree_map_only(Tensor, Tensor.cpu, place)
+    into[here] = given[value.number] if isinstance(value, Slot) else 0.0
     return into
 
 
