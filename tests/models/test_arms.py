@@ -163,10 +163,10 @@ def test_a_hand_out_of_its_reach_comes_back(arm):
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: PlanarArm(upper=-1.0), "upper must be a positive length"),
+        (lambda: PlanarArm(upper=-1.0), "upper, a length in mm, must be positive"),
         (lambda: PlanarArm(low=(0.8, 0.0)), "must rest between its limits"),
         (lambda: PlanarArm(low=(0.0, -1.0)), "the elbow within 0 to pi"),
-        (lambda: seven_joint_arm(hand=math.nan), "hand must be a positive length"),
+        (lambda: seven_joint_arm(hand=math.nan), "hand, a length in mm, must be positive"),
         (lambda: SerialArm(((0.0, 0.0, 2.0),), ((1.0, 0.0, 0.0),), (-1,), (1,), (0,)), "length 1"),
         (lambda: SerialArm(((0.0, 1.0),), ((1.0, 0.0, 0.0),), (-1,), (1,), (0,)), "three numbers"),
         (lambda: SerialArm((), ((1.0, 0.0, 0.0),), (-1,), (1,), (0,)), "one vector for each"),
@@ -174,7 +174,7 @@ def test_a_hand_out_of_its_reach_comes_back(arm):
         (lambda: Servo(PlanarArm()).init(torch.zeros(3)), "must end in 2 coordinates"),
         (lambda: PlanarArm().forward(torch.zeros(3)), "must end in 2 joints"),
         (lambda: stepped(torch.zeros(5)), "velocity must end in 2"),
-        (lambda: stepped(torch.zeros(2), dt=math.nan), "dt must be a positive time"),
+        (lambda: stepped(torch.zeros(2), dt=math.nan), "dt, in ms, must be positive"),
     ],
 )
 def test_nonsense_is_answered_in_a_sentence(make, told):

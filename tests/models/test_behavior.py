@@ -157,7 +157,7 @@ def test_nets_are_causal_and_drawn_by_their_generator(kind):
     ("wrong", "said"),
     [
         (lambda: CommandReadout(share=1.5), "share of messages"),
-        (lambda: Logistic(3, ridge=0.0), "ridge must be positive"),
+        (lambda: Logistic(3, ridge=0.0), "ridge, for a unique minimum, must be positive"),
         (lambda: Logistic(3).fit(torch.zeros(5, 3), torch.zeros(5).long()), "all occur"),
     ],
 )
@@ -175,7 +175,7 @@ def test_nonsense_is_refused_in_a_sentence():
         CellsReadout("AVAL")
     with pytest.raises(TypeError, match="edges must be a rule"):
         CommandReadout(edges=Alike)
-    with pytest.raises(ValueError, match="quantile must be 0 to 1"):
+    with pytest.raises(ValueError, match="quantile must be between 0 and 1"):
         CommandRule(quantile=2.5)
     with pytest.raises(ValueError, match="classes must be int64"):
         Logistic(3).fit(normal(11, 3), normal(11))

@@ -99,5 +99,5 @@ def test_nonsense_is_answered_in_a_sentence():
     plane, space = ARMS
     with pytest.raises(ValueError, match="along the 3 axes of the arm, got 2"):
         DrivenArm(plane.decoder, space.servo)
-    with pytest.raises(ValueError, match="fade must be a positive time"):
+    with pytest.raises(ValueError, match="fade, in ms, must be positive"):
         DrivenArm(plane.decoder, plane.servo, fade=0.0)

@@ -190,7 +190,7 @@ def test_cells_that_no_wiring_knows_hear_nobody():
         (lambda: Together((Inferred,)), TypeError, "edges must be a rule"),
         (lambda: Shuffled(NoEdges(), 3), TypeError, "draws must be a function"),
         (lambda: Wired(None, Contacts(WIRING)), TypeError, "edges must be a rule"),
-        (lambda: Alike(neighbors=0), ValueError, "neighbors must be a whole number"),
+        (lambda: Alike(neighbors=0), ValueError, "neighbors must be at least 1"),
         (lambda: heard(Given(lambda cells: torch.ones(2, 3)), brain()), ValueError, "must give"),
     ],
 )  # fmt: skip

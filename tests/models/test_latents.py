@@ -239,7 +239,7 @@ def test_a_transformer_does_not_see_masked_bins() -> None:
     torch.testing.assert_close(net(counts, masked), net(other, masked))
     assert not torch.allclose(net(counts), net(other))
     with pytest.raises(ValueError, match="multiple of heads"):
-        MaskedTransformer(5, 7, width=9)
+        MaskedTransformer(5, 7, width=9, generator=seeded())
 
 
 def test_what_an_autoencoder_tells_follows_from_one_state() -> None:
@@ -258,13 +258,13 @@ def test_what_an_autoencoder_tells_follows_from_one_state() -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: AutoencoderRates(dropped=1.0), "dropped"),
-        (lambda: TransformerRates(epochs=0), "epochs"),
+        (lambda: AutoencoderRates(dropped=1.0, generator=seeded()), "dropped"),
+        (lambda: TransformerRates(epochs=0, generator=seeded()), "epochs"),
         (lambda: SmoothedRates(offset=0.0), "offset"),
         (lambda: FactorRates(0), "factors"),
         (lambda: GPFA(0), "factors"),
         (lambda: GPFA(3, tau=0.0), "tau"),
-        (lambda: TransformerRates(masked=1.0), "masked"),
+        (lambda: TransformerRates(masked=1.0, generator=seeded()), "masked"),
     ],
 )
 def test_settings_that_make_no_sense_are_a_sentence(make, told: str) -> None:
@@ -297,7 +297,9 @@ def test_arrays_and_silence_are_refused_in_a_sentence():
         GPFA(FACTORS).fit([silent], [silent])
     with pytest.raises(ValueError, match="at least one cell"):
         SmoothedRates().fit([silent], [silent[:, :0]])
-    with pytest.raises(ValueError, match="bin must be a positive time"):
+    with pytest.raises(ValueError, match="bin must be positive"):
         SmoothedRates(bin=0.0)
     with pytest.raises(ValueError, match="members must be"):
-        TransformerRates(members=0)
+        TransformerRates(members=0, generator=seeded())
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator"):
+        TransformerRates(generator=None)

@@ -107,8 +107,8 @@ def test_another_context_turns_directions_by_the_angle_and_keeps_depths():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: drawn(2, depth=-1.0), "depth must be positive, got -1.0"),
-        (lambda: drawn(2, top=math.nan), "top must be positive, got nan"),
+        (lambda: drawn(2, depth=-1.0), "depth must be positive and finite, got -1.0"),
+        (lambda: drawn(2, top=math.nan), "top must be positive and finite, got nan"),
         (lambda: drawn(0), "axes must be a number, at least 1, got 0"),
         (lambda: TunedPopulation(torch.ones(3), torch.ones(2, 2)), r"got \[3\] and \[2, 2\]"),
         (lambda: TunedPopulation(-torch.ones(3), torch.ones(3, 2)), "rates of 0 and more"),

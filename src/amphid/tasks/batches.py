@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from amphid.wiring import checks
+
 
 def _as_it_is(inputs: Tensor) -> Tensor:
     return inputs
@@ -34,8 +36,10 @@ class Batches:
                 f"inputs and targets must be as many, got {len(self.inputs)} and "
                 f"{len(self.targets)}."
             )
-        if not isinstance(self.size, int) or self.size < 1:
+        if not isinstance(self.size, int) or isinstance(self.size, bool) or self.size < 1:
             raise ValueError(f"size must be a number of examples, at least 1, got {self.size!r}.")
+        if self.generator is not None:
+            checks.drawing(self.generator)
 
     def __len__(self) -> int:
         return -(-len(self.targets) // self.size)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from amphid.tasks.batches import Batches
 from amphid.tasks.task import Reference, Score, Split, Task, accuracy, over_time
-from amphid.wiring.data import data_folder
+from amphid.wiring.data import checked_path, data_folder
 
 FOLDER = "eeg_bci2_iv"
 ADDRESS = "bbci.de/competition/ii"
@@ -105,7 +105,7 @@ class Trials(NamedTuple):
 def _files(path: str | os.PathLike[str] | None) -> list[Path]:
     """The MATLAB files at a path, in the order of their names."""
     try:
-        place = data_folder(FOLDER) if path is None else Path(path)
+        place = data_folder(FOLDER) if path is None else checked_path("path", path)
     except FileNotFoundError:
         raise FileNotFoundError(_absent("AMPHID_DATA and the cache")) from None
     found = sorted(place.glob("*.mat")) if place.is_dir() else [place]

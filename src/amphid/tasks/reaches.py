@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amphid.dynamics.values import is_number
+from amphid.wiring import checks
 from amphid.wiring.data import data_folder
 
 FOLDER = "motor_center_out"
@@ -38,8 +40,10 @@ class Reach:
         for name in ("spikes", "velocity", "position"):
             if not isinstance(given := getattr(self, name), Tensor):
                 raise TypeError(f"{name} must be a tensor, got {type(given).__name__}.")
-        if not isinstance(self.go, int) or not isinstance(self.end, int):
-            raise TypeError(f"go and end must be numbers of bins, got {self.go!r}, {self.end!r}.")
+        checks.whole("go", self.go, least=-1)
+        checks.whole("end", self.end, least=-1)
+        if not is_number(self.target):
+            raise ValueError(f"target must be a direction in rad, got {self.target!r}.")
         steps = len(self.spikes)
         if self.spikes.dim() != 2 or not steps:
             raise ValueError(f"spikes must be [T, N], got shape {list(self.spikes.shape)}.")
@@ -67,10 +71,11 @@ class Reaches:
     bin: float
 
     def __post_init__(self) -> None:
-        if not self.trials or not self.bin > 0:
+        checks.positive("bin, of a positive length in ms,", self.bin)
+        listed = isinstance(self.trials, tuple) and len(self.trials)
+        if not listed or not all(isinstance(trial, Reach) for trial in self.trials):
             raise ValueError(
-                f"there must be at least one trial in bins of a positive length, got "
-                f"{len(self.trials)} in bins of {self.bin!r} ms."
+                f"trials must be a tuple of at least one trial, a Reach, got {self.trials!r:.60}."
             )
         if len(cells := {trial.spikes.shape[1] for trial in self.trials}) > 1:
             raise ValueError(f"all trials must have the same cells, got {sorted(cells)} of them.")
@@ -125,7 +130,7 @@ def reach_files(
 ) -> list[Path]:
     """The files that `center_out` reads, in their order."""
     if path is not None and not isinstance(path, (str, os.PathLike)):
-        if not isinstance(path, Iterable):
+        if not isinstance(path, Iterable) or isinstance(path, Tensor):
             raise TypeError(f"path must be a file, a folder or a list of files, got {path!r}.")
         files = [file for one in path for file in reach_files(one)]
         if not files:

@@ -22,6 +22,7 @@ from amphid.tasks.worm_recordings import (
     worm_recordings,
 )
 from amphid.tasks.worm_signals import CALIBRATION, calibrated, high_passed
+from amphid.wiring import checks
 
 WINDOW = 9  # frames that a model of the task sees at once
 SMOOTHED = 5  # frames of the median of velocity
@@ -135,7 +136,7 @@ class WormBehavior(Task):
         return blocked(outputs[one.first :].argmax(-1), one.classes[one.first :])
 
     def _animals(self, split: Split) -> list[Animal]:
-        if split not in self.worms:
+        if not isinstance(split, str) or split not in self.worms:
             raise KeyError(f"split must be one of {', '.join(self.worms)}, got {split!r}.")
         return [self.animals[name] for name in self.worms[split]]
 
@@ -154,12 +155,9 @@ def labeled(recording: WormRecording, classes: int, calibration: int = CALIBRATI
     """A recording as a model sees it: causal signals, and derived classes [T]."""
     signals = high_passed(calibrated(recording.activity, calibration=calibration))
     backward = recording.reversal
-    if classes == 2:
-        kinds = backward.long()
-    elif classes == 3:
-        kinds = states(recording)
-    else:
-        raise ValueError(f"classes must be 2 or 3, got {classes!r}.")
+    if not isinstance(classes, int) or classes not in (2, 3):
+        raise ValueError(f"classes must be 2 or 3, got {classes!r:.60}.")
+    kinds = backward.long() if classes == 2 else states(recording)
     return Animal(recording.name, signals, recording.cells, kinds, calibration)
 
 
@@ -197,5 +195,8 @@ def _chosen(which: str, name: str | None, names: Sequence[str]) -> str:
     if name is None:
         return names[-1]
     if name not in names:
-        raise KeyError(f"{which} must be one of the worms {', '.join(names)}, got {name!r}.")
+        raise KeyError(
+            f"{which} must be one of the worms {', '.join(names)}, got {name!r}."
+            f"{checks.closest(name, names)}"
+        )
     return name

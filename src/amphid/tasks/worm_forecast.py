@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from amphid.models.evaluating import evaluating
 from amphid.models.forecasts import Recorded, cell_weights
+from amphid.models.forecasts.forecaster import check_recording
 from amphid.tasks.task import NINETY_FIVE, Reference, Score, Split, Task
 from amphid.tasks.worm_recordings import WormRecording, check_recordings
 from amphid.tasks.worm_signals import CALIBRATION, DRIFT, calibrated, high_passed
+from amphid.wiring import checks
 
 BLOCKS = 8  # successive parts of a recording, for the interval of a score
 
@@ -81,10 +83,9 @@ class WormForecast(Task):
             raise ValueError(
                 f"recordings must be of two worms at least, and held and watched two of them: got "
                 f"{held!r} and {watched!r} of {', '.join(names) or 'none'}."
+                f"{checks.closest(watched if held in names else held, names)}"
             )
-        if not isinstance(horizon, int) or horizon < 1:
-            raise ValueError(f"horizon must be a number of frames, at least 1, got {horizon!r}.")
-        self.horizon, self.held = horizon, held
+        self.horizon, self.held = checks.whole("horizon", horizon), held
         self.watched = watched or names[(names.index(held) + 1) % len(names)]
         if self.watched == held:
             raise ValueError(f"watched must be another worm than the one that is held, {held!r}.")
@@ -138,15 +139,18 @@ class WormForecast(Task):
         return Score(value, min(middle - reach, value), max(middle + reach, value), len(left))
 
     def _worms(self, split: Split) -> tuple[WormRecording, ...]:
-        if split not in self.recordings:
+        if not isinstance(split, str) or split not in self.recordings:
             raise KeyError(f"split must be one of {', '.join(self.recordings)}, got {split!r}.")
         return self.recordings[split]
 
 
 def prepared_recording(recording: WormRecording, *, drift: int | None = DRIFT) -> WormRecording:
     """The recording with activity as models see it: z-scores of its first frames, without drift."""
+    check_recordings([recording])
     scaled = calibrated(recording.activity)
-    return replace(recording, activity=high_passed(scaled, frames=drift) if drift else scaled)
+    if drift is None:
+        return replace(recording, activity=scaled)
+    return replace(recording, activity=high_passed(scaled, frames=checks.whole("drift", drift)))
 
 
 def coming(recording: Recorded, horizon: int) -> Tensor:
@@ -171,6 +175,8 @@ def _parts(
     forecast: Tensor, recording: Recorded, horizon: int, cells: Sequence[str] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Squared errors of the forecast and of persistence, in 8 successive parts each."""
+    check_recording(recording)
+    checks.whole("horizon", horizon)
     activity = recording.activity.double()
     if not isinstance(forecast, Tensor) or forecast.is_complex():
         got = forecast.dtype if isinstance(forecast, Tensor) else type(forecast).__name__

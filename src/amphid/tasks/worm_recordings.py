@@ -7,7 +7,6 @@ column is which cell. Dag et al. 2023, Cell 186, doi 10.1016/j.cell.2023.04.023.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amphid.wiring import celegans
-from amphid.wiring.data import data_folder
+from amphid.wiring import celegans, checks
+from amphid.wiring.data import checked_path, data_folder
 
 if TYPE_CHECKING:
     import h5py
@@ -54,6 +53,8 @@ class WormRecording:
     interval: float
 
     def __post_init__(self) -> None:
+        checks.instance("name", self.name, str, "the name of an animal")
+        checks.instance("cells", self.cells, Sequence, "a name, or None, for each cell")
         _check_real("activity", self.activity)
         if self.activity.dim() != 2 or self.activity.shape[1] != len(self.cells):
             raise ValueError(
@@ -67,10 +68,7 @@ class WormRecording:
                     f"{name} must be [T], one value for each of {len(self.activity)} frames, got "
                     f"shape {list(values.shape)}."
                 )
-        if not isinstance(self.interval, (int, float)) or not 0 < self.interval < math.inf:
-            raise ValueError(
-                f"interval must be a positive time between frames in ms, got {self.interval!r}."
-            )
+        checks.positive("interval between frames, in ms,", self.interval)
 
     @property
     def named(self) -> Mapping[str, int]:
@@ -93,7 +91,7 @@ def worm_recordings(folder: str | os.PathLike[str] | None = None) -> tuple[WormR
     Raises FileNotFoundError, with the way out, when there is none; OSError for damaged files.
     Reference: Dag et al. 2023, doi 10.1016/j.cell.2023.04.023; github.com/flavell-lab.
     """
-    place = data_folder(FOLDER) if folder is None else Path(folder)
+    place = data_folder(FOLDER) if folder is None else checked_path("folder", folder)
     paths = sorted(path for ending in ("*.h5", "*.hdf5") for path in place.glob(ending))
     if not paths:
         raise FileNotFoundError(f"there is no recording of a worm (*.h5) in {place}.")
@@ -126,7 +124,7 @@ def common_cells(recordings: Sequence[WormRecording], least: int | None = None) 
     """Names, sorted, that at least `least` of the recordings have; all of them when None."""
     check_recordings(recordings)
     count = [cell for one in recordings for cell in one.named]
-    least = len(recordings) if least is None else least
+    least = len(recordings) if least is None else checks.whole("least", least)
     return tuple(sorted(cell for cell in set(count) if count.count(cell) >= least))
 
 

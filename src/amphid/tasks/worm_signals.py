@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from amphid.wiring import checks
+
 CALIBRATION = 240  # frames, 144 s at 0.6 s a frame
 CLIP = 8.0  # standard deviations; activity is heavy-tailed
 DRIFT = 100  # frames, 60 s
@@ -23,7 +25,7 @@ def calibrated(activity: Tensor, *, calibration: int = CALIBRATION, clip: float 
     them depend on no later frame.
     """
     frames = _counted("calibration", calibration, activity, least=2)
-    if not isinstance(clip, (int, float)) or not clip > 0:
+    if not checks.real("clip", clip) > 0:
         raise ValueError(f"clip must be a positive number of standard deviations, got {clip!r}.")
     own = activity[:frames]
     mean, spread = own.mean(0), own.std(0)
@@ -49,7 +51,8 @@ def _counted(name: str, value: int, activity: Tensor, *, least: int) -> int:
     if not isinstance(activity, Tensor) or not activity.is_floating_point():
         got = activity.dtype if isinstance(activity, Tensor) else type(activity).__name__
         raise TypeError(f"activity must be a tensor of floats [T, N], got {got}.")
-    if activity.dim() != 2 or not isinstance(value, int) or not least <= value <= len(activity):
+    checks.whole(name, value, least=least)
+    if activity.dim() != 2 or value > len(activity):
         raise ValueError(
             f"{name} must be {least} to T frames of an activity [T, N], got {value!r} for shape "
             f"{list(activity.shape)}."

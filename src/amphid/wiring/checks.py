@@ -1,12 +1,41 @@
-"""What the arguments of builders must be, told in sentences."""
+"""What arguments must be, told in sentences."""
 
 from __future__ import annotations
 
+import difflib
 import numbers
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+
+def instance(what: str, value: Any, kind: type[Any], example: str) -> Any:
+    """A value of that kind."""
+    if not isinstance(value, kind):
+        got = type(value).__name__ if isinstance(value, Tensor) else f"{value!r:.60}"
+        raise TypeError(f"{what} must be {example}, got {got}.")
+    return value
+
+
+def reals(what: str, values: object) -> Tensor:
+    """A tensor of real numbers."""
+    if not isinstance(values, Tensor) or values.is_complex():
+        got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(
+            f"{what} must be a tensor of real numbers, got {got}: torch.as_tensor makes one of an "
+            "array."
+        )
+    return values
+
+
+def closest(name: object, names: Collection[str]) -> str:
+    """ " Did you mean ...?" for a name that is not among some; empty where none is near."""
+    close = difflib.get_close_matches(str(name), sorted(names), n=2)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def drawing(generator: torch.Generator | None) -> torch.Generator:
@@ -41,6 +70,22 @@ def share(what: str, value: float) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{what} must be between 0 and 1, got {value}.")
     return share
+
+
+def fraction(what: str, value: float) -> float:
+    """A number from 0 to less than 1."""
+    part = share(what, value)
+    if part == 1:
+        raise ValueError(f"{what} must be less than 1, got {value}.")
+    return part
+
+
+def least(what: str, value: float, bound: float = 0.0) -> float:
+    """A finite number that is not below a bound."""
+    number = real(what, value)
+    if not bound <= number < float("inf"):
+        raise ValueError(f"{what} must be finite and at least {bound:g}, got {value}.")
+    return number
 
 
 def positive(what: str, value: float) -> float:

@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 
+def checked_path(what: str, path: object) -> Path:
+    """A path; TypeError, in a sentence, for what is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{what} must be a path, got {path!r:.60}.")
+    return Path(path)
+
+
 def cache_folder() -> Path:
     """Where fetched data sets are kept: `XDG_CACHE_HOME`/amphid, or ~/.cache/amphid."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from amphid.wiring import checks
+
 
 class Arm(ABC):
     """A chain of J joints with a hand in D dimensions. Abstract: concrete arms are final.
@@ -45,7 +47,11 @@ class Arm(ABC):
 def check_limits(
     low: tuple[float, ...], posture: tuple[float, ...], high: tuple[float, ...]
 ) -> None:
-    """Raise ValueError unless every joint rests between its limits."""
+    """Raise TypeError or ValueError unless every joint rests between its limits."""
+    for name, angles in (("low", low), ("posture", posture), ("high", high)):
+        checks.instance(name, angles, tuple, "a tuple of angles in rad, one for each joint")
+        for angle in angles:
+            checks.real(f"each angle of {name}", angle)
     if not len(low) == len(posture) == len(high):
         raise ValueError(
             "low, posture and high must hold one angle for each joint, got "
@@ -57,6 +63,13 @@ def check_limits(
                 f"joint {joint} must rest between its limits, low < posture < high, got "
                 f"{angles[0]} < {angles[1]} < {angles[2]} rad."
             )
+
+
+def check_position(position: Tensor, size: int) -> None:
+    """Raise TypeError or ValueError for what is no place in space."""
+    check_last("position", position, size, "coordinates")
+    if not bool(position.isfinite().all()):
+        raise ValueError("position must be finite, in mm: no angles bring a hand to NaN or inf.")
 
 
 def check_last(what: str, values: Tensor, size: int, meaning: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from amphid.models.arms.servo import Servo, ServoState
 from amphid.models.decoders import Decoder
+from amphid.wiring import checks
 
 
 class DrivenState(NamedTuple):
@@ -38,8 +39,9 @@ class DrivenArm:
     fade: float = 60.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.fade < math.inf:
-            raise ValueError(f"fade must be a positive time in ms, got {self.fade}.")
+        checks.positive("fade, in ms,", self.fade)
+        checks.instance("decoder", self.decoder, Decoder, "a decoder such as RidgeDecoder(84, 2)")
+        checks.instance("servo", self.servo, Servo, "a servo such as Servo(PlanarArm())")
         if self.decoder.axes != self.servo.arm.dimensions:
             raise ValueError(
                 f"decoder must give velocities along the {self.servo.arm.dimensions} axes of the "
@@ -55,6 +57,9 @@ class DrivenArm:
         self, state: DrivenState, bins: Sequence[Tensor], dt: float
     ) -> tuple[DrivenState, Tensor]:
         """Decode the bins [N] that came, and move for dt ms; also returns where the hand is [D]."""
+        checks.positive("dt, in ms,", dt)
+        checks.instance("state", state, DrivenState, "the state that `init` or `step` gives")
+        checks.instance("bins", bins, Sequence, "a list of counts [N], one tensor for each bin")
         memory, velocity = state.memory, state.velocity * math.exp(-dt / self.fade)
         with torch.no_grad():
             for counts in bins:

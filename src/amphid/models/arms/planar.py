@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from amphid.models.arms.arm import Arm, check_last, check_limits
+from amphid.models.arms.arm import Arm, check_last, check_limits, check_position
+from amphid.wiring import checks
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,7 @@ class PlanarArm(Arm):
 
     def __post_init__(self) -> None:
         for name, length in (("upper", self.upper), ("lower", self.lower)):
-            if not 0 < length < math.inf:
-                raise ValueError(f"{name} must be a positive length in mm, got {length}.")
+            checks.positive(f"{name}, a length in mm,", length)
         check_limits(self.low, self.posture, self.high)
         if len(self.low) != 2 or self.low[1] < 0 or self.high[1] > math.pi:
             raise ValueError(
@@ -65,7 +65,7 @@ class PlanarArm(Arm):
 
         Out of reach, the hand comes as near as the elbow lets it; then the limits hold.
         """
-        check_last("position", position, 2, "coordinates")
+        check_position(position, 2)
         square = position.square().sum(-1)
         cosine = (square - self.upper**2 - self.lower**2) / (2 * self.upper * self.lower)
         elbow = cosine.clamp(-1.0, 1.0).acos().clamp(self.low[1], self.high[1])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from amphid.models.arms.arm import Arm, check_last, check_limits
+from amphid.models.arms.arm import Arm, check_last, check_limits, check_position
 from amphid.models.arms.least_squares import turns
+from amphid.wiring import checks
 
 Triple = tuple[float, float, float]
 
@@ -39,10 +41,10 @@ class SerialArm(Arm):
 
     def __post_init__(self) -> None:
         for name in ("axes", "links"):  # lists would not do as a key of what is remembered
-            triples = tuple(tuple(map(float, triple)) for triple in getattr(self, name))
+            triples = tuple(_numbers(name, triple) for triple in _listed(name, getattr(self, name)))
             object.__setattr__(self, name, triples)
         for name in ("low", "high", "posture"):
-            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
         check_limits(self.low, self.posture, self.high)
         if not len(self.axes) == len(self.links) == len(self.low):
             raise ValueError(
@@ -72,6 +74,7 @@ class SerialArm(Arm):
 
     def forward(self, angles: Tensor) -> Tensor:
         """Where the hand is [*B, 3], mm, with the joints at angles [*B, J], rad."""
+        check_last("angles", angles, len(self.low), "joints")
         fixed = _fixed(self, angles.dtype, angles.device)
         return (self._turned(angles)[..., 1:, :, :] @ fixed.links[..., None])[..., 0].sum(-2)
 
@@ -80,6 +83,7 @@ class SerialArm(Arm):
 
         In mm, and mm per rad.
         """
+        check_last("angles", angles, len(self.low), "joints")
         fixed, turned = _fixed(self, angles.dtype, angles.device), self._turned(angles)
         reached = (turned[..., 1:, :, :] @ fixed.links[..., None])[..., 0].cumsum(-2)
         hand = reached[..., -1, :]
@@ -94,7 +98,7 @@ class SerialArm(Arm):
         By damped least squares within the limits, in short straight steps. A position that cannot
         be reached that way gives angles at which the hand is near.
         """
-        check_last("position", position, 3, "coordinates")
+        check_position(position, 3)
         angles = position.new_tensor(self.posture).expand(*position.shape[:-1], len(self.low))
         for _ in range(ROUNDS):
             hand, jacobian = self.tangent(angles)
@@ -109,13 +113,24 @@ class SerialArm(Arm):
 
     def _turned(self, angles: Tensor) -> Tensor:
         """What the frame before each joint, and that of the hand, have turned [*B, J + 1, 3, 3]."""
-        check_last("angles", angles, len(self.low), "joints")
         fixed, own = _fixed(self, angles.dtype, angles.device), angles[..., None, None]
         rotations = fixed.whole + own.sin() * fixed.cross + (1 - own.cos()) * fixed.square
         turned = [fixed.whole.expand(*angles.shape[:-1], 3, 3)]
         for rotation in rotations.unbind(-3):
             turned.append(turned[-1] @ rotation)
         return torch.stack(turned, -3)
+
+
+def _listed(name: str, values: object) -> Sequence[Any]:
+    """A list or tuple of values."""
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{name} must be a tuple with an entry for each joint, got {values!r:.60}.")
+    return values
+
+
+def _numbers(name: str, values: object) -> tuple[float, ...]:
+    """Numbers as floats, in a tuple."""
+    return tuple(checks.real(f"each number of {name}", value) for value in _listed(name, values))
 
 
 class Fixed(NamedTuple):
@@ -149,8 +164,7 @@ def seven_joint_arm(
     hangs down. Lengths in mm; they and the limits are round figures of the size of a human arm.
     """
     for name, length in (("upper", upper), ("forearm", forearm), ("hand", hand)):
-        if not 0 < length < math.inf:
-            raise ValueError(f"{name} must be a positive length in mm, got {length}.")
+        checks.positive(f"{name}, a length in mm,", length)
     bend, turn, none = (0.0, -1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
     return SerialArm(
         axes=(bend, (-1.0, 0.0, 0.0), turn, bend, turn, bend, (1.0, 0.0, 0.0)),

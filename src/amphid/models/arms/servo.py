@@ -11,6 +11,7 @@ from torch import Tensor
 
 from amphid.models.arms.arm import Arm, check_last
 from amphid.models.arms.least_squares import turns
+from amphid.wiring import checks
 
 SHORTER = 0.98  # of the step that would just keep the limit, had the hand moved in a line
 TRIES = 4
@@ -41,9 +42,8 @@ class Servo:
 
     def __post_init__(self) -> None:
         for name in ("speed", "joint_speed", "return_time"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {value}.")
+            checks.positive(name, getattr(self, name))
+        checks.instance("arm", self.arm, Arm, "an arm such as PlanarArm()")
 
     def init(self, like: Tensor) -> ServoState:
         """The arm at its posture, for commands like [*B, D]."""
@@ -53,13 +53,14 @@ class Servo:
 
     def position(self, state: ServoState) -> Tensor:
         """Where the hand is [*B, D], mm."""
+        checks.instance("state", state, ServoState, "the state that `init` or `step` gives")
         return self.arm.forward(state.angles)
 
     def step(self, state: ServoState, velocity: Tensor, dt: float) -> tuple[ServoState, Tensor]:
         """Follow a velocity [*B, D], mm/ms, for dt ms; also returns where the hand is [*B, D]."""
         check_last("velocity", velocity, self.arm.dimensions, "coordinates")
-        if not 0 < dt < math.inf:
-            raise ValueError(f"dt must be a positive time in ms, got {dt}.")
+        checks.positive("dt, in ms,", dt)
+        checks.instance("state", state, ServoState, "the state that `init` or `step` gives")
         wanted = _held(velocity, self.speed) * dt
         angles = state.angles
         rest = angles.new_tensor(self.arm.posture)

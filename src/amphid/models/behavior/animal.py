@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from amphid.wiring import checks
+
 COMMAND = ("AVAL", "AVAR", "AVEL", "AVER")
 """Command cells whose activity rises when a worm backs up."""
 LAGS = (0, 1, 2, 4, 8)  # frames
@@ -32,13 +34,15 @@ class Animal:
                 f"signals and classes must be tensors, got {type(self.signals).__name__} and "
                 f"{type(self.classes).__name__}."
             )
+        checks.instance("name", self.name, str, "the name of an animal")
+        checks.instance("cells", self.cells, Sequence, "a name, or None, for each cell")
         frames, width = len(self.classes), len(self.cells)
         if self.classes.dim() != 1 or self.signals.shape != (frames, width):
             raise ValueError(
                 f"signals must be [T, N] and classes [T], with N names, got "
                 f"{list(self.signals.shape)}, {list(self.classes.shape)} and {width} names."
             )
-        if not isinstance(self.first, int) or not 0 <= self.first <= frames:
+        if checks.whole("first", self.first, least=0) > frames:
             raise ValueError(f"first must be a frame, 0 to {frames}, got {self.first!r}.")
 
     def places(self, cells: Sequence[str]) -> list[int]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from amphid.wiring import checks
+
 STEPS = 100  # of the quasi-Newton method, far more than it needs
 
 
@@ -26,11 +28,9 @@ class Logistic(nn.Module):
 
     def __init__(self, features: int, classes: int = 2, *, ridge: float = 1e-3) -> None:
         super().__init__()
-        for name, size, least in (("features", features, 1), ("classes", classes, 2)):
-            if not isinstance(size, int) or isinstance(size, bool) or size < least:
-                raise ValueError(f"{name} must be a number, at least {least}, got {size!r}.")
-        if not isinstance(ridge, (int, float)) or not ridge > 0:
-            raise ValueError(f"ridge must be positive for a unique minimum, got {ridge!r}.")
+        checks.whole("features", features)
+        checks.whole("classes", classes, least=2)
+        checks.positive("ridge, for a unique minimum,", ridge)
         self.ridge = ridge
         self.register_buffer("weight", torch.zeros(classes, features))
         self.register_buffer("bias", torch.zeros(classes))
@@ -41,6 +41,13 @@ class Logistic(nn.Module):
         around: a regression towards whose weights the ridge pulls, instead of towards zero.
         """
         _check_examples(features, classes, self.weight.shape[1])
+        if around is not None:
+            checks.instance("around", around, Logistic, "another Logistic")
+            if around.weight.shape != self.weight.shape:
+                raise ValueError(
+                    f"around must have weights {list(self.weight.shape)} as this one has, got "
+                    f"{list(around.weight.shape)}."
+                )
         counts = classes.bincount(minlength=len(self.bias))
         if len(counts) != len(self.bias) or int(counts.min()) < 1:
             raise ValueError(
@@ -59,6 +66,9 @@ class Logistic(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Log odds [*B, K], up to a constant of the row, of features [*B, F]."""
+        width = self.weight.shape[1]
+        if not checks.reals("features", features).dim() or features.shape[-1] != width:
+            raise ValueError(f"features must be [*B, {width}], got {list(features.shape)}.")
         return features @ self.weight.to(features).T + self.bias.to(features)
 
     def _minimum(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from amphid.models.behavior.animal import Animal, check_animal, named_cells
+from amphid.wiring import checks
 
 WINDOW = 9  # frames
 
@@ -47,6 +48,7 @@ class FrameNet(CellsNet):
         generator: torch.Generator,
     ) -> None:
         super().__init__(cells)
+        _check(classes, units, dropout)
         self.net = nn.Sequential(
             nn.Dropout(dropout),
             nn.utils.skip_init(nn.Linear, len(self.cells) * WINDOW, units),
@@ -79,6 +81,7 @@ class RecurrentNet(CellsNet):
         generator: torch.Generator,
     ) -> None:
         super().__init__(cells)
+        _check(classes, units, dropout)
         self.dropout = nn.Dropout(dropout)
         with torch.random.fork_rng(devices=()):  # the first weights of torch are replaced
             self.units = nn.GRU(len(self.cells), units)
@@ -92,8 +95,15 @@ class RecurrentNet(CellsNet):
         return answer
 
 
+def _check(classes: int, units: int, dropout: float) -> None:
+    checks.whole("classes", classes, least=2)
+    checks.whole("units", units)
+    checks.fraction("dropout", dropout)
+
+
 def _draw(net: nn.Module, generator: torch.Generator) -> None:
     """First weights as torch draws them, from a generator."""
+    checks.drawing(generator)
     for layer in net.modules():
         for held in layer.parameters(recurse=False):
             fan = layer.hidden_size if isinstance(layer, nn.GRU) else layer.in_features

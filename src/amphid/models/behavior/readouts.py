@@ -21,6 +21,7 @@ from amphid.models.behavior.logistic import Logistic
 from amphid.models.graphs import Edges, NoEdges, messages
 from amphid.models.graphs.alike import rises
 from amphid.models.graphs.graph import check_edges
+from amphid.wiring import checks
 
 
 class CommandRule:
@@ -31,10 +32,8 @@ class CommandRule:
     """
 
     def __init__(self, *, frames: int = 4, quantile: float = 0.8) -> None:
-        if not isinstance(frames, int) or frames < 0:
-            raise ValueError(f"frames must be a number of frames, at least 0, got {frames!r}.")
-        if not isinstance(quantile, (int, float)) or not 0 <= quantile <= 1:
-            raise ValueError(f"quantile must be 0 to 1, got {quantile!r}.")
+        checks.whole("frames", frames, least=0)
+        checks.share("quantile", quantile)
         self.frames, self.quantile = frames, quantile
 
     def __call__(self, animal: Animal) -> Tensor:
@@ -66,8 +65,7 @@ class CommandReadout(nn.Module):
         ridge: float = 1e-3,
     ) -> None:
         super().__init__()
-        if not isinstance(share, (int, float)) or not 0 <= share <= 1:
-            raise ValueError(f"share of messages must be 0 to 1, got {share!r}.")
+        checks.share("share of messages", share)
         check_edges(edges)
         self.edges, self.share = edges, share
         self.readout = Logistic(len(LAGS), classes, ridge=ridge)
@@ -108,6 +106,12 @@ class CellsReadout(nn.Module):
     def fit(self, animals: Sequence[Animal]) -> Self:
         """Learn from animals, from the frames behind their calibration."""
         check_animals(animals)
+        there = {cell for one in animals for cell in one.cells if cell is not None}
+        if absent := [cell for cell in self.cells if cell not in there]:
+            raise ValueError(
+                f"cells must be cells that one of the animals has: none has {absent[0]!r}."
+                f"{checks.closest(absent[0], there)}"
+            )
         features = [lagged(one.filled(self.cells))[one.first :] for one in animals]
         classes = [one.classes[one.first :] for one in animals]
         self.readout.fit(torch.cat(features), torch.cat(classes))

@@ -64,7 +64,8 @@ class AttentionDecoder(TrainedDecoder):
 
     def init(self, like: Tensor) -> AttentionState:
         """Nothing to look back at."""
-        empty = self.center.new_zeros(self.context - 1, *like.shape[:-1], self.width)
+        shape = self.taken(like).shape[:-1]
+        empty = self.center.new_zeros(self.context - 1, *shape, self.width)
         return AttentionState(
             tuple(Past(empty, empty) for _ in self.blocks), torch.zeros((), dtype=torch.long)
         )

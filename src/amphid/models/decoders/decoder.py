@@ -39,7 +39,7 @@ class Decoder(nn.Module, ABC):
 
     def step(self, state: Any, counts: Tensor) -> tuple[Any, Tensor]:
         """State and velocity [*B, D] after one bin with counts [*B, N]."""
-        velocity, state = self.run(counts[None], state)
+        velocity, state = self.run(self.taken(counts)[None], state)
         return state, velocity[0]
 
     def forward(self, counts: Tensor) -> Tensor:
@@ -57,7 +57,13 @@ class Decoder(nn.Module, ABC):
                 f"{type(self).__name__} takes counts [T, *B, N]: bins first, cells last, at least "
                 f"one bin; got shape {list(counts.shape)}."
             )
-        return counts, self.init(counts[0]) if state is None else state
+        fresh = self.init(counts[0])
+        if state is not None and type(state) is not type(fresh):
+            raise TypeError(
+                f"{type(self).__name__} goes on from a {type(fresh).__name__}, as `init` and "
+                f"`step` give it, or from None to start; got {type(state).__name__}."
+            )
+        return counts, fresh if state is None else state
 
     def taken(self, counts: Tensor) -> Tensor:
         """Counts [..., N] in the numbers of the decoder; ValueError for other cells."""

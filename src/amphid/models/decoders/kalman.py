@@ -53,7 +53,7 @@ class KalmanDecoder(FittedDecoder):
     def init(self, like: Tensor) -> KalmanState:
         """At rest, for certain."""
         self.check_fitted()
-        still = self.baseline.new_zeros(*like.shape[:-1], self.axes)
+        still = self.baseline.new_zeros(*self.taken(like).shape[:-1], self.axes)
         return KalmanState(still, torch.zeros_like(self.drift))
 
     def run(self, counts: Tensor, state: KalmanState | None = None) -> tuple[Tensor, KalmanState]:

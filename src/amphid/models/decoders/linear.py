@@ -49,7 +49,7 @@ class RidgeDecoder(FittedDecoder):
     def init(self, like: Tensor) -> HistoryState:
         """Each cell at its mean so far."""
         self.check_fitted()
-        return HistoryState(self.mean.expand(self.history - 1, *like.shape))
+        return HistoryState(self.mean.expand(self.history - 1, *self.taken(like).shape))
 
     def run(self, counts: Tensor, state: HistoryState | None = None) -> tuple[Tensor, HistoryState]:
         """Velocities [T, *B, D] of counts [T, *B, N], and the last bins."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self, final
 
 import torch
 from torch import Tensor, nn
 
-from amphid.dynamics.values import is_number
 from amphid.models.decoders.decoder import Trials, check_positive
+from amphid.wiring import checks
 
 HALVINGS = 12  # of a step of Newton's method that goes too far
 
@@ -33,6 +34,7 @@ class TunedPopulation(nn.Module):
 
     def __init__(self, baseline: Tensor, slope: Tensor, speed: Tensor | None = None) -> None:
         super().__init__()
+        checks.reals("TunedPopulation: baseline", baseline)
         speed = torch.zeros_like(baseline) if speed is None else speed
         _check(baseline, slope, speed)
         self.register_buffer("baseline", baseline)
@@ -57,9 +59,9 @@ class TunedPopulation(nn.Module):
         direction adds to the rate of a cell, drawn likewise.
         """
         check_positive(cls.__name__, cells=cells, axes=axes)
+        checks.drawing(generator)
         for name, value in (("baseline", baseline), ("depth", depth), ("top", top)):
-            if not (is_number(value) and value > 0):
-                raise ValueError(f"TunedPopulation: {name} must be positive, got {value!r}.")
+            checks.positive(f"TunedPopulation: {name}", value)
         along = torch.randn(cells, axes, generator=generator)
         preferred = along / along.norm(dim=-1, keepdim=True)
         spread = torch.rand(2, cells, generator=generator) + 0.5
@@ -72,7 +74,8 @@ class TunedPopulation(nn.Module):
         Each cell by Poisson regression with the rate as it stands above, a convex problem. counts
         and velocity: of one sequence, or lists of trials. interval: ms of a bin.
         """
-        counts, velocity = _joined(counts), _joined(velocity)
+        checks.positive("interval", interval)
+        counts, velocity = _joined("counts", counts), _joined("velocity", velocity)
         if counts.dim() != 2 or velocity.dim() != 2 or len(counts) != len(velocity):
             raise ValueError(
                 "TunedPopulation is fitted to counts [T, N] and velocity [T, D] of the same bins, "
@@ -96,7 +99,8 @@ class TunedPopulation(nn.Module):
 
     def forward(self, velocity: Tensor) -> Tensor:
         """Rates [*B, N] in spikes per ms at velocities [*B, D]."""
-        if velocity.shape[-1] != self.slope.shape[1]:
+        checks.reals("TunedPopulation: velocity", velocity)
+        if not velocity.dim() or velocity.shape[-1] != self.slope.shape[1]:
             raise ValueError(
                 f"TunedPopulation: velocity [*B, D] must have {self.slope.shape[1]} axes, got "
                 f"shape {list(velocity.shape)}."
@@ -107,7 +111,11 @@ class TunedPopulation(nn.Module):
 
     def fire(self, velocity: Tensor, interval: float, *, generator: torch.Generator) -> Tensor:
         """Counts of spikes [*B, N] within `interval` ms at velocities [*B, D]."""
-        return torch.poisson(self(velocity) * interval, generator=generator)
+        checks.positive("interval", interval)
+        rates = self(velocity)
+        if not bool(rates.isfinite().all()):
+            raise ValueError("TunedPopulation fires at velocities that are finite, some is not.")
+        return torch.poisson(rates * interval, generator=checks.drawing(generator))
 
     def altered(self, *, turn: float, share: float, generator: torch.Generator) -> Self:
         """The population as another context finds it: preferred directions and baselines moved.
@@ -115,6 +123,9 @@ class TunedPopulation(nn.Module):
         turn: standard deviation, in radians, of the angle by which each preferred direction turns,
         to any side. share: standard deviation of the logarithm of what baselines are multiplied by.
         """
+        checks.least("turn", turn)
+        checks.least("share", share)
+        checks.drawing(generator)
         angle = turn * torch.randn(len(self.baseline), 1, generator=generator)
         aside = torch.randn(self.slope.shape, generator=generator)
         factor = torch.randn(len(self.baseline), generator=generator).mul(share).exp()
@@ -178,8 +189,15 @@ def _likelihood(rate: Tensor, counts: Tensor) -> Tensor:
     return (torch.special.xlogy(counts, rate) - rate).sum(0)
 
 
-def _joined(given: Trials) -> Tensor:
-    return given if isinstance(given, Tensor) else torch.cat(list(given))
+def _joined(what: str, given: Trials) -> Tensor:
+    """All bins of trials [T, N] one after the other."""
+    parts = [given] if isinstance(given, Tensor) else given
+    if not isinstance(parts, Sequence) or not parts:
+        raise TypeError(f"{what} must be a tensor or a list of them, got {given!r:.60}.")
+    whole = torch.cat([checks.reals(what, part) for part in parts])
+    if not bool(whole.isfinite().all()):
+        raise ValueError(f"{what} must be finite: leave out its gaps.")
+    return whole
 
 
 def _turned(slope: Tensor, angle: Tensor, aside: Tensor) -> Tensor:
@@ -192,7 +210,9 @@ def _turned(slope: Tensor, angle: Tensor, aside: Tensor) -> Tensor:
 
 
 def _check(baseline: Tensor, slope: Tensor, speed: Tensor) -> None:
-    """Raise ValueError for values that are no population."""
+    """Raise TypeError or ValueError for values that are no population."""
+    checks.reals("TunedPopulation: slope", slope)
+    checks.reals("TunedPopulation: speed", speed)
     if baseline.dim() != 1 or slope.dim() != 2 or len(slope) != len(baseline):
         raise ValueError(
             "TunedPopulation takes baseline [N] and slope [N, D], got "

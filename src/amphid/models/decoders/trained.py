@@ -12,6 +12,7 @@ from amphid.dynamics import LeakyIntegrator
 from amphid.dynamics.integrate_and_fire import LeakyIntegratorState, LIFState
 from amphid.models.classifiers import unit_lif
 from amphid.models.decoders.decoder import Decoder, Trials, check_positive, trials
+from amphid.wiring import checks
 
 
 class TrainedDecoder(Decoder):
@@ -82,7 +83,8 @@ class RecurrentDecoder(TrainedDecoder):
 
     def init(self, like: Tensor) -> RecurrentDecoderState:
         """All units at zero."""
-        return RecurrentDecoderState(self.center.new_zeros(*like.shape[:-1], self.hidden))
+        shape = self.taken(like).shape[:-1]
+        return RecurrentDecoderState(self.center.new_zeros(*shape, self.hidden))
 
     def run(
         self, counts: Tensor, state: RecurrentDecoderState | None = None
@@ -126,6 +128,8 @@ class SpikingDecoder(TrainedDecoder):
     ) -> None:
         super().__init__(cells, axes)
         check_positive("SpikingDecoder", hidden=hidden)
+        for name, value in {"interval": interval, "tau": tau, "smoothing": smoothing}.items():
+            checks.positive(f"SpikingDecoder: {name}", value)
         self.interval, self.hidden = float(interval), hidden
         self.current = nn.Linear(cells, hidden)
         self.spiking = unit_lif(tau, dt=interval)
@@ -135,7 +139,7 @@ class SpikingDecoder(TrainedDecoder):
 
     def init(self, like: Tensor) -> SpikingDecoderState:
         """All membranes at rest."""
-        shape = like.shape[:-1]
+        shape = self.taken(like).shape[:-1]
         return SpikingDecoderState(
             self.spiking.init(self.center.new_zeros(*shape, self.hidden)),
             self.membrane.init(self.center.new_zeros(*shape, self.axes)),
@@ -154,6 +158,7 @@ class SpikingDecoder(TrainedDecoder):
 
 def draw(decoder: nn.Module, generator: torch.Generator) -> None:
     """Draw every matrix uniformly within 1 / sqrt(its inputs), and every vector of biases alike."""
+    checks.drawing(generator)
     for name, held in decoder.named_parameters():
         reach = 1 / math.sqrt(held.shape[-1]) if held.dim() > 1 else 0.0
         if "norm" not in name:

@@ -17,6 +17,7 @@ from amphid.models.forecasts.forecaster import (
     solved,
 )
 from amphid.models.graphs.past import lagged
+from amphid.wiring import checks
 
 RIDGE = 1e-3
 
@@ -42,10 +43,9 @@ class Autoregression(Forecaster):
 
     def __init__(self, horizon: int, *, lags: int = 8, hold: float = 1.0) -> None:
         super().__init__(horizon)
-        if not isinstance(lags, int) or lags < 1 or not hold >= 0:
-            raise ValueError(
-                f"lags must be at least 1 and hold at least 0, got {lags!r} and {hold!r}."
-            )
+        checks.whole("lags", lags)
+        if not checks.real("hold", hold) >= 0:
+            raise ValueError(f"hold must be at least 0, or math.inf, got {hold!r}.")
         self.lags, self.hold = lags, hold
         self.names: tuple[str, ...] = ()
         self.register_buffer("shared", torch.zeros(lags + 1, dtype=torch.float64))

@@ -20,6 +20,7 @@ from amphid.models.forecasts.forecaster import (
 from amphid.models.forecasts.history import own_history
 from amphid.models.graphs import Edges, Pace, messages
 from amphid.models.graphs.graph import check_edges
+from amphid.wiring import checks
 
 RIDGE = 1e-3
 
@@ -43,6 +44,8 @@ class GraphForecast(Forecaster):
     def __init__(self, horizon: int, edges: Edges, *, pace: Pace = Pace(), ridge: float = RIDGE):  # noqa: B008  frozen
         super().__init__(horizon)
         check_edges(edges)
+        checks.instance("pace", pace, Pace, "a Pace(...)")
+        checks.positive("ridge", ridge)
         self.edges, self.pace, self.ridge = edges, pace, ridge
         self.base = Autoregression(horizon)
         self.register_buffer("weights", torch.zeros(0, dtype=torch.float64))

@@ -10,12 +10,14 @@ from typing import Self, final
 import torch
 from torch import Tensor, nn
 
+from amphid.models.behavior.animal import named_cells
 from amphid.models.forecasts.autoregression import Autoregression
 from amphid.models.forecasts.forecaster import Forecaster, Recorded
 from amphid.models.forecasts.graph import GraphForecast
 from amphid.models.forecasts.vector import by_name
 from amphid.models.graphs import Edges, messages
 from amphid.models.graphs.past import lagged
+from amphid.wiring import checks
 
 
 class Corrector(Forecaster):
@@ -56,7 +58,8 @@ class Attention(nn.Module):
 
     def __init__(self, features: int, size: int = 8, *, generator: torch.Generator) -> None:
         super().__init__()
-        self.size = size
+        checks.whole("features", features)
+        self.size = checks.whole("size", size)
         self.asked = nn.Linear(features, 3 * size)
         draw(self, generator)
 
@@ -86,6 +89,8 @@ class GraphNetwork(Corrector):
         generator: torch.Generator,
     ) -> None:
         super().__init__(horizon)
+        checks.whole("attention", attention, least=0)
+        checks.whole("hidden", hidden)
         self.seen = GraphForecast(horizon, edges)
         features = _feature_count(self.seen)
         self.attention = Attention(features, attention, generator=generator) if attention else None
@@ -111,7 +116,7 @@ class _Named(Corrector):
 
     def __init__(self, horizon: int, names: Sequence[str]) -> None:
         super().__init__(horizon)
-        self.names = tuple(names)
+        self.names = named_cells(names)
 
     def _placed(self, told: Tensor, cells: Sequence[str | None]) -> Tensor:
         """Corrections [P, N] of cells out of those of names [P, names]; 0 without a name."""
@@ -133,6 +138,7 @@ class MultilayerPerceptron(_Named):
         self, horizon: int, names: Sequence[str], *, hidden: int = 10, generator: torch.Generator
     ) -> None:
         super().__init__(horizon, names)
+        checks.whole("hidden", hidden)
         self.inner = nn.Sequential(nn.Linear(self.LAGS * len(names), hidden), nn.GELU())
         self.out = nn.Linear(hidden, len(names))
         draw(self.inner, generator)
@@ -159,6 +165,7 @@ class GatedRecurrent(_Named):
         self, horizon: int, names: Sequence[str], *, hidden: int = 12, generator: torch.Generator
     ) -> None:
         super().__init__(horizon, names)
+        checks.whole("hidden", hidden)
         self.units = nn.GRU(len(names), hidden)
         self.out = nn.Linear(hidden, len(names))
         draw(self.units, generator)
@@ -175,6 +182,7 @@ class GatedRecurrent(_Named):
 
 def draw(module: nn.Module, generator: torch.Generator) -> None:
     """Draw all parameters uniformly, up to one over the root of how many inputs they weigh."""
+    checks.drawing(generator)
     for parameter in module.parameters():
         reach = parameter.shape[-1] ** -0.5
         nn.init.uniform_(parameter, -reach, reach, generator=generator)

@@ -16,6 +16,7 @@ from amphid.models.forecasts.forecaster import (
     cell_weights,
     check_recording,
 )
+from amphid.wiring import checks
 
 
 def by_name(activity: Tensor, cells: Sequence[str | None], names: Sequence[str]) -> Tensor:
@@ -43,8 +44,7 @@ class VectorAutoregression(Forecaster):
 
     def __init__(self, horizon: int, *, ridge: float = 3.0) -> None:
         super().__init__(horizon)
-        if not ridge > 0:
-            raise ValueError(f"ridge must be positive, got {ridge!r}.")
+        checks.positive("ridge", ridge)
         self.ridge, self.base = ridge, Autoregression(horizon)
         self.names: tuple[str, ...] = ()
         self.register_buffer("weights", torch.zeros(0, 0, dtype=torch.float64))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from amphid.models.graphs.graph import SMALL, Graph, shares
+from amphid.wiring import checks
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,11 @@ class Alike:
     early: int = 240
 
     def __post_init__(self) -> None:
-        for name in ("rise", "neighbors", "early"):
-            value = getattr(self, name)
-            if name == "neighbors" and value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}.")
-        if not isinstance(self.power, (int, float)) or not self.power > 0:
-            raise ValueError(f"power must be a positive number, got {self.power!r}.")
+        checks.whole("rise", self.rise)
+        checks.whole("early", self.early)
+        checks.positive("power", self.power)
+        if self.neighbors is not None:
+            checks.whole("neighbors", self.neighbors)
 
     def graphs(
         self,

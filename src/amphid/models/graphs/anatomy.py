@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amphid.wiring import Connectome
+from amphid.wiring import Connectome, checks
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,9 @@ class Anatomical:
     """
 
     connectome: Connectome
+
+    def __post_init__(self) -> None:
+        checks.instance("connectome", self.connectome, Connectome, "a Connectome")
 
     def __call__(self, cells: Sequence[str | None]) -> Tensor:
         """Weights [2, N, N] of the cells."""
@@ -42,6 +45,9 @@ class Contacts:
     """
 
     connectome: Connectome
+
+    def __post_init__(self) -> None:
+        checks.instance("connectome", self.connectome, Connectome, "a Connectome")
 
     def __call__(self, cells: Sequence[str | None]) -> Tensor:
         """Weights [1, N, N] of the cells."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from amphid.models.graphs.given import Given, Weights
+from amphid.models.graphs.given import Given, Weights, check_weights
 from amphid.models.graphs.graph import Edges, Graph, check_edges, others, shares
 
 
@@ -67,6 +67,7 @@ class Wired:
 
     def __post_init__(self) -> None:
         check_edges(self.edges)
+        check_weights(self.weights)
 
     def graphs(
         self,

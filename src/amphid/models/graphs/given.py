@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from amphid.models.graphs.graph import Graph, shares
+from amphid.wiring import checks
 
 Weights = Callable[[Sequence[str | None]], Tensor]
 """Gives, for the names of N cells, weights [K, N, N] of K kinds of edge, row tells column."""
@@ -23,6 +24,11 @@ class Given:
 
     weights: Weights
     spans: tuple[float, ...] = (4.0,)
+
+    def __post_init__(self) -> None:
+        check_weights(self.weights)
+        for span in checks.instance("spans", self.spans, tuple, "a tuple of numbers of frames"):
+            checks.positive("each of spans", span)
 
     def graphs(
         self,
@@ -46,3 +52,12 @@ class Given:
                 f"weights must give [K, N, N] for the names of {len(cells)} cells, it gave {got}."
             )
         return weights
+
+
+def check_weights(weights: object) -> None:
+    """Raise TypeError, in a sentence, for what gives no weights for names."""
+    if isinstance(weights, type) or not callable(weights):
+        raise TypeError(
+            "weights must be a function of the names of cells, such as Anatomical(celegans()), got "
+            f"{weights!r:.60}."
+        )

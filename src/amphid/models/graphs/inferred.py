@@ -10,6 +10,7 @@ from torch import Tensor
 
 from amphid.models.graphs.graph import Graph, others
 from amphid.models.graphs.past import TINY, Pace, surprises
+from amphid.wiring import checks
 
 JOINT_SPANS = (4.0, 15.0)  # frames
 LEAD_LAG = 2  # frames
@@ -36,6 +37,10 @@ class Inferred:
 
     ridge: float = 16.0
     pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        checks.positive("ridge", self.ridge)
+        checks.instance("pace", self.pace, Pace, "a Pace(...)")
 
     def graphs(
         self,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from amphid.wiring import checks
+
 FEWEST = 20  # pairs of frames that a regression is made of at least
 TINY = 1e-9
 
@@ -28,11 +30,8 @@ class Pace:
 
     def __post_init__(self) -> None:
         for name, least in (("first", 0), ("early", 0), ("every", 1), ("until", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) if value is not None else name != "until":
-                raise TypeError(f"{name} must be a number of frames, got {value!r}.")
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least} frames, got {value}.")
+            if name != "until" or self.until is not None:
+                checks.whole(name, getattr(self, name), least=least)
 
     def spans(self, frames: int) -> Iterator[tuple[slice, slice]]:
         """Frames that count, and those that come next, for which they speak."""

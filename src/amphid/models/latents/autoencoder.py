@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from amphid.models.latents.ensemble import EnsembleRates
 from amphid.models.latents.model import check_shown
 from amphid.models.latents.training import Training, draw, mean_level
+from amphid.wiring import checks
 
 
 @final
@@ -30,9 +31,12 @@ class SequentialAutoencoder(nn.Module):
         *,
         width: int = 64,
         factors: int = 12,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
+        given = {"shown": shown, "cells": cells, "width": width, "factors": factors}
+        for name, size in given.items():
+            checks.whole(name, size)
         with torch.device("meta"):  # weights are drawn below, by the generator
             self.encoder = nn.GRU(shown, width, bidirectional=True, batch_first=True)
             self.start = nn.Linear(2 * width, 2 * width)
@@ -86,10 +90,12 @@ class AutoencoderRates(EnsembleRates[SequentialAutoencoder]):
         cost: float = 0.3,
         penalty: float = 0.1,
         members: int = 1,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator,
     ) -> None:
-        if not 0 <= dropped < 1:
-            raise ValueError(f"dropped must be a share, 0 to less than 1, got {dropped!r}.")
+        checks.whole("width", width)
+        checks.whole("factors", factors)
+        checks.fraction("dropped", dropped)
+        checks.least("cost", cost)
         super().__init__(
             Training(epochs=epochs, size=size, lr=lr, penalty=penalty), members, generator
         )

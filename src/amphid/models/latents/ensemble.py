@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from amphid.models.latents.model import LatentModel, check_trials
 from amphid.models.latents.training import Training
+from amphid.wiring import checks
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -21,9 +22,9 @@ class EnsembleRates(LatentModel, Generic[Net]):
     training: of each net. members: how many nets. generator: draws weights, orders and masks.
     """
 
-    def __init__(self, training: Training, members: int, generator: torch.Generator | None) -> None:
-        if not isinstance(members, int) or members < 1:
-            raise ValueError(f"members must be a number of nets, at least 1, got {members!r}.")
+    def __init__(self, training: Training, members: int, generator: torch.Generator) -> None:
+        checks.whole("members", members)
+        checks.drawing(generator)
         self.training, self.members, self.generator = training, members, generator
         self.cells: int | None = None
         self.nets: list[Net] = []

@@ -12,6 +12,7 @@ from torch import Tensor
 from amphid.models.latents.model import LatentModel, check_shown, check_trials
 from amphid.models.latents.poisson import PoissonReadout
 from amphid.models.latents.smoothing import smoothed
+from amphid.wiring import checks
 
 LEAST = 1e-3  # share of a cell's variance that is its own at least
 
@@ -76,10 +77,10 @@ class FactorRates(LatentModel):
     def __init__(
         self, factors: int = 15, *, width: float = 70.0, bin: float = 50.0, penalty: float = 3.0
     ) -> None:
-        if not isinstance(factors, int) or factors < 1:
-            raise ValueError(f"factors must be a number, at least 1, got {factors!r}.")
-        if not bin > 0:
-            raise ValueError(f"bin must be a positive time in ms, got {bin!r}.")
+        checks.whole("factors", factors)
+        checks.positive("width", width)
+        checks.positive("bin", bin)
+        checks.least("penalty", penalty)
         self.count, self.width, self.penalty = factors, width / bin, penalty
         self.cells: int | None = None
         self.factors: Factors | None = None

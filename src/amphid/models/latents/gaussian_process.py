@@ -14,6 +14,7 @@ from torch.nn import functional
 from amphid.models.latents.factors import Factors
 from amphid.models.latents.model import LatentModel, check_shown, check_trials
 from amphid.models.latents.poisson import PoissonReadout
+from amphid.wiring import checks
 
 OWN = 1e-3  # share of a factor's variance that is independent from bin to bin
 LEAST = 1e-3  # share of the mean variance of a cell that is its own noise at least
@@ -197,10 +198,11 @@ class GPFA(LatentModel):
         steps: int = 30,
         penalty: float = 3.0,
     ) -> None:
-        if not isinstance(factors, int) or factors < 1:
-            raise ValueError(f"factors must be a number, at least 1, got {factors!r}.")
-        if not tau > 0 or not bin > 0:
-            raise ValueError(f"tau and bin must be positive, in ms, got {tau!r} and {bin!r}.")
+        checks.whole("factors", factors)
+        checks.whole("steps", steps, least=0)
+        checks.positive("tau", tau)
+        checks.positive("bin", bin)
+        checks.least("penalty", penalty)
         self.count, self.tau, self.steps, self.penalty = factors, tau / bin, steps, penalty
         self.cells: int | None = None
         self.factors: SmoothFactors | None = None

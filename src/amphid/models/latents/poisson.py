@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from amphid.wiring import checks
+
 STEPS = 50  # of Newton, at most
 CLOSE = 1e-8  # relative change of the loss at which it ends
 STEEPEST = 20.0  # log rates beyond which a step is shortened
@@ -43,6 +45,7 @@ class PoissonReadout:
                 f"features must be [M, K] and counts [M, N] of at least one cell, got "
                 f"{list(features.shape)} and {list(counts.shape)}."
             )
+        checks.least("penalty", penalty)
         x, y = functional.pad(features.double(), (0, 1), value=1.0), counts.double()
         ridge = x.new_full((x.shape[1],), float(penalty))
         ridge[-1] = 1e-9  # a cell that never fires has no finite level

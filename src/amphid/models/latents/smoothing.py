@@ -10,6 +10,7 @@ from torch import Tensor
 
 from amphid.models.latents.model import LatentModel, check_shown, check_trials
 from amphid.models.latents.poisson import PoissonReadout
+from amphid.wiring import checks
 
 LEAST = 1e-3  # spikes per bin, below which a smoothed rate is not believed
 
@@ -19,8 +20,9 @@ def smoothed(counts: Tensor, width: float) -> Tensor:
 
     width: standard deviation in bins.
     """
-    if not width > 0:
-        raise ValueError(f"width must be a positive number of bins, got {width!r}.")
+    checks.positive("width", width)
+    if checks.reals("counts", counts).dim() != 2:
+        raise ValueError(f"counts must be [T, N], got shape {list(counts.shape)}.")
     if not counts.is_floating_point():
         counts = counts.to(torch.get_default_dtype())
     place = torch.arange(len(counts), dtype=counts.dtype, device=counts.device)
@@ -40,10 +42,9 @@ class SmoothedRates(LatentModel):
     def __init__(
         self, width: float = 70.0, *, bin: float = 50.0, penalty: float = 30.0, offset: float = 0.1
     ) -> None:
-        if not offset > 0:
-            raise ValueError(f"offset must be above zero, got {offset!r}.")
-        if not bin > 0:
-            raise ValueError(f"bin must be a positive time in ms, got {bin!r}.")
+        for name, value in {"width": width, "bin": bin, "offset": offset}.items():
+            checks.positive(name, value)
+        checks.least("penalty", penalty)
         self.width, self.penalty, self.offset = width / bin, penalty, offset
         self.cells: int | None = None
         self.readout: PoissonReadout | None = None

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from amphid.wiring import checks
+
 LEAST = 1e-3  # spikes per bin of a cell that was never seen to fire
 
 
@@ -26,9 +28,10 @@ class Training:
     penalty: float
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "size"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise ValueError(f"{name} must be a number, at least 1, got {value!r}.")
+        checks.whole("epochs", self.epochs)
+        checks.whole("size", self.size)
+        checks.positive("lr", self.lr)
+        checks.least("penalty", self.penalty)
 
     def run(
         self,
@@ -36,7 +39,7 @@ class Training:
         loss: Callable[[Tensor, Tensor], Tensor],
         trials: Sequence[Tensor],
         *,
-        generator: torch.Generator | None,
+        generator: torch.Generator,
     ) -> None:
         """Make a loss of counts [B, T, N] and of the bins [B, T] that trials have small."""
         optimizer = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.penalty)
@@ -52,8 +55,9 @@ class Training:
         net.requires_grad_(requires_grad=False)
 
 
-def draw(net: nn.Module, generator: torch.Generator | None) -> None:
+def draw(net: nn.Module, generator: torch.Generator) -> None:
     """Weights as torch draws them, by the generator; norms are one, all others zero."""
+    checks.drawing(generator)
     for part in net.modules():
         for name, held in part.named_parameters(recurse=False):
             if isinstance(part, (nn.Linear, nn.GRU)):
@@ -70,7 +74,7 @@ def mean_level(trials: Sequence[Tensor]) -> Tensor:
 
 
 def _batches(
-    trials: Sequence[Tensor], size: int, generator: torch.Generator | None
+    trials: Sequence[Tensor], size: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Counts [B, T, N] of trials in a new order, and which bins [B, T] they have."""
     order = torch.randperm(len(trials), generator=generator).tolist()

@@ -12,6 +12,7 @@ from torch.nn import functional
 from amphid.models.latents.ensemble import EnsembleRates
 from amphid.models.latents.model import check_shown
 from amphid.models.latents.training import Training, draw, mean_level
+from amphid.wiring import checks
 
 
 class _Block(nn.Module):
@@ -51,9 +52,13 @@ class MaskedTransformer(nn.Module):
         layers: int = 2,
         heads: int = 4,
         reach: int = 40,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
+        given = {"shown": shown, "cells": cells, "width": width, "layers": layers, "heads": heads}
+        for name, size in given.items():
+            checks.whole(name, size)
+        checks.whole("reach", reach, least=0)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got {width} and {heads}.")
         self.reach = reach
@@ -106,11 +111,13 @@ class TransformerRates(EnsembleRates[MaskedTransformer]):
         dropped: float = 0.4,
         penalty: float = 0.1,
         members: int = 1,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator,
     ) -> None:
-        for name, share in (("masked", masked), ("dropped", dropped)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} must be a share, 0 to less than 1, got {share!r}.")
+        checks.whole("width", width)
+        checks.whole("layers", layers)
+        checks.whole("tail", tail, least=0)
+        checks.fraction("masked", masked)
+        checks.fraction("dropped", dropped)
         super().__init__(
             Training(epochs=epochs, size=size, lr=lr, penalty=penalty), members, generator
         )

@@ -7,7 +7,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from amphid.dynamics.values import is_number
 from amphid.models.trials.checks import check_classes, check_trials
+from amphid.wiring import checks
 
 LOADING = 0.05  # of the mean power, on the diagonal: few trials do not determine all channels
 
@@ -32,9 +34,12 @@ class BandPatterns(nn.Module):
         self, channels: int, *, band: tuple[float, float], interval: float, pairs: int = 2
     ) -> None:
         super().__init__()
-        if not 1 <= pairs <= channels // 2:
+        checks.whole("channels", channels, least=2)
+        checks.positive("interval", interval)
+        if checks.whole("pairs", pairs) > channels // 2:
             raise ValueError(f"pairs must be 1 to half of {channels} channels, got {pairs!r}.")
-        if not 0 <= band[0] < band[1] <= 500 / interval:
+        numbers = isinstance(band, tuple | list) and len(band) == 2 and all(map(is_number, band))
+        if not numbers or not 0 <= band[0] < band[1] <= 500 / interval:
             raise ValueError(
                 f"band must be two frequencies up to {500 / interval:g} Hz, half of the sampling "
                 f"rate, got {band!r}."

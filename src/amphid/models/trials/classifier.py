@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from amphid.models.trials.band_patterns import BandPatterns
 from amphid.models.trials.discriminant import Discriminant
 from amphid.models.trials.window_means import WindowMeans
+from amphid.wiring import checks
 
 SAMPLES = 50  # of a trial of finger movements, 10 ms each
 
@@ -24,6 +25,13 @@ class TrialClassifier(nn.Module):
 
     def __init__(self, features: Sequence[nn.Module], discriminant: Discriminant) -> None:
         super().__init__()
+        listed = isinstance(features, Sequence) and len(features)
+        if not listed or not all(isinstance(one, nn.Module) for one in features):
+            raise TypeError(
+                "features must be a list of modules, such as WindowMeans([(30, 50)]), got "
+                f"{features!r:.60}."
+            )
+        checks.instance("discriminant", discriminant, Discriminant, "a Discriminant(...)")
         self.features: Any = nn.ModuleList(features)
         self.discriminant = discriminant
 
@@ -58,5 +66,6 @@ def finger_classifier(channels: int = 28) -> TrialClassifier:
 
 def window_classifier(channels: int = 28, width: int = 5) -> TrialClassifier:
     """The bar: a discriminant over means of windows of that many samples of 10 ms."""
+    checks.whole("channels", channels)
     means = WindowMeans.every(width, SAMPLES)
     return TrialClassifier([means], Discriminant(len(means.windows) * channels))

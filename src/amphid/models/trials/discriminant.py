@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from amphid.models.trials.checks import check_classes, check_real
+from amphid.wiring import checks
 
 
 class Discriminant(nn.Module):
@@ -27,6 +28,8 @@ class Discriminant(nn.Module):
 
     def __init__(self, features: int, classes: int = 2) -> None:
         super().__init__()
+        checks.whole("features", features)
+        checks.whole("classes", classes, least=2)
         self.register_buffer("weight", torch.zeros(classes, features))
         self.register_buffer("bias", torch.zeros(classes))
 

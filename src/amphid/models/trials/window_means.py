@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from amphid.models.trials.checks import check_trials
+from amphid.wiring import checks
 
 Window = tuple[int, int]  # first sample, and the one after the last
 
@@ -22,16 +23,22 @@ class WindowMeans(nn.Module):
 
     def __init__(self, windows: Sequence[Window], *, baseline: Window | None = None) -> None:
         super().__init__()
+        if not isinstance(windows, Sequence) or not len(windows):
+            raise ValueError(
+                f"windows must be a list of at least one window (first, end), got {windows!r}."
+            )
+        for window in (*windows, *([] if baseline is None else [baseline])):
+            if not _is_window(window):
+                raise ValueError(
+                    f"windows must be (first, end), samples with first < end, got {window!r}."
+                )
         self.windows, self.baseline = tuple(windows), baseline
-        if not self.windows:
-            raise ValueError("windows must hold at least one window (first, end), got none.")
-        for first, end in (*self.windows, *([baseline] if baseline else [])):
-            if not 0 <= first < end:
-                raise ValueError(f"windows must be (first, end) with first < end, got {windows!r}.")
 
     @classmethod
     def every(cls, width: int, samples: int) -> WindowMeans:
         """Windows of that many samples, side by side, of trials of that many."""
+        if checks.whole("width", width) > checks.whole("samples", samples):
+            raise ValueError(f"width must be at most the {samples} samples, got {width}.")
         return cls([(first, first + width) for first in range(0, samples - width + 1, width)])
 
     def fit(self, trials: Tensor, classes: Tensor) -> Self:
@@ -45,3 +52,12 @@ class WindowMeans(nn.Module):
         if self.baseline is not None:
             means = means - trials[..., slice(*self.baseline)].mean(-1)[:, None]
         return means.flatten(1)
+
+
+def _is_window(window: object) -> bool:
+    return (
+        isinstance(window, tuple | list)
+        and len(window) == 2
+        and all(isinstance(end, int) and not isinstance(end, bool) for end in window)
+        and 0 <= window[0] < window[1]
+    )
