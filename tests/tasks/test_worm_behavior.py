@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -70,6 +72,17 @@ def test_states_are_reversal_then_forward_above_the_own_quantile() -> None:
     assert smooth[found == 1].min() > smooth[found == 2].max()
 
 
+def test_short_gaps_of_velocity_change_no_state_and_long_ones_are_told() -> None:
+    one = recorded("a", 1)
+    still = replace(one, velocity=torch.where(one.reversal, -0.1, 0.1))
+    gapped = still.velocity.clone()
+    gapped[100:103] = torch.nan
+    assert torch.equal(states(replace(still, velocity=gapped)), states(still))
+    gapped[100:106] = torch.nan
+    with pytest.raises(ValueError, match="velocity of a is not known around 2 frames"):
+        states(replace(still, velocity=gapped))
+
+
 def test_one_answer_scores_chance_and_the_truth_scores_one() -> None:
     for kinds in (2, 3):
         task = WormBehavior("b", recordings=worms(), calibration=53, classes=kinds)
@@ -113,10 +126,16 @@ def test_nonsense_is_refused_in_a_sentence() -> None:
     task = WormBehavior("b", recordings=worms(), calibration=53)
     with pytest.raises(ValueError, match="at least three worms"):
         WormBehavior(recordings=worms()[:1] * 3, calibration=53)
+    with pytest.raises(ValueError, match="a and again are one animal"):
+        WormBehavior(recordings=[*worms(), replace(worms()[0], name="again")], calibration=53)
+    with pytest.raises(ValueError, match="a has 311 frames: more than the 311"):
+        WormBehavior(recordings=worms(), calibration=311)
+    with pytest.raises(KeyError, match="Did you mean 'b'"):
+        WormBehavior("bb", recordings=worms(), calibration=53)
     with pytest.raises(KeyError, match="worm must be one of"):
         task.scored(torch.zeros(311, 2), "z")
     with pytest.raises(ValueError, match="targets int64"):
         task.loss(torch.zeros(4, 2), torch.full((4,), 7))
-    apart = [recorded(name, 3, (name, None, None, None)) for name in "abc"]
+    apart = [recorded(name, ord(name), (name, None, None, None)) for name in "abc"]
     with pytest.raises(ValueError, match="no cell has a name in all"):
         WormBehavior(recordings=apart, calibration=53).batches("test")

@@ -18,6 +18,7 @@ from amphid.tasks import (
     running_mean,
     worm_recordings,
 )
+from amphid.tasks.worm_recordings import check_apart
 from amphid.wiring import celegans
 
 FRAMES, CELLS = 31, 7
@@ -67,6 +68,42 @@ def test_any_file_that_is_put_there_is_an_animal_with_or_without_names(tmp_path)
     assert common_cells([second, third, first], least=1) == ("AIBL", "AVER")
     assert first.activity.dtype == torch.float32
     assert first.reversal.dtype == torch.bool
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        (
+            "gcamp/trace_array_original",
+            np.nan,
+            "in frame 5 and 2 more no cell is known",
+        ),
+        (
+            "behavior/reversal_vec",
+            np.nan,
+            "reversal_vec should be known in all frames",
+        ),
+        ("timing/timestamp_confocal", np.inf, "timestamp_confocal should be known in all frames"),
+    ],
+)
+def test_frames_without_cells_labels_or_times_are_told(tmp_path, key, value, told):
+    with h5py.File(write(tmp_path, "a"), "r+") as file:
+        column = file[key][()].astype(float)
+        column[5:8] = value
+        del file[key]
+        file[key] = column
+    with pytest.raises(OSError, match=told):
+        worm_recordings(tmp_path)
+
+
+def test_an_animal_that_is_there_twice_is_not_learned_from_and_held_out(tmp_path):
+    for name in ("a", "b", "c"):
+        write(tmp_path, name, seed=ord(name))
+    (tmp_path / "copied.hdf5").write_bytes((tmp_path / "b-data.h5").read_bytes())
+    with pytest.raises(ValueError, match="b and copied are one animal"):
+        check_apart(worm_recordings(tmp_path))
+    with pytest.raises(ValueError, match="b is there twice"):
+        check_apart([worm_recordings(tmp_path)[1]] * 2)
 
 
 def test_a_cell_with_gaps_is_left_out(tmp_path):

@@ -17,6 +17,8 @@ from amphid.tasks.batches import Batches
 from amphid.tasks.task import NINETY_FIVE, Reference, Score, Split, Task, over_time
 from amphid.tasks.worm_recordings import (
     WormRecording,
+    check_apart,
+    check_length,
     check_recordings,
     common_cells,
     worm_recordings,
@@ -73,6 +75,7 @@ class WormBehavior(Task):
             raise ValueError(
                 f"recordings must hold at least three worms with names of cells, got {own}."
             )
+        check_apart(named)
         self.classes = classes
         self.cells = common_cells(named)
         self.animals = {one.name: labeled(one, classes, calibration) for one in named}
@@ -153,6 +156,7 @@ class WormBehavior(Task):
 
 def labeled(recording: WormRecording, classes: int, calibration: int = CALIBRATION) -> Animal:
     """A recording as a model sees it: causal signals, and derived classes [T]."""
+    check_length(recording, calibration)
     signals = high_passed(calibrated(recording.activity, calibration=calibration))
     backward = recording.reversal
     if not isinstance(classes, int) or classes not in (2, 3):
@@ -165,7 +169,12 @@ def states(recording: WormRecording) -> Tensor:
     """Derived states [T]: 0 reversal, 1 forward, 2 pause."""
     reach = SMOOTHED // 2
     padded = functional.pad(recording.velocity[None, None], (reach, reach), "replicate")[0, 0]
-    velocity = padded.unfold(0, SMOOTHED, 1).median(1).values
+    velocity = padded.unfold(0, SMOOTHED, 1).nanmedian(1).values
+    if gaps := int(velocity.isnan().sum()):
+        raise ValueError(
+            f"the velocity of {recording.name} is not known around {gaps} frames: forward and "
+            "pause cannot be told; use classes=2, or leave it out."
+        )
     if bool(recording.reversal.all()):
         raise ValueError(
             f"{recording.name} backs up in all frames: forward and pause cannot be told; use "

@@ -15,7 +15,12 @@ from amphid.models.evaluating import evaluating
 from amphid.models.forecasts import Recorded, cell_weights
 from amphid.models.forecasts.forecaster import check_recording
 from amphid.tasks.task import NINETY_FIVE, Reference, Score, Split, Task
-from amphid.tasks.worm_recordings import WormRecording, check_recordings
+from amphid.tasks.worm_recordings import (
+    WormRecording,
+    check_apart,
+    check_length,
+    check_recordings,
+)
 from amphid.tasks.worm_signals import CALIBRATION, DRIFT, calibrated, high_passed
 from amphid.wiring import checks
 
@@ -78,6 +83,7 @@ class WormForecast(Task):
         drift: int | None = DRIFT,
     ) -> None:
         check_recordings(recordings)
+        check_apart(recordings)
         names = [one.name for one in recordings]
         if len(names) < 2 or held not in names or watched not in (None, *names):
             raise ValueError(
@@ -147,6 +153,7 @@ class WormForecast(Task):
 def prepared_recording(recording: WormRecording, *, drift: int | None = DRIFT) -> WormRecording:
     """The recording with activity as models see it: z-scores of its first frames, without drift."""
     check_recordings([recording])
+    check_length(recording, CALIBRATION)
     scaled = calibrated(recording.activity)
     if drift is None:
         return replace(recording, activity=scaled)

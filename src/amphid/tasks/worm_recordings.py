@@ -30,6 +30,7 @@ FOLDER = "celegans_calcium_flavell"
 LABELS = "*labels*.json"
 ENDING = "-data"
 TRACES = ("gcamp/trace_array_original", "gcamp/trace_array")  # the first that is there is read
+VELOCITY = "behavior/velocity"  # mm/s, the only one that may have gaps
 TIMES = "timing/timestamp_confocal"  # s
 SECOND = 1000.0  # ms
 
@@ -88,7 +89,8 @@ def worm_recordings(folder: str | os.PathLike[str] | None = None) -> tuple[WormR
     of the wiring is None, and one that several columns have goes to the most confident. Cells with
     gaps are left out.
 
-    Raises FileNotFoundError, with the way out, when there is none; OSError for damaged files.
+    Raises FileNotFoundError, with the way out, when there is none; OSError for damaged files, and
+    for those without a whole cell.
     Reference: Dag et al. 2023, doi 10.1016/j.cell.2023.04.023; github.com/flavell-lab.
     """
     place = data_folder(FOLDER) if folder is None else checked_path("folder", folder)
@@ -108,6 +110,31 @@ def check_recordings(recordings: Sequence[object]) -> None:
             f"{type(recordings).__name__}"
             f"{f' of {type(recordings[0]).__name__}' if listed and len(recordings) else ''}."
         )
+
+
+def check_length(recording: WormRecording, calibration: int) -> None:
+    """Raise ValueError, in a sentence, for an animal that is not recorded for long enough."""
+    if len(recording.activity) <= checks.whole("calibration", calibration, least=2):
+        raise ValueError(
+            f"{recording.name} has {len(recording.activity)} frames: more than the {calibration} "
+            "of its calibration are needed. Leave it out, or calibrate by fewer."
+        )
+
+
+def check_apart(recordings: Sequence[WormRecording]) -> None:
+    """Raise ValueError, in a sentence, for an animal that is there twice.
+
+    Held out as one it would be learned from as the other.
+    """
+    for place, one in enumerate(recordings):
+        for other in recordings[:place]:
+            if one.name == other.name:
+                raise ValueError(f"{one.name} is there twice: leave one out, or name it otherwise.")
+            if torch.equal(one.activity, other.activity):
+                raise ValueError(
+                    f"{other.name} and {one.name} are one animal, with the same activity: leave "
+                    "one of them out."
+                )
 
 
 def _check_real(name: str, values: object, *, truth: bool = False) -> None:
@@ -149,9 +176,9 @@ def _recording(path: Path, labels: Labels) -> WormRecording:
             traces = np.asarray(file[next((t for t in TRACES if t in file), TRACES[0])][()], float)
             velocity, reversal, time = (
                 _one_per_frame(file, key, len(traces))
-                for key in ("behavior/velocity", "behavior/reversal_vec", TIMES)
+                for key in (VELOCITY, "behavior/reversal_vec", TIMES)
             )
-        whole = np.isfinite(traces).all(0)
+        whole = _whole(traces)
         cells = _cells(labels.get(name, {}), traces.shape[1])
         return WormRecording(
             name=name,
@@ -170,7 +197,22 @@ def _one_per_frame(file: h5py.File, key: str, frames: int) -> NDArray[np.float64
     values = np.asarray(file[key][()], float)
     if values.shape != (frames,):
         raise ValueError(f"{key} should have {frames} entries, it has shape {list(values.shape)}")
+    if key != VELOCITY and (gaps := int((~np.isfinite(values)).sum())):
+        raise ValueError(f"{key} should be known in all frames, it is not in {gaps}")
     return values
+
+
+def _whole(traces: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which cells [N] have no gaps; ValueError where none is without."""
+    known = np.isfinite(traces)
+    whole = np.asarray(known.all(0))
+    if not whole.any():
+        gaps = np.flatnonzero(~known.any(1))
+        where = (
+            f", in frame {gaps[0]} and {len(gaps) - 1} more no cell is known" if len(gaps) else ""
+        )
+        raise ValueError(f"no cell is known in all frames{where}")
+    return whole
 
 
 def _cells(columns: Mapping[str, Mapping[str, Any]], count: int) -> list[str | None]:
