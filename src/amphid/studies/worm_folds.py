@@ -17,7 +17,6 @@ from amphid.models.forecasts import (
 from amphid.models.graphs import Edges, Pace
 from amphid.studies.worm_nets import trained
 from amphid.tasks import WormRecording, relative_error
-from amphid.tasks.worm_recordings import check_apart
 
 Errors = tuple[float, ...]
 """Relative error on each worm that was held out."""
@@ -33,7 +32,6 @@ class Folds:
     """
 
     def __init__(self, worms: Sequence[WormRecording], horizon: int) -> None:
-        check_apart(worms)
         self.worms, self.horizon = tuple(worms), horizon
         self._bases: dict[int, Autoregression] = {}
 

@@ -39,6 +39,7 @@ from amphid.tasks import (
     relative_error,
     worm_recordings,
 )
+from amphid.tasks.worm_recordings import check_apart
 from amphid.wiring import celegans, shuffled
 
 HORIZON = 10  # frames, 6 s
@@ -100,6 +101,7 @@ class WormForecast(Study):
         size = FULL if settings.full else QUICK
         seeds = tuple(range(settings.seed, settings.seed + SEEDS))
         worms = [prepared_recording(one) for one in worm_recordings()]
+        check_apart(worms)
         named = [one for one in worms if one.named]
         if len(named) < FEWEST:
             raise ValueError(
