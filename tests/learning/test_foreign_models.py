@@ -19,6 +19,7 @@ from amphid.learning import (
     GradInit,
     Kaiming,
     OrthogonalWeights,
+    Xavier,
     initialize,
     layer_rates,
     prune,
@@ -167,24 +168,52 @@ def test_cells_in_a_loop_are_found_by_running_them():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "wrapped",
-    [parametrizations.weight_norm, parametrizations.spectral_norm, parametrizations.orthogonal],
-)
-def test_a_weight_that_is_computed_is_refused(wrapped):
-    net = nn.Sequential(wrapped(nn.Linear(N, H)), nn.ReLU(), nn.Linear(H, K))
+@pytest.mark.parametrize("wrapped", [parametrizations.spectral_norm, parametrizations.orthogonal])
+def test_a_weight_that_is_computed_and_cannot_be_set_is_refused(wrapped):
+    net = nn.Sequential(wrapped(nn.Linear(N, H)), nn.ReLU(), nn.Linear(H, K)).eval()
+    before = [own.detach().clone() for own in net.parameters()]
     for act in (
-        lambda: initialize(net, Emergence()), lambda: layer_rates(net, 0.1, inputs=randn(B, N)),
+        lambda: initialize(net, Emergence(3.0)), lambda: layer_rates(net, 0.1, inputs=randn(B, N)),
         lambda: prune(net, ByMagnitude(), 0.5),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"0\.weight is computed from other parameters"):
             act()
+    assert all(map(torch.equal, net.parameters(), before))
+
+
+def plainly(net):
+    return [net[0].weight, net[0].bias, net[2].weight, net[2].bias]
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*")
-def test_a_weight_that_is_computed_in_the_old_way_is_refused():
-    with pytest.raises(ValueError, match=r"weight is computed from other parameters"):
-        weight_layers(weight_norm(nn.Linear(N, H)))
+@pytest.mark.parametrize("normed", [parametrizations.weight_norm, weight_norm])
+@pytest.mark.parametrize(
+    "rule",
+    [lambda g: Emergence(3.0, Kaiming(g)), lambda g: LSUV(generator=g), Xavier],
+    ids=["scaled", "heard", "drawn"],
+)
+def test_a_weight_with_a_norm_starts_as_one_without(normed, rule):
+    def started(net):
+        told = initialize(net, rule(torch.Generator().manual_seed(7)), randn(B, N))
+        return told, [own.detach().clone() for own in plainly(net)]
+
+    plain = nn.Sequential(nn.Linear(N, H), nn.ReLU(), nn.Linear(H, K))
+    net = nn.Sequential(normed(nn.Linear(N, H)), nn.ReLU(), normed(nn.Linear(H, K)))
+    held = list(net.parameters())
+    (told, weights), (expected, others) = started(net), started(plain)
+    torch.testing.assert_close(weights, others)
+    assert (told.factors, set(told.drawn)) == (expected.factors, set(expected.drawn))
+    assert all(one is other for one, other in zip(net.parameters(), held, strict=True))
+    net(randn(B, N)).sum().backward()
+    assert all(own.grad is not None for own in held)
+
+
+def test_a_weight_with_a_norm_is_scaled_once():
+    net = nn.Sequential(parametrizations.weight_norm(nn.Linear(N, H)), nn.Linear(H, K))
+    first = net[0].weight.detach().clone()
+    for _ in range(3):
+        initialize(net, Emergence(3.0))
+    torch.testing.assert_close(net[0].weight.detach(), first / 3)
 
 
 MODELS = [

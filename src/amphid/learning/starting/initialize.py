@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from amphid.learning.starting.computed import computed_weights, take_over, uncomputed
 from amphid.learning.starting.draws import OrthogonalWeights
-from amphid.learning.starting.order import weight_layers
-from amphid.learning.starting.scales import Started
+from amphid.learning.starting.order import check_model, weight_layers
+from amphid.learning.starting.scales import Started, take_records
 
 
 def initialize(model: nn.Module, rule: Any = None, inputs: Any = None) -> Started:
@@ -29,7 +30,17 @@ def initialize(model: nn.Module, rule: Any = None, inputs: Any = None) -> Starte
     rule = OrthogonalWeights() if rule is None else rule
     if not callable(rule) or isinstance(rule, type):
         raise TypeError(f"rule must be an initialization such as Emergence(), got {rule!r}.")
-    layers = weight_layers(model, inputs)
+    check_model(model)
     with torch.no_grad():
-        started: Started = rule(model, layers, inputs)
+        if not any(computed_weights(model)):
+            return _started(model, rule, inputs)
+        twin = uncomputed(model)
+        started = _started(twin, rule, inputs)
+        take_over(model, twin)
+        take_records(model, twin)
+    return started
+
+
+def _started(model: nn.Module, rule: Any, inputs: Any) -> Started:
+    started: Started = rule(model, weight_layers(model, inputs), inputs)
     return started

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from amphid.learning.starting.computed import computed_weights
 from amphid.learning.starting.listening import (
     USES,
     followed,
@@ -88,6 +89,17 @@ def weight_layers(model: nn.Module, inputs: Any = None) -> list[WeightLayer]:
 
 def check_weights(model: Any) -> None:
     """Weights must be there, and be parameters themselves."""
+    check_model(model)
+    for place, key in computed_weights(model):
+        raise ValueError(
+            f"{f'{place}.{key}'.lstrip('.')} is computed from other parameters, as by weight "
+            "or spectral norm: what is done to these is not done to it. Take that off first, "
+            "such as by torch.nn.utils.parametrize.remove_parametrizations, and put it back."
+        )
+
+
+def check_model(model: Any) -> None:
+    """A model must be a module that can be looked into, and its parameters must have values."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a module of torch, got {model!r}.")
     if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
@@ -103,25 +115,6 @@ def check_weights(model: Any) -> None:
                 f"{name} is on the meta device, where weights have no values: give it a place "
                 "first, model.to_empty(device='cpu')."
             )
-    for place, module in model.named_modules():
-        for key in _computed(module):
-            raise ValueError(
-                f"{f'{place}.{key}'.lstrip('.')} is computed from other parameters, as by weight "
-                "or spectral norm: what is done to these is not done to it. Take that off first, "
-                "such as by torch.nn.utils.parametrize.remove_parametrizations, and put it back."
-            )
-
-
-def _computed(module: nn.Module) -> Iterator[str]:
-    """Names of weights that a module computes from parameters anew each time; masks may be on."""
-    for end, beside in (("_v", module._parameters), ("_orig", module._buffers)):
-        also = {"_v": "_g", "_orig": "_u"}[end]
-        plain = (key.removesuffix(end) for key in module._parameters if key.endswith(end))
-        yield from (key for key in plain if f"{key}{also}" in beside)
-    held = module._modules.get("parametrizations")
-    for key in held._modules if held is not None else ():
-        if getattr(module, key).dim() > 1:
-            yield key
 
 
 Found = list[tuple[nn.Parameter, int, Laid]]

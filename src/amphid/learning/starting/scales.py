@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from amphid.learning.starting.order import WeightLayer, depth_of
 
@@ -145,12 +145,22 @@ def scaled(
     return Started(told, drawn, tuple(name for name in names if name not in changed))
 
 
-def _factor_of(record: tuple[float, float] | None, weight: nn.Parameter) -> float:
+def take_records(model: nn.Module, twin: nn.Module) -> None:
+    """Tell a model what its copy was scaled by, of weights as they are in the model."""
+    for place, module in twin.named_modules():
+        if record := vars(module).get(SCALED):
+            own = model.get_submodule(place)
+            vars(own)[SCALED] = {
+                key: (factor, _size(getattr(own, key))) for key, (factor, _) in record.items()
+            }
+
+
+def _factor_of(record: tuple[float, float] | None, weight: Tensor) -> float:
     """What a weight was multiplied by, where it still is what that made of it."""
     return record[0] if record and record[1] == _size(weight) else 1.0
 
 
-def _size(weight: nn.Parameter) -> float:
+def _size(weight: Tensor) -> float:
     return float(weight.detach().double().norm())
 
 
