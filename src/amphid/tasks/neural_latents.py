@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from amphid.tasks.nwb import Session, read_nwb
-from amphid.wiring.data import cache_folder, data_folder
+from amphid.wiring.checks import closest
+from amphid.wiring.data import cache_folder, checked_path, data_folder
 
 SPLITS = ("train", "val")  # those of the test split are hidden from everyone
 FORWARD = 200.0  # ms that are foretold
@@ -144,7 +145,7 @@ def neural_latents(
     another layout.
     """
     own = latent_set(name)
-    place = _place(own) if path is None else Path(path)
+    place = _place(own) if path is None else checked_path("path", path)
     found = sorted(place.rglob("*.nwb")) if place.is_dir() else [place]
     if not found:
         raise FileNotFoundError(f"There is no .nwb file in {place}. {_way_out(own)}")
@@ -170,10 +171,10 @@ def neural_latents(
 
 def latent_set(name: str) -> LatentSet:
     """The data set of that name. Raises KeyError, with the names that there are."""
-    if name not in LATENT_SETS:
+    if not isinstance(name, str) or name not in LATENT_SETS:
         raise KeyError(
             f"There is no data set {name!r} of the Neural Latents Benchmark: "
-            f"{', '.join(LATENT_SETS)}."
+            f"{', '.join(LATENT_SETS)}.{closest(name, LATENT_SETS)}"
         )
     return LATENT_SETS[name]
 

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from amphid.wiring.data import checked_path
+
 SECOND = 1000.0  # ms; the format keeps seconds
 CLOSE = 1e-6  # ms by which a spike or an edge may miss its bin
 Column = NDArray[Any]
@@ -98,7 +100,7 @@ def read_nwb(path: str | os.PathLike[str], *, series: Collection[str] | None = N
         from pynwb import NWBHDF5IO
     except ModuleNotFoundError:
         raise ModuleNotFoundError("NWB files need pynwb: pip install 'amphid[nwb]'") from None
-    path = Path(path)
+    path = checked_path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     try:

@@ -122,6 +122,8 @@ class WormForecast(Task):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error [T, N] of the cells and frames that have a target."""
+        checks.reals("outputs", outputs)
+        checks.reals("targets", targets)
         if outputs.shape != targets.shape:
             raise ValueError(
                 f"outputs must be [T, N] = {list(targets.shape)} as targets are, got "

@@ -47,6 +47,7 @@ class Animal:
 
     def places(self, cells: Sequence[str]) -> list[int]:
         """Columns of those of the cells that this animal has, in the order asked for."""
+        checks.instance("cells", cells, Sequence, "a list of names")
         found = {cell: place for place, cell in enumerate(self.cells) if cell is not None}
         return [found[cell] for cell in cells if cell in found]
 
@@ -59,6 +60,7 @@ class Animal:
 
     def filled(self, cells: Sequence[str]) -> Tensor:
         """Signals [T, cells], zero for those that it does not have."""
+        cells = named_cells(cells)
         found = {cell: place for place, cell in enumerate(self.cells)}
         columns = [
             self.signals[:, found[cell]] if cell in found else torch.zeros_like(self.signals[:, 0])

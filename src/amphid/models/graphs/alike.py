@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from amphid.models.graphs.graph import SMALL, Graph, shares
+from amphid.models.graphs.graph import SMALL, Graph, check_asked, shares
 from amphid.wiring import checks
 
 
@@ -44,6 +44,7 @@ class Alike:
         pool: Sequence[int] | None = None,
     ) -> list[Graph]:
         """One graph, anew at every frame."""
+        check_asked(signals, cells, horizon, pool)
         own = [[place] for place in range(len(cells))] if pool is None else [list(pool)]
         weights = [self._towards(signals, one) for one in own]
         return [Graph(torch.stack(weights, -1), range(len(signals)))]

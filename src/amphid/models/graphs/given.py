@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from amphid.models.graphs.graph import Graph, shares
+from amphid.models.graphs.graph import Graph, check_asked, shares
 from amphid.wiring import checks
 
 Weights = Callable[[Sequence[str | None]], Tensor]
@@ -38,6 +38,7 @@ class Given:
         pool: Sequence[int] | None = None,
     ) -> list[Graph]:
         """A graph of each kind, which stays."""
+        check_asked(signals, cells, horizon, pool)
         weights = self._between(cells)
         if pool is not None:
             weights = weights[..., list(pool)].sum(-1, keepdim=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from amphid.models.graphs.past import lagged, slow_means
+from amphid.wiring import checks
 
 SMALL = 1e-12
 
@@ -80,6 +81,10 @@ class Edges(Protocol):
 
 def messages(graphs: Sequence[Graph], signals: Tensor) -> Tensor:
     """What each listener hears [T, R, M] of signals [T, N]; [T, N, 0] where there is no graph."""
+    if checks.reals("signals", signals).dim() != 2:
+        raise ValueError(f"signals must be [T, N], got shape {list(signals.shape)}.")
+    for graph in checks.instance("graphs", graphs, Sequence, "a list of Graph"):
+        checks.instance("each of graphs", graph, Graph, "a Graph")
     if not graphs:
         return signals[..., None][..., :0]
     return torch.cat([graph.heard(signals) for graph in graphs], -1)
@@ -93,6 +98,26 @@ def shares(weights: Tensor) -> Tensor:
 def others(count: int, pool: Sequence[int]) -> list[int]:
     """Columns of the cells that are not in a pool."""
     return sorted(set(range(count)) - set(pool))
+
+
+def check_asked(
+    signals: object, cells: Sequence[str | None], horizon: int, pool: Sequence[int] | None
+) -> None:
+    """Raise TypeError or ValueError, in a sentence, for what no rule can make graphs of."""
+    shape = checks.reals("signals", signals).shape
+    checks.instance("cells", cells, Sequence, "a name, or None, for each cell")
+    if len(shape) != 2 or not shape.numel() or shape[1] != len(cells):
+        raise ValueError(
+            f"signals must be [T, N] of at least one frame and cell, with N names, got "
+            f"{list(shape)} and {len(cells)} names."
+        )
+    checks.whole("horizon", horizon)
+    if pool is not None and (
+        not isinstance(pool, Sequence) or not pool or not set(pool) <= set(range(len(cells)))
+    ):
+        raise ValueError(
+            f"pool must be columns of some of the {len(cells)} cells, got {pool!r:.60}."
+        )
 
 
 def check_edges(edges: object) -> None:

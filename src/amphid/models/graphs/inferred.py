@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from amphid.models.graphs.graph import Graph, others
+from amphid.models.graphs.graph import Graph, check_asked, others
 from amphid.models.graphs.past import TINY, Pace, surprises
 from amphid.wiring import checks
 
@@ -50,6 +50,7 @@ class Inferred:
         pool: Sequence[int] | None = None,
     ) -> list[Graph]:
         """Leading and joint edges."""
+        check_asked(signals, cells, horizon, pool)
         if pool is None:
             return self._between(signals, horizon)
         tellers = others(signals.shape[1], pool)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from amphid.models.latents.ensemble import EnsembleRates
 from amphid.models.latents.model import check_shown
-from amphid.models.latents.training import Training, draw, mean_level
+from amphid.models.latents.training import Training, check_batch, draw, mean_level
 from amphid.wiring import checks
 
 
@@ -48,6 +48,7 @@ class SequentialAutoencoder(nn.Module):
 
     def state(self, counts: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance [B, W] of the state in which trials [B, T, K] of a length begin."""
+        check_batch(counts, self.encoder.input_size)
         packed = nn.utils.rnn.pack_padded_sequence(
             counts.sqrt(), length.cpu(), batch_first=True, enforce_sorted=False
         )

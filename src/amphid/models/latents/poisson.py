@@ -39,6 +39,8 @@ class PoissonReadout:
         precision. features: [M, K]. penalty: c, in spikes per squared unit of weight.
         Raises ValueError for features and counts that do not fit each other.
         """
+        checks.reals("features", features)
+        checks.reals("counts", counts)
         flat = features.dim() == 2 and counts.dim() == 2
         if not flat or len(features) != len(counts) or not counts.shape[1]:
             raise ValueError(

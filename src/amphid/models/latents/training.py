@@ -68,6 +68,12 @@ def draw(net: nn.Module, generator: torch.Generator) -> None:
                 nn.init.constant_(held, 1.0 if ones else 0.0)
 
 
+def check_batch(counts: Tensor, cells: int) -> None:
+    """Raise TypeError or ValueError, in a sentence, for what are no counts [B, T, cells]."""
+    if checks.reals("counts", counts).dim() != 3 or counts.shape[2] != cells:
+        raise ValueError(f"counts must be [B, T, {cells}], got shape {list(counts.shape)}.")
+
+
 def mean_level(trials: Sequence[Tensor]) -> Tensor:
     """Logarithm of the mean count of each cell [N]."""
     return torch.cat(list(trials)).mean(0).clamp(min=LEAST).log()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from amphid.models.latents.ensemble import EnsembleRates
 from amphid.models.latents.model import check_shown
-from amphid.models.latents.training import Training, draw, mean_level
+from amphid.models.latents.training import Training, check_batch, draw, mean_level
 from amphid.wiring import checks
 
 
@@ -72,6 +72,7 @@ class MaskedTransformer(nn.Module):
 
     def forward(self, counts: Tensor, masked: Tensor | None = None) -> Tensor:
         """masked: bins [B, T] that are not shown; counts in them do not matter."""
+        check_batch(counts, self.embedded.in_features)
         x = self.embedded(counts.sqrt())
         if masked is not None:
             x = torch.where(masked[..., None], self.masked, x)

@@ -51,6 +51,9 @@ class Discriminant(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """One value a class [*B, K] of features [*B, F]."""
+        width = self.weight.shape[1]
+        if not checks.reals("features", features).dim() or features.shape[-1] != width:
+            raise ValueError(f"features must be [*B, {width}], got {list(features.shape)}.")
         return features @ self.weight.to(features).T + self.bias.to(features)
 
 
