@@ -69,45 +69,48 @@ def add(commands: Any) -> None:
         help="celegans, a data set, a file, the folder of a training, or classic: the worm "
         "of the web that has a table of weights in place of physics",
     )
-    group = parser.add_argument_group("page")
+    _add_page(parser.add_argument_group("page"))
+    _add_session(parser.add_argument_group("session"))
+    _add_files(parser.add_argument_group("a file in place of the live page"))
+    add_model(parser)
+    add_global_options(parser, seed="noise and of cells that fire by chance")
+
+
+def _add_page(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--port", type=whole, default=0, metavar="N", help="of the page (any free)")
     group.add_argument("--no-browser", action="store_true", help="only print the address")
     group.add_argument("--no-body", action="store_true", help="the worm without its body")
-    session = parser.add_argument_group("session")
-    session.add_argument("--dt", type=positive, metavar="ms", help="of one step (by model)")
-    session.add_argument(
+
+
+def _add_session(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--dt", type=positive, metavar="ms", help="of one step (by model)")
+    group.add_argument(
         "--noise", type=not_negative, metavar="pA", help="deviation of a current into every cell"
     )
-    session.add_argument(
+    group.add_argument(
         "--weights", type=Path, metavar="FILE", help="weights of the network, .safetensors"
     )
-    film = parser.add_argument_group("a file in place of the live page")
-    film.add_argument("--export", type=Path, metavar="FILE", help="a page that plays, .html")
-    film.add_argument("--png", type=Path, metavar="FILE", help="its end: .png, .pdf or .svg")
-    film.add_argument("--gif", type=Path, metavar="FILE", help="a film, .gif")
-    film.add_argument(
-        "--webm",
-        type=Path,
-        metavar="FILE",
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    """What is written, and what is done to the network meanwhile."""
+    group.add_argument("--export", type=Path, metavar="FILE", help="a page that plays, .html")
+    group.add_argument("--png", type=Path, metavar="FILE", help="its end: .png, .pdf or .svg")
+    group.add_argument("--gif", type=Path, metavar="FILE", help="a film, .gif")
+    group.add_argument(
+        "--webm", type=Path, metavar="FILE",
         help="a film, .webm or .mp4; the program ffmpeg makes it",
-    )
-    film.add_argument("--duration", type=positive, metavar="ms", help="that it shows (4000)")
-    film.add_argument(
-        "--stimulate",
-        action="append",
-        metavar="CELLS",
+    )  # fmt: skip
+    group.add_argument("--duration", type=positive, metavar="ms", help="that it shows (4000)")
+    group.add_argument(
+        "--stimulate", action="append", metavar="CELLS",
         help="a pulse into cells, as in amphid simulate: CELLS:pA:START:STOP",
-    )
-    film.add_argument(
-        "--poke",
-        action="append",
-        type=_poke,
-        metavar="PLACE:START",
+    )  # fmt: skip
+    group.add_argument(
+        "--poke", action="append", type=_poke, metavar="PLACE:START",
         help="touch the worm at a place from 0, the nose, to 1, the tail, at that time in ms",
-    )
-    film.add_argument("--crawl", action="store_true", help="the published circuit crawls")
-    add_model(parser)
-    add_global_options(parser, seed="noise and of cells that fire by chance")
+    )  # fmt: skip
+    group.add_argument("--crawl", action="store_true", help="the published circuit crawls")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -121,10 +121,17 @@ function connectionsOf(run, cell) {
   return found;
 }
 
+const formats = new Map(); // by digits: to make one takes longer than to use it
+
+function formatOf(digits) {
+  if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits }));
+  return formats.get(digits);
+}
+
 /** A number for reading, with its sign when asked for and a proper minus. */
 function written(value, { digits = 3, sign = false } = {}) {
   if (!Number.isFinite(value)) return "not finite";
-  const text = Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumSignificantDigits: digits });
+  const text = formatOf(digits).format(Number(value.toPrecision(digits)));
   return (sign && value > 0 ? "+" : "") + text.replace("-", "\u2212");
 }
 

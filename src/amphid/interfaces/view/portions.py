@@ -35,24 +35,26 @@ class LivingPortions:
         self.spikes = network.neuron.output == "spike"
         self.script = f"LivingPortions(net, step={self.size!r}, portion={portion!r})"
         self.note = f"portions of {portion} steps of {step:g} ms in compiled code"
-        self._everyone = torch.arange(len(self.connectome))
 
     @torch.no_grad()
     def begin(self) -> None:
         """Start at rest, all cells alive."""
-        like = self.network.weight.new_zeros(1, len(self._everyone))
+        like = self.network.weight.new_zeros(1, len(self.connectome))
         self.state: NetworkState | None = self.network.init(like, self.network.wires(self.size))
         self._level = self.state.v.detach()[0].clone()
-        self._fired = torch.zeros(len(self._everyone), dtype=torch.bool)
+        self._fired = torch.zeros(len(self.connectome), dtype=torch.bool)
         self.kill(())
 
     @torch.no_grad()
     def step(self, current: Tensor) -> None:
         """One portion under a current [N] in pA."""
-        held = current.to(self.network.weight).expand(self.portion, -1)
+        driven = current.nonzero()[
+            :, 0
+        ]  # few, without noise: all of them would be copied each step
+        held = current.to(self.network.weight)[driven].expand(self.portion, -1)
         run = simulate(
             self._living,
-            Stimulus(held, self._everyone, len(current), self.size),
+            Stimulus(held, driven, len(current), self.size),
             record=("v", *(["spike"] if self.spikes else [])),
             every=self.portion,
             state=self.state,

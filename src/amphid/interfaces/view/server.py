@@ -29,7 +29,7 @@ PRIVATE = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-UNWANTED, BUSY = 4403, 4429  # codes with which a socket is closed
+UNWANTED, BUSY, LATE = 4403, 4429, 4408  # codes with which a socket is closed
 
 
 class Door:
@@ -174,13 +174,15 @@ async def _talk(socket: WebSocket, stage: Stage, door: Door) -> None:
 
 
 async def _send(socket: WebSocket, client: Client) -> None:
-    while True:
+    while not client.behind:
         await client.ready.wait()
         client.ready.clear()
         while client.texts:
             await socket.send_text(client.texts.popleft())
+        client.loading = False
         while client.frames:
             await socket.send_bytes(client.frames.popleft())
+    await socket.close(LATE, "too much was not read")
 
 
 async def _listen(socket: WebSocket, stage: Stage, client: Client) -> None:

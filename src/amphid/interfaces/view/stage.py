@@ -35,6 +35,8 @@ from amphid.interfaces.view.session import Session
 PICTURES = 30.0  # each second
 BUDGET = 0.026  # s of each picture that may go into steps
 WAITING = 4  # pictures that wait for a slow page
+UNREAD = 2000  # messages that wait for a page before it has to come anew
+ACTIONS = 100_000  # that a session remembers
 BYTES = 6e6  # each second and page; large networks get fewer pictures
 
 Act = StimulateMessage | LesionMessage | PokeMessage | FeedMessage | CrawlMessage
@@ -47,17 +49,25 @@ def told_of(event: Event) -> dict[str, Any]:
 
 
 class Client:
-    """One page: what waits to be sent to it, the newest pictures only."""
+    """One page: what waits to be sent to it, the newest pictures only.
+
+    behind: it read nothing for so long that it must come anew. loading: a saved page is on its way.
+    """
 
     def __init__(self) -> None:
         self.texts: deque[str] = deque()
         self.frames: deque[bytes] = deque(maxlen=WAITING)
         self.ready = asyncio.Event()
         self.watched: tuple[int, ...] = ()
+        self.behind = self.loading = False
 
     def tell(self, **words: Any) -> None:
-        """Queue a message."""
-        self.texts.append(json.dumps(words))
+        """Queue a message; a page that lets too many wait gets none of them."""
+        self.behind = self.behind or len(self.texts) >= UNREAD
+        if self.behind:
+            self.texts.clear()
+        else:
+            self.texts.append(json.dumps(words))
         self.ready.set()
 
     def show(self, picture: bytes) -> None:
@@ -205,6 +215,10 @@ class Stage:
         """Do it; what the page is told about it."""
         session = self.session
         if isinstance(message, Act):
+            if len(session.log) >= ACTIONS:
+                raise ValueError(
+                    f"the log holds {ACTIONS:,} actions, which is all it can: save it, then reset."
+                )
             event = session.act(message.action())
             self._tell_all(**told_of(event))
         elif isinstance(message, SpeedMessage):
@@ -220,16 +234,19 @@ class Stage:
             cell = session.place_of(message.cell)
             return {"cell": cell, "links": wire.links(session.connectome, cell)}
         else:
-            return self._played(message)
+            return self._played(client, message)
         return {}
 
-    def _played(self, message: PlayMessage) -> dict[str, Any]:
+    def _played(self, client: Client, message: PlayMessage) -> dict[str, Any]:
         """What the buttons of the player do."""
         if message.op == "script":
             return {"text": python_of(self.session, self.recipe)}
         if message.op == "record":
             return self._recorded()
         if message.op == "export":
+            if client.loading:
+                raise ValueError("the page that was asked for is still on its way.")
+            client.loading = True
             made = page_of(self.session, self.reel.frames, self.session.log, title=self.title)
             return {"text": made}
         self.playing = message.op == "play"

@@ -87,5 +87,6 @@ class Carrier:
             client.ready.clear()
             while client.texts:
                 self.send(json.loads(client.texts.popleft()))
+            client.loading = False
             while client.frames:
                 self.send({"op": "picture"}, buffers=[client.frames.popleft()])

@@ -31,6 +31,7 @@ function readFrame(buffer) {
   const [watched, samples, cells] = [view.getUint16(26, true), view.getUint32(28, true), view.getUint32(32, true)];
   let at = 40;
   frame.change = halves(buffer, at, cells);
+  frame.codes = new Uint16Array(buffer, at, cells); // the same, as its bits
   frame.marks = new Uint8Array(buffer, at + 2 * cells, cells);
   at += 3 * cells;
   at += (4 - (at % 4)) % 4;

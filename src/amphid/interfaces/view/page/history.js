@@ -26,10 +26,11 @@ function clearHistory(history) {
 function remember(history, run, field, time, theme) {
   const stretch = Math.floor(time / history.stretch);
   if (history.time === null) history.time = stretch;
-  for (let cell = 0; cell < run.size; cell++) {
-    const row = history.order[cell];
-    const change = field.change(cell, 0);
-    if (Math.abs(change) > Math.abs(history.peak[row])) history.peak[row] = change;
+  const { order, peak } = history;
+  const { now } = field;
+  for (let cell = 0; cell < now.length; cell++) {
+    const row = order[cell];
+    if (Math.abs(now[cell]) > Math.abs(peak[row])) peak[row] = now[cell];
   }
   if (stretch === history.time) return;
   const columns = Math.min(SPAN, Math.max(1, stretch - history.time));

@@ -13,46 +13,61 @@ function readNetwork(told) {
   found.rest = unpack(told.rest, Float32Array);
   found.embedded = Boolean(told.connections);
   found.connections = told.connections ? readConnections(told.connections) : { pre: [], post: [], synapses: [], sign: [], electrical: [] };
-  Object.assign(found, { stimulated: [], strongest: [], stimulatedSet: new Set(), links: new Map() });
+  Object.assign(found, { stimulated: [], dead: [], strongest: [], stimulatedSet: new Set(), links: new Map() });
   return found;
 }
 
 /** The variable that colors the cells: change of the level, or a rate where cells fire. */
 function makeField() {
-  const { shows } = run;
-  if (!shows.spikes) {
-    const field = { name: "v", title: shows.name, unit: shows.unit, signed: true, logarithmic: true, top: shows.unit === "mV" ? 30 : 300 };
-    field.small = field.top / 1000;
-    field.change = (cell) => (picture ? noticed(picture.change[cell]) : 0);
-    field.value = valueOf;
-    return field;
-  }
-  const rate = new Float32Array(run.size);
-  const field = { name: "rate", title: "firing rate", unit: "Hz", signed: false, logarithmic: false, top: 50, small: 1, rate, tau: 60 };
-  field.change = (cell) => rate[cell];
-  field.value = field.change;
+  const field = run.shows.spikes ? rateShown() : levelShown();
+  field.now = new Float32Array(run.size); // its change in the newest picture, by cell
+  field.shades = new Uint16Array(run.size).fill(LEVELS); // and its color
+  if (field.rate) field.rate = field.now;
+  field.change = field.rate ? (cell) => field.now[cell] : (cell) => noticed(field.now[cell]);
+  field.value = field.rate ? field.change : valueOf;
+  return field;
+}
+
+function levelShown() {
+  const { name, unit } = run.shows;
+  const top = unit === "mV" ? 30 : 300;
+  const field = { name: "v", title: name, unit, signed: true, logarithmic: true, top, small: top / 1000 };
+  const codes = Uint16Array.from({ length: 65536 }, (_, code) => code);
+  const table = Uint16Array.from(halves(codes.buffer, 0, 65536), (change) => level(placeOnScale(field, noticed(change))));
+  field.renew = () => {
+    field.now.set(picture.change);
+    const { shades } = field;
+    const { codes: found } = picture;
+    for (let cell = 0; cell < shades.length; cell++) shades[cell] = table[found[cell]];
+  };
   return field;
 }
 
 /** Rates fade with simulated time and rise with spikes. */
-function fireRates(passed) {
-  const { rate, tau } = state.field;
-  const kept = Math.exp(-Math.max(passed, 0) / tau);
-  for (let cell = 0; cell < run.size; cell++) {
-    rate[cell] *= kept;
-    if (picture.marks[cell] & MARK.fired) rate[cell] += (1000 / tau) * 1;
-  }
+function rateShown() {
+  const field = { name: "rate", title: "firing rate", unit: "Hz", signed: false, logarithmic: false, top: 50, small: 1, rate: true, tau: 60 };
+  field.renew = (passed) => {
+    const { now, tau } = field;
+    const { marks } = picture;
+    const kept = Math.exp(-Math.max(passed, 0) / tau);
+    for (let cell = 0; cell < now.length; cell++) now[cell] = now[cell] * kept + (marks[cell] & MARK.fired ? 1000 / tau : 0);
+    widenScale();
+    shadeRates(field);
+  };
+  return field;
 }
 
-/** The scale grows with what is seen, in steps of about three; one in decades is wide from the start. */
+function shadeRates({ now, shades, top }) {
+  const each = LEVELS / top;
+  for (let cell = 0; cell < now.length; cell++) shades[cell] = LEVELS + Math.min(LEVELS, Math.round(now[cell] * each));
+}
+
+/** The scale of rates grows with what is seen, in steps of about three. */
 function widenScale() {
   const { field } = state;
-  if (field.logarithmic) return;
+  const { now } = field;
   let most = 0;
-  for (let cell = 0; cell < run.size; cell++) {
-    const change = Math.abs(field.change(cell, 0));
-    if (change > most && Number.isFinite(change)) most = change;
-  }
+  for (let cell = 0; cell < now.length; cell++) if (now[cell] > most) most = now[cell];
   if (most <= field.top * 1.05) return;
   while (field.top < most) field.top *= String(field.top / 10 ** Math.floor(Math.log10(field.top))).startsWith("1") ? 3 : 10 / 3;
   field.top = Number(field.top.toPrecision(1));
@@ -107,16 +122,24 @@ function take(frame) {
   const passed = picture ? frame.time - picture.time : 0;
   if (passed < 0) forget();
   picture = frame;
-  if (run.shows.spikes) fireRates(passed);
-  run.stimulated = [];
-  for (let cell = 0; cell < run.size; cell++) if (frame.marks[cell] & MARK.driven) run.stimulated.push(cell);
-  run.stimulatedSet = new Set(run.stimulated);
+  state.field.renew(passed);
+  readMarks(frame.marks);
   if (passed || !history.filled) remember(history, run, state.field, frame.time, theme);
   takeSamples(frame, passed);
   if (run.worm) takeBody(frame, passed);
   if (feed) setPlaying(Boolean(frame.flags & FLAG.playing));
-  widenScale();
   redraw();
+}
+
+/** Which cells current flows into, and which are dead. */
+function readMarks(marks) {
+  run.stimulated = [];
+  run.dead = [];
+  for (let cell = 0; cell < marks.length; cell++) {
+    if (marks[cell] & MARK.driven) run.stimulated.push(cell);
+    if (marks[cell] & MARK.dead) run.dead.push(cell);
+  }
+  run.stimulatedSet = new Set(run.stimulated);
 }
 
 /** Every step of the watched cells, or the picture's own value where there are none. */
@@ -147,7 +170,7 @@ function forget() {
   clearHistory(history);
   traces = new Map([...traces.keys()].map((cell) => [cell, makeTrace(cell)]));
   if (dish) dish.path = [];
-  if (state.field.rate) state.field.rate.fill(0);
+  state.field.now.fill(0);
 }
 
 function redraw() {
@@ -183,13 +206,11 @@ function drawCharts() {
 
 /** Crosses over the dead. */
 function drawDead() {
-  if (!picture) return;
   const ctx = scene.canvas.getContext("2d");
   ctx.strokeStyle = theme.ink;
   ctx.lineWidth = 1.8;
   ctx.beginPath();
-  for (let cell = 0; cell < run.size; cell++) {
-    if (!(picture.marks[cell] & MARK.dead)) continue;
+  for (const cell of run.dead) {
     const [x, y, near] = scene.screen.subarray(3 * cell, 3 * cell + 3);
     const reach = scene.radius * near * 1.2 + 1.5;
     ctx.moveTo(x - reach, y - reach);
@@ -209,5 +230,6 @@ function showClock() {
 
 function setPlaying(on) {
   state.playing = on;
-  $("play").textContent = on ? "Pause" : "Play";
+  const text = on ? "Pause" : "Play";
+  if ($("play").textContent !== text) $("play").textContent = text; // each writing lays the page out
 }
