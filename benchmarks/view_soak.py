@@ -294,7 +294,7 @@ def lived(visit: Visit, minutes: float, tell: Callable[[Row], None], *, touched:
     seldom = time.monotonic() + SELDOM
     rare = 0
     while rows[-1].minute < minutes:
-        until = visit.began + 60 * len(rows)
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             visit.page.wait_for_timeout(1000 * OFTEN)
             visit.follow()

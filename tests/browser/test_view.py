@@ -396,11 +396,15 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
           const {default: {render}} = await import(URL.createObjectURL(
             new Blob([script], {type: "text/javascript"})));
           window.said = [];
+          window.kept = {page: text, title: "Notebook", height: 700};
+          document.body.dataset.jpThemeLight = "false"; // as JupyterLab says that it is dark
           const model = {
-            get: (name) => ({page: text, title: "Notebook", height: 700})[name],
+            get: (name) => window.kept[name],
+            set: (name, value) => (window.kept[name] = value),
             send: (content) => window.said.push(content),
             on: (_, heard) => (window.tell = heard),
           };
+          window.again = () => render({model, el: document.body});
           render({model, el: document.body});
         }""",
         {"script": script.read_text("utf-8"), "text": sheet.page("Notebook", tape=tape)},
@@ -418,13 +422,26 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
         },
     )
     inside = page.frames[1]
-    for _ in range(PATIENCE // 50):
-        if inside.evaluate("() => window.amphid && window.amphid.frames > 0 && amphid.pictures"):
-            break
-        page.wait_for_timeout(50)
+    hears(page, inside, "window.amphid && amphid.frames > 0 && amphid.pictures")
+    assert inside.evaluate("document.documentElement.dataset.theme") == "dark"
     inside.locator("#step").click()
     until(page, 'window.said.some((text) => text.includes(\'"op":"step"\'))')
+    page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    hears(page, inside, "document.documentElement.dataset.theme === 'light'")
+    hears(page, inside, "amphid.connection === 'silent'")  # nobody answers
+    assert "run this cell again" in inside.locator("#banner").inner_text()
+    page.evaluate("() => { again(); }")  # as a notebook that is opened anew without a kernel
+    hears(page, page.frames[2], "window.amphid && amphid.pictures === 1")
     context.close()
+
+
+def hears(page, inside, expression):
+    """Waits for something within an iframe."""
+    for _ in range(PATIENCE // 50):
+        if inside.evaluate(f"() => Boolean({expression})"):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never came true: {expression}")
 
 
 def test_a_connection_that_breaks_comes_back_with_everything(opened, served):

@@ -18,9 +18,11 @@ import torch
 from amphid.dynamics import LIF, Conductance
 from amphid.interfaces.command_line import main
 from amphid.interfaces.view import Session, Stimulate, export_page
+from amphid.interfaces.view import stage as stages
+from amphid.interfaces.view.messages import read_message
 from amphid.interfaces.view.reel import Reel
 from amphid.interfaces.view.script import python_of
-from amphid.interfaces.view.stage import Stage
+from amphid.interfaces.view.stage import Client, Stage
 from amphid.interfaces.view.wire import DEAD, DRIVEN, FIRED, HEADER, MAGIC, frame
 from amphid.simulation import Network
 from amphid.wiring import Cells, Connections, Connectome
@@ -318,6 +320,41 @@ def test_too_many_and_too_large_messages_are_turned_away(served):
             drain(socket)
     with served.connect() as socket:
         assert ask(socket, 9, op="step")["op"] == "ack"
+
+
+def test_a_page_that_reads_nothing_is_told_to_come_anew_and_fills_no_memory(monkeypatch):
+    monkeypatch.setattr(stages, "UNREAD", 5)
+    client = Client()
+    for k in range(7):
+        client.tell(op="event", time=k)
+    assert client.behind
+    assert not client.texts
+
+
+def test_a_page_that_was_behind_comes_back_and_finds_everything(served):
+    with served.connect() as socket:
+        ask(socket, 1, op="lesion", cell="c5")
+        (client,) = served.stage.clients
+        client.behind = True
+        with pytest.raises(exceptions.ConnectionClosed) as closed:
+            drain(socket)
+        assert closed.value.rcvd.code == server.LATE
+    with served.connect() as socket:
+        assert len(json.loads(socket.recv(timeout=60))["log"]) == 1
+
+
+def test_the_log_and_the_pages_on_their_way_are_bounded(served, monkeypatch):
+    monkeypatch.setattr(stages, "ACTIONS", 2)
+    with served.connect() as socket:
+        for number in (1, 2):
+            assert ask(socket, number, op="lesion", cell="c5")["op"] == "ack"
+        assert "then reset" in ask(socket, 3, op="lesion", cell="c5")["message"]
+        ask(socket, 4, op="reset")
+        assert ask(socket, 5, op="lesion", cell="c5")["op"] == "ack"
+    client = Client()
+    client.tell(op="ack", text="x" * stages.LONG)
+    with pytest.raises(ValueError, match="on its way"):
+        served.stage._played(client, read_message('{"op": "export", "id": 7}'))
 
 
 def test_a_server_that_stops_says_so(tmp_path):

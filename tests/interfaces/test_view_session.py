@@ -174,6 +174,10 @@ def test_a_pulse_ends_by_itself_or_when_told():
         (lambda s: Session(s.life.network), "dt must be given"),
         (lambda s: Session(s.life.network, dt=1.0, noise=-1.0), "0 or more"),
         (lambda s: Session(3, dt=1.0), "Network"),
+        (
+            lambda s: Session(Network(Connectome(Cells([]), Connections()), neuron=LIF()), dt=1.0),
+            "needs cells",
+        ),
         (lambda s: Session(s.life.network.lesioned("c1"), dt=1.0), "one copy"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -16,10 +16,19 @@ const THEMES = {
 };
 const LEVELS = 255;
 
+const around = { dark: null }; // whether what the page stands in is dark, where that says so
+
+function isDark() {
+  return around.dark ?? matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
 /** The theme in use: colors of the page from its style sheet, and tables of the map's colors. */
 function readTheme(printing) {
-  document.documentElement.toggleAttribute("data-paper", printing);
-  const dark = !printing && matchMedia("(prefers-color-scheme: dark)").matches;
+  const root = document.documentElement;
+  root.toggleAttribute("data-paper", printing);
+  const dark = !printing && isDark();
+  root.dataset.theme = dark ? "dark" : "light";
+  if (around.dark !== null) root.style.colorScheme = root.dataset.theme; // of lists and sliders
   const theme = { ...THEMES[dark ? "dark" : "light"], dark };
   const style = getComputedStyle(document.documentElement);
   for (const name of ["paper", "card", "ink", "soft", "line", "accent", "band", "link"]) {

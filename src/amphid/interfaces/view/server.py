@@ -179,7 +179,6 @@ async def _send(socket: WebSocket, client: Client) -> None:
         client.ready.clear()
         while client.texts:
             await socket.send_text(client.texts.popleft())
-        client.loading = False
         while client.frames:
             await socket.send_bytes(client.frames.popleft())
     await socket.close(LATE, "too much was not read")

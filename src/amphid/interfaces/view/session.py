@@ -63,6 +63,8 @@ class Session:
         self.draws = generator is not None
         self.generator = generator or torch.Generator()
         self.connectome = self.life.connectome
+        if not len(self.connectome):
+            raise ValueError("a session needs cells: this network has none, and nothing to show.")
         self._place = {name: i for i, name in enumerate(map(str, self.connectome.cells.name))}
         self.tape: Tape | None = None
         self.seed = seed

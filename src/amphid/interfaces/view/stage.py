@@ -35,6 +35,7 @@ from amphid.interfaces.view.session import Session
 PICTURES = 30.0  # each second
 BUDGET = 0.026  # s of each picture that may go into steps
 WAITING = 4  # pictures that wait for a slow page
+LONG = 1 << 16  # characters of a message of which no second one may wait
 UNREAD = 2000  # messages that wait for a page before it has to come anew
 ACTIONS = 100_000  # that a session remembers
 BYTES = 6e6  # each second and page; large networks get fewer pictures
@@ -51,7 +52,7 @@ def told_of(event: Event) -> dict[str, Any]:
 class Client:
     """One page: what waits to be sent to it, the newest pictures only.
 
-    behind: it read nothing for so long that it must come anew. loading: a saved page is on its way.
+    behind: it read nothing for so long that it must come anew.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class Client:
         self.frames: deque[bytes] = deque(maxlen=WAITING)
         self.ready = asyncio.Event()
         self.watched: tuple[int, ...] = ()
-        self.behind = self.loading = False
+        self.behind = False
 
     def tell(self, **words: Any) -> None:
         """Queue a message; a page that lets too many wait gets none of them."""
@@ -239,20 +240,25 @@ class Stage:
 
     def _played(self, client: Client, message: PlayMessage) -> dict[str, Any]:
         """What the buttons of the player do."""
+        if message.op in ("script", "export"):
+            self._check_free(client)
         if message.op == "script":
             return {"text": python_of(self.session, self.recipe)}
         if message.op == "record":
             return self._recorded()
         if message.op == "export":
-            if client.loading:
-                raise ValueError("the page that was asked for is still on its way.")
-            client.loading = True
             made = page_of(self.session, self.reel.frames, self.session.log, title=self.title)
             return {"text": made}
         self.playing = message.op == "play"
         if message.op == "step":
             self.session.advance(1, self._heard)
         return {}
+
+    def _check_free(self, client: Client) -> None:
+        """Raise ValueError where a long answer waits already: each may have tens of MB."""
+        said = [str(words.get("text", "")) for one, words in self._said if one is client]
+        if any(len(text) > LONG for text in (*client.texts, *said)):
+            raise ValueError("what was asked for before is still on its way.")
 
     def _recorded(self) -> dict[str, Any]:
         """Start to record, or stop and write what was."""

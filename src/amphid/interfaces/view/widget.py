@@ -14,13 +14,16 @@ from amphid.interfaces.view.session import Session
 from amphid.interfaces.view.sheet import page
 from amphid.interfaces.view.stage import Client, Stage
 
+LOST = "A live page of amphid stood here: run this cell again to bring it back."
 INSTALL = "A page in a notebook needs anywidget: pip install 'amphid[notebook]'"
 
 
 def widget(session: Session, *, title: str = "A session", height: int = 900) -> Any:
     """The page of a session as a widget, live as long as the notebook's kernel.
 
-    height: pixels. A widget is not kept in an exported notebook: `export_page` writes a file.
+    height: pixels. It is light or dark as the notebook is. A notebook that is opened anew shows the
+    last picture where it keeps the state of widgets, and else says that the cell is to be run
+    again; `export_page` writes a file that plays without a kernel.
     Raises ModuleNotFoundError, with the way out, without the extra `notebook`.
     """
     try:
@@ -36,6 +39,10 @@ def widget(session: Session, *, title: str = "A session", height: int = 900) -> 
         page = traitlets.Unicode(text).tag(sync=True)
         title = traitlets.Unicode("").tag(sync=True)
         height = traitlets.Int(0).tag(sync=True)
+        last = traitlets.Bytes(b"").tag(sync=True)
+
+        def __repr__(self) -> str:
+            return LOST
 
     made = View(title=title, height=height)
     carrier = Carrier(Stage(session, title=title), made.send)
@@ -74,8 +81,8 @@ class Carrier:
 
     def _begin(self) -> None:
         self.client.tell(**self.stage.greeting())
+        self.stage.enter(self.client)  # which shows it a picture, be it the first or a reload
         if not self.tasks:
-            self.stage.enter(self.client)
             self.tasks = [
                 asyncio.ensure_future(made) for made in (self.stage.live(), self._carry())
             ]
@@ -87,6 +94,5 @@ class Carrier:
             client.ready.clear()
             while client.texts:
                 self.send(json.loads(client.texts.popleft()))
-            client.loading = False
             while client.frames:
                 self.send({"op": "picture"}, buffers=[client.frames.popleft()])

@@ -206,8 +206,11 @@ function onKey(event) {
 /** Size of the window, light and dark. */
 function listenToSurroundings() {
   new ResizeObserver(redraw).observe(document.body);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    theme = readTheme(false);
-    recolor();
-  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", relight);
+}
+
+/** Light and dark anew. */
+function relight() {
+  theme = readTheme(false);
+  recolor();
 }

@@ -50,21 +50,33 @@ function sort(feed, message, heard) {
   return heard(message, null);
 }
 
-/** A page in a notebook: messages go through the window around it. */
+const SILENCE = 4000; // ms after which whoever was asked does not answer
+
+/** A page in a notebook: messages go through the window around it, which tells of itself, too. */
 function openHost(heard, stood) {
-  const feed = { waiting: new Map(), next: 1 };
-  feed.send = (op, words = {}, answered = null) => {
+  const feed = { waiting: new Map(), next: 1, asked: null };
+  const post = (words) => {
+    feed.asked ??= setTimeout(() => stood("silent"), SILENCE);
+    parent.postMessage(words, "*");
+  };
+  const answered = () => {
+    clearTimeout(feed.asked);
+    feed.asked = null;
+    if (state.connection !== "open") stood("open");
+  };
+  feed.send = (op, words = {}, then = null) => {
     const id = feed.next++;
-    if (answered) feed.waiting.set(id, answered);
-    parent.postMessage(JSON.stringify({ op, id, ...words }), "*");
+    if (then) feed.waiting.set(id, then);
+    post(JSON.stringify({ op, id, ...words }));
   };
   addEventListener("message", ({ source, data }) => {
     if (source !== parent) return;
+    if (!data.host) answered();
     if (data.bytes?.length) heard(null, readFrame(data.bytes[0]));
     else sort(feed, data.content, heard);
   });
-  parent.postMessage("ready", "*");
   stood("open");
+  post("ready");
   return feed;
 }
 

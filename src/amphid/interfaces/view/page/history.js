@@ -63,7 +63,7 @@ function repaintHistory(history, field, theme) {
   }
 }
 
-const RASTER = { left: 66, right: 10, top: 6, bottom: 34 };
+const RASTER = { left: 76, right: 10, top: 6, bottom: 34 };
 
 /** The moving picture: now at the right edge. */
 function drawHistory(canvas, history, run, now, groups, theme) {
@@ -79,7 +79,8 @@ function drawHistory(canvas, history, run, now, groups, theme) {
   if (history.at) ctx.drawImage(history.image, 0, 0, history.at, history.rows, box.left + older * step, box.top, history.at * step, box.bottom - box.top);
   const span = SPAN * history.stretch;
   timeAxis(ctx, box, now - span, now, theme);
-  nameGroups(ctx, box, history.rows, groups, theme);
+  if (groups.length) nameGroups(ctx, box, history.rows, groups, theme);
+  else nameRows(ctx, box, `${run.size.toLocaleString("en-US")} cells`, theme);
   return box;
 }
 
@@ -97,6 +98,19 @@ function timeAxis(ctx, box, from, to, theme) {
     ctx.fillText(written(tick / 1000, { digits: 6 }), x(tick), box.bottom + 6);
   }
   ctx.fillText("simulated time (s)", (box.left + box.right) / 2, box.bottom + 20);
+}
+
+/** What the rows are where there are too many, and too few kinds, to be named. */
+function nameRows(ctx, box, text, theme) {
+  ctx.save();
+  ctx.fillStyle = theme.soft;
+  ctx.font = "12px system-ui, sans-serif";
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.translate(box.left - 14, (box.top + box.bottom) / 2);
+  ctx.rotate(-Math.PI / 2);
+  ctx.fillText(text, 0, 0);
+  ctx.restore();
 }
 
 function nameGroups(ctx, box, rows, groups, theme) {
@@ -134,7 +148,7 @@ function extend(trace, times, values) {
 /** A pinned cell: its level over the same stretch of time as the picture above. */
 function drawLiveTrace(canvas, trace, span, now, title, color, theme) {
   const { ctx, width, height } = prepare(canvas);
-  const box = { left: 62, top: 8, right: width - RASTER.right, bottom: height - 34 };
+  const box = { left: RASTER.left, top: 8, right: width - RASTER.right, bottom: height - 34 };
   const from = now - span;
   let first = trace.time.length;
   while (first > 0 && trace.time[first - 1] >= from) first--;

@@ -14,6 +14,9 @@ function hear(message, frame) {
     showSpeed(message.speed);
     counters.last = null;
     watch();
+  } else if (message.op === "surroundings") {
+    around.dark = message.dark;
+    relight();
   } else if (message.op === "event") logged(message, true);
   else if (message.op === "speed") showSpeed(message.value);
   else if (message.op === "reset") {
@@ -65,6 +68,7 @@ const STANDS = {
   stopped: "The server has stopped. What you see is the last picture; start it again with amphid view.",
   refused: "The server does not know this page: open the address that it printed.",
   busy: "The server takes no more pages or messages from here.",
+  silent: "The notebook\u2019s kernel does not answer: it is busy, or it is gone. Where it is gone, run this cell again; what you see is the last picture.",
 };
 
 function stood(how) {
