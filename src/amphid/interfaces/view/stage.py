@@ -7,6 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class Stage:
         self.session, self.title, self.recipe, self.keep = session, title, recipe, keep
         self.clients: set[Client] = set()
         self.playing, self.speed, self.reached, self.number = True, 1.0, 0.0, 0
+        self._worker = ThreadPoolExecutor(1)  # each further thread would keep memory of its own
         self._asked: deque[tuple[Client, Message]] = deque()
         self._awake = asyncio.Event()
         self._fired = np.zeros(len(session), bool)
@@ -120,11 +122,11 @@ class Stage:
 
     async def live(self) -> None:
         """Play, for ever."""
-        last = time.perf_counter()
+        last, loop = time.perf_counter(), asyncio.get_running_loop()
         while True:
             await self._rest()
             now = time.perf_counter()
-            await asyncio.to_thread(self._pass, min(now - last, 0.25))
+            await loop.run_in_executor(self._worker, self._pass, min(now - last, 0.25))
             last = now
             said, self._said = self._said, []
             for client, words in said:
