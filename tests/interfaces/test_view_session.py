@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from amphid.dynamics import LIF, Conductance, EscapeRate, GapJunction, Graded, graded_synapses
+from amphid.interfaces.command_line.viewed import life_of
 from amphid.interfaces.view import (
     ClassicCrawler,
     Crawl,
@@ -214,6 +215,19 @@ def test_portions_do_what_steps_do_and_repeat():
     other.replay(log, until=other.time)
     assert torch.equal(other.life.level, level)
     assert "LivingPortions(net, step=0.5, portion=4)" in python_of(other)
+
+
+def test_small_networks_live_in_compiled_code_where_torch_would_not_keep_up():
+    class Deciding(LIF):
+        def step(self, state, current, dt):
+            return (state, current) if bool(state.v.any()) else super().step(state, current, dt)
+
+    assert isinstance(life_of(spiking(), 2.0), LivingNetwork)
+    life = life_of(spiking(), 0.1)
+    assert isinstance(life, LivingPortions)
+    assert life.portion == 1
+    assert life.dt == 0.1
+    assert isinstance(life_of(spiking(Deciding()), 0.1), LivingNetwork)
 
 
 def test_a_cell_that_dies_with_spikes_under_way_dies_alike_in_portions_and_in_steps():

@@ -196,3 +196,17 @@ def test_trials_of_weights_and_stimulus_that_do_not_fit_are_refused():
     edges = len(network().connectome.connections)
     with pytest.raises(ValueError, match=r"stimulus, \[3\], and .*weights and values, \[2\], must"):
         am.simulate(network(weight=torch.ones(2, edges)), current(3), dt=0.5)
+
+
+@pytest.mark.parametrize("engine", [am.Torch(), am.Compiled(threads=1)])
+def test_values_wider_than_the_weights_are_refused_in_a_sentence(engine):
+    net = network().float()
+    wide = torch.full((CELLS,), 20.0, dtype=torch.float64)
+    net.neuron = dynamics.LIF(tau=wide)
+    with pytest.raises(
+        TypeError, match=r"neuron.tau in torch.float64, its weights .*float32: brin"
+    ):
+        am.simulate(net, current(), dt=0.5, engine=engine)
+    net.neuron = dynamics.LIF(tau=wide[0])  # one number for all turns nothing into its type
+    assert am.simulate(net, current(), dt=0.5, record=("v",)).v.dtype == torch.float32
+    assert am.simulate(net.double(), current(), dt=0.5, record=("v",)).v.dtype == torch.float64

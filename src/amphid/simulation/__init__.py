@@ -1,6 +1,6 @@
 """Step a network through time and keep what was asked."""
 
-from amphid.simulation.compiled import Compiled
+from amphid.simulation.compiled import Compiled, Ongoing
 from amphid.simulation.currents import (
     noise,
     poisson,
@@ -32,6 +32,7 @@ __all__ = [
     "GivenSpikes",
     "Network",
     "NetworkState",
+    "Ongoing",
     "Onsets",
     "Plasticity",
     "PoissonTrains",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from amphid.kernels import UnknownOperation, common_shape
+from amphid.simulation.network import Network
 from amphid.simulation.recording import Recording
 from amphid.simulation.simulate import Task, asks_for_gradient
 from amphid.simulation.torch_engine import Torch
@@ -59,8 +60,12 @@ def why_torch(task: Task) -> str:
 
 def torch_seconds(task: Task) -> float:
     """How long the torch engine takes, roughly: better than a factor of three on most networks."""
-    network = task.network
-    trials = common_shape(task.batch, network.batch).numel()
+    trials = common_shape(task.batch, task.network.batch).numel()
+    return task.steps * step_seconds(task.network, trials)
+
+
+def step_seconds(network: Network, trials: int = 1) -> float:
+    """How long a step of so many trials takes the torch engine, as roughly."""
     edges = len(network.connectome.connections)
     step = JOINT if "electrical" in network.synapses else STEP
-    return task.steps * (step + trials * (len(network.connectome) * CELL + edges * EDGE))
+    return step + trials * (len(network.connectome) * CELL + edges * EDGE)

@@ -135,6 +135,7 @@ def simulate(
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}.")
+    check_types(network)
     current, cells, sources, dt = _current(network, stimulus, dt)
     record = (network.neuron.output,) if record is None else record
     names, kept = _names(record), _kept(network, record)
@@ -169,6 +170,18 @@ def _run(task: Task, engine: Engine | None) -> Recording:
     from amphid.simulation.portions import run_trials
 
     return run_trials(task, engine)
+
+
+def check_types(network: Network) -> None:
+    """Raise TypeError where a value would turn states into a wider type than the weights have."""
+    kind = network.weight.dtype
+    for name, held in (*network.named_parameters(), *network.named_buffers()):
+        wider = held.dim() and torch.promote_types(held.dtype, kind) != kind
+        if wider and held.is_floating_point():
+            raise TypeError(
+                f"network holds {name} in {held.dtype}, its weights are in {kind}: bring them to "
+                "one type, as network.double() or network.float() does."
+            )
 
 
 def first_like(task: Task) -> Tensor:

@@ -144,6 +144,11 @@ def spread(
     return current
 
 
+def compact(current: Tensor) -> Tensor:
+    """A current [T, ...], or its first row alone [1, ...] where one stays that was expanded."""
+    return current if current.stride(0) else current[:1]
+
+
 def batch(*stimuli: Stimulus) -> Stimulus:
     """Several stimuli side by side: [T, K] each become one of [T, B, K], a trial each.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,11 +127,23 @@ def recorded_log(path: Path) -> list[Event]:
 
 
 def life_of(network: Network, dt: float) -> Life:
-    """Steps of the torch engine, or portions in compiled code for many cells."""
+    """Steps of the torch engine where they keep up with real time, else those of compiled code.
+
+    Many cells take portions of many steps.
+    """
+    from amphid.kernels import UnknownOperation
+    from amphid.simulation.choosing import step_seconds
+
     cells = len(network.connectome)
-    if cells <= MANY:
-        return LivingNetwork(network, dt)
-    return LivingPortions(network, dt, max(1, round((PORTION if cells <= CROWD else LONG) / dt)))
+    if cells > MANY:
+        portion = PORTION if cells <= CROWD else LONG
+        return LivingPortions(network, dt, max(1, round(portion / dt)))
+    if 1000 * step_seconds(network) > dt and importlib.util.find_spec("numba"):
+        life = LivingPortions(network, dt, 1)
+        with contextlib.suppress(UnknownOperation):
+            life.begin()
+            return life
+    return LivingNetwork(network, dt)
 
 
 def worm_of(connectome: Connectome) -> Worm | None:

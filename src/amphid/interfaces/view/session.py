@@ -237,5 +237,6 @@ class Session:
             return current
         keep = math.exp(-self.dt / NOISE_TAU)
         drawn = torch.randn(len(self), generator=self.generator)
-        self._drift = keep * self._drift + self.noise * math.sqrt(1 - keep**2) * drawn
+        drawn.mul_(self.noise * math.sqrt(1 - keep**2))
+        self._drift.mul_(keep).add_(drawn)
         return current + self._drift

@@ -17,6 +17,7 @@ import torch
 from amphid.dynamics.sequence import why_unsteady
 from amphid.kernels import UnknownOperation, common_shape
 from amphid.simulation.compiled.connected import connected
+from amphid.simulation.compiled.edges import Array
 from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
 from amphid.simulation.compiled.sleeping import may_sleep
@@ -70,24 +71,24 @@ class Compiled:
     @torch.no_grad()
     def run(self, task: Task) -> Recording:
         """The recording of a task."""
-        network = task.network
-        if network.weight.device.type != "cpu":
+        device = task.network.weight.device
+        if device.type != "cpu":
             raise ValueError(
-                f"the compiled engine runs on the processor, but the network is on "
-                f"{network.weight.device}: use network.cpu(), or engine=Torch()."
+                f"the compiled engine runs on the processor, but the network is on {device}: use "
+                "network.cpu(), or engine=Torch()."
             )
         if not first_like(task).numel():
             return _handed_over(task, "there is no cell, or no trial, to step")
-        if why := why_unsteady(network.neuron):
-            raise UnknownOperation(why)
         flat = flat_task(task)
-        walk = self._prepared(flat)
+        walk = self.walk(flat)
         if not walk:
             return _handed_over(task, "the voltages of this network must be solved together")
         return as_asked(task, Run(flat, walk).all_steps())
 
-    def _prepared(self, task: Task) -> Walk | None:
-        """The network ready to be walked through time; None where only torch can."""
+    def walk(self, task: Task) -> Walk | None:
+        """The network of a flat task ready to be walked through time; None where only torch can."""
+        if why := why_unsteady(task.network.neuron):
+            raise UnknownOperation(why)
         wires = connected(task.network, task.dt)
         step, note = way_to_step(task.network, wires, task.dt, implicit=self.implicit)
         if step is Joint and _moved(task):
@@ -144,6 +145,12 @@ class Walk(Protocol):
     def go_to(self, end: int) -> list[Events]:
         """Bring all trials to the same step; their spikes."""
 
+    def hold(self, current: Array) -> None:
+        """Change the current [N] in pA that stays, of a task that has one row of it."""
+
+    def voltage(self) -> Array:
+        """Where all cells are now [trials, N], mV."""
+
     def sample(self, done: int) -> None:
         """Keep the variables that the loop cannot keep by itself."""
 
@@ -168,6 +175,7 @@ class _Alone:
         self.in_order = program.trials == 1
         self.longest_piece, self.sample = program.longest_piece, program.sample
         self.fields, self.state = program.fields, program.state
+        self.hold, self.voltage = program.hold, program.voltage
         self.weights = program.plasticity.samples
         self.pool = ThreadPoolExecutor(threads) if threads > 1 < program.items else None
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from amphid.dynamics import Ablated, Mixed, Neuron, Refractory
 from amphid.dynamics.wrappers import MixedState, RefractoryState
+from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording
 from amphid.simulation.simulate import Task
 
@@ -40,11 +41,18 @@ def flat_task(task: Task) -> Task:
 
 def as_asked(task: Task, recording: Recording) -> Recording:
     """The recording of the flat task, its state that of the task's own cells."""
-    neuron, state = task.network.neuron, recording.state
-    if state is None or not _holds_mixture(neuron):
+    if recording.state is None:
         return recording
+    return replace(recording, state=state_as_asked(task, recording.state))
+
+
+def state_as_asked(task: Task, state: NetworkState) -> NetworkState:
+    """The state of the flat task as that of the task's own cells."""
+    neuron = task.network.neuron
+    if not _holds_mixture(neuron):
+        return state
     whole = _joined(neuron, list(state.neuron.parts), state.neuron.v, state.neuron.output)
-    return replace(recording, state=state._replace(neuron=whole))
+    return state._replace(neuron=whole)
 
 
 def _holds_mixture(neuron: Neuron[Any]) -> bool:

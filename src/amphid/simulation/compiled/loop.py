@@ -187,11 +187,12 @@ def sampled(lines: Sequence[str], before: Sequence[str] = ()) -> list[str]:
 
 def _external(step: Stepping) -> list[str]:
     """What comes from outside in this step."""
+    now = "STIMULUS[min(t, len(STIMULUS) - 1)]"  # a current that stays has one row
     if not step.sources:
-        return ["drive(DRIVEN, STIMULUS[t], EXTERNAL)" if step.driven else "EXTERNAL = STIMULUS[t]"]
-    lines = ["copy(STIMULUS[t], EXTERNAL)"]
+        return [f"drive(DRIVEN, {now}, EXTERNAL)" if step.driven else f"EXTERNAL = {now}"]
+    lines = [f"copy({now}, EXTERNAL)"]
     if step.driven:
-        lines = ["clear(EXTERNAL)", "drive(DRIVEN, STIMULUS[t], EXTERNAL)"]
+        lines = ["clear(EXTERNAL)", f"drive(DRIVEN, {now}, EXTERNAL)"]
     return [*lines, *(line for source in step.sources for line in source.added())]
 
 

@@ -31,9 +31,6 @@ class PartProgram(Program):
         self.packet_steps = packet_steps(lags, share.size)
         self.any_end = False  # whether the state may be read after any packet, not only at an end
         super().__init__(task, wires, skip=False, share=share, lags=lags)
-        self.own = [
-            [self.arrays[name][trial] for name in self.order] for trial in range(self.trials)
-        ]
 
     def packet(self, shares: list[Share]) -> Packet:
         """An empty packet of those parts."""

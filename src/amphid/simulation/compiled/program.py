@@ -21,8 +21,10 @@ from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
 from amphid.simulation.compiled.traced import TracedTask
 from amphid.simulation.network import NetworkState
 from amphid.simulation.simulate import Task
+from amphid.simulation.stimulus import compact
 from amphid.simulation.wires import UnderWay, Wires
 
+NO_SPIKES = (np.zeros(0, np.int64),) * 3
 ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
 
 
@@ -64,15 +66,21 @@ class Program(TracedTask):
 
     def step_all(self, trial: int, steps: int) -> None:
         """The same, every cell in every step."""
-        arrays = [self.arrays[name][trial] for name in self.order]
-        self._run(self.counters[trial], steps, self.task.every, len(self.share), *arrays)
+        counters, every = self.counters[trial], self.task.every
+        self._run(counters, steps, every, len(self.share), *self.own[trial])
+
+    @cached_property
+    def own(self) -> list[list[Array]]:
+        """The arrays of every trial, in the order in which the loop takes them."""
+        trials = range(self.trials)
+        return [[self.arrays[name][trial] for name in self.order] for trial in trials]
 
     def spikes(self, trial: int) -> tuple[Array, Array, Array]:
         """Steps, trials and cells of the spikes since the last call."""
         count = int(self.counters[trial][1])
         self.counters[trial][1] = 0
-        if not self.events:
-            return (np.zeros(0, np.int64),) * 3
+        if not count:
+            return NO_SPIKES
         kept = (self.arrays[name][trial][:count] for name in ("EVENT_STEP", "EVENT_CELL"))
         step, cell = (values.astype(np.int64) for values in kept)
         cell += self.share.low
@@ -165,7 +173,7 @@ class Program(TracedTask):
         self._scratch(f"RING_{key}", self._type, 1)
 
     def _lay_out_stimulus(self) -> None:
-        current, cells = self.task.stimulus.movedim(0, -2), self.task.cells
+        current, cells = compact(self.task.stimulus).movedim(0, -2), self.task.cells
         if cells is None:
             current = current[..., self.share.low : self.share.high]
         elif len(self.share) < self.size:
@@ -250,10 +258,9 @@ class Program(TracedTask):
     @property
     def stepping(self) -> Stepping:
         """What a loop over steps is written from."""
-        mixed, neuron = isinstance(self.network.neuron, Mixed), self.neuron
         return Stepping(
             cells=[loop.call for loop in self.parts],
-            v=neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
+            v=self.v,
             driven=self.task.cells is not None,
             sources=self.inflows,
             events=self.events,

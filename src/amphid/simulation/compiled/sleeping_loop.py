@@ -153,10 +153,11 @@ def write_sleeping_loop(
         body += _arrivals(group)
     body += [
         "for c in range(len(DRIVEN)):",
-        "    if STIMULUS[t, c] != 0:",
+        "    now = STIMULUS[min(t, len(STIMULUS) - 1), c]",
+        "    if now != 0:",
         "        i = DRIVEN[c]",
         *_touched("        "),
-        "        EXTERNAL[i] += STIMULUS[t, c]",
+        "        EXTERNAL[i] += now",
         *(line for source in step.sources for line in source.each(_touched(""))),
         *_woken(groups, quiet),
         *step.cells,

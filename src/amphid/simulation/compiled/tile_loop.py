@@ -52,7 +52,7 @@ def write_tile_loop(
     for group in groups:
         body += _arrivals(group, v, joint=joint)
     body += [
-        "if CHANGED[t]:",
+        "if CHANGED[min(t, len(CHANGED) - 1)]:",
         "    now = min(t - counters[6], len(STIMULUS) - 1)",
         "    drive(DRIVEN, STIMULUS[now], first, width, EXTERNAL)",
     ]

@@ -24,6 +24,7 @@ from amphid.simulation.compiled.share import Lags, Share
 from amphid.simulation.compiled.tile_loop import Carried, write_tile_loop
 from amphid.simulation.compiled.traced import TracedTask
 from amphid.simulation.simulate import Task
+from amphid.simulation.stimulus import compact
 from amphid.simulation.wires import Wires
 
 ROOM = 1 << 18  # spikes of all trials that are kept before they are handed over
@@ -243,9 +244,7 @@ class Tiles(TracedTask):
 
     def _lay_out_currents(self) -> None:
         """Currents [T, trials, K], and the steps in which they change."""
-        current = self.task.stimulus.detach()
-        if current.stride(0) == 0:
-            current = current[:1]
+        current = compact(self.task.stimulus.detach())
         alone = current.shape[1:-1].numel() == 1
         wide = current if alone else self._each_trial(current)
         values = wide.reshape(len(current), -1, current.shape[-1]).contiguous().numpy()
@@ -322,11 +321,10 @@ class Tiles(TracedTask):
 
     def _compile(self) -> None:
         self.order = list(self.arrays)
-        mixed, neuron = isinstance(self.network.neuron, Mixed), self.neuron
         loop = write_tile_loop(
             self.carried,
             [loop.call for loop in self.parts],
-            v=neuron.names.v if mixed else neuron.name_of(neuron.tree.v),
+            v=self.v,
             joint="PIVOT" in self.arrays,
             spiking=not self.graded,
             events=self.events,

@@ -86,6 +86,16 @@ class Together:
             found += self._spikes(only_full=self.done < end)
         return found
 
+    def hold(self, current: Array) -> None:
+        """Change the current [N] in pA that stays, of a task that has one row of it."""
+        for program in self.programs:
+            program.hold(current)
+
+    def voltage(self) -> Array:
+        """Where all cells are now [trials, N], mV."""
+        name = self.programs[0].v
+        return self._joined([{name: program.voltage()} for program in self.programs])[name]
+
     def sample(self, done: int) -> None:
         """Keep the variables that the loop cannot keep by itself."""
         program = self.programs[0]

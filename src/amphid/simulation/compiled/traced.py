@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from amphid.simulation.compiled.parts import Part, State, cells, part, passes_on
 from amphid.simulation.compiled.plastic import CompiledPlasticity
 from amphid.simulation.compiled.readings import Reading, readings
 from amphid.simulation.compiled.remembered import remembered, shapes
+from amphid.simulation.compiled.share import Share
 from amphid.simulation.network import NetworkState
 from amphid.simulation.plasticity import Tagged
 from amphid.simulation.simulate import Task, first_like, first_state, read_variable
@@ -34,6 +36,7 @@ class TracedTask:
     arrays: dict[str, PerTrial]
     rows: dict[str, Rows]
     by_hand: dict[str, Tensor]
+    share: Share
 
     def __init__(self, task: Task, wires: Mapping[str, Wires]) -> None:
         self.task, self.wires = task, wires
@@ -199,6 +202,22 @@ class TracedTask:
         self.batch = common_shape(*leads)
         self.trials = self.items = self.batch.numel()
         self.counters = np.zeros((self.trials, 5), dtype=np.int64)
+
+    @cached_property
+    def v(self) -> str:
+        """The name of the voltages."""
+        neuron = self.neuron
+        mixed = isinstance(self.network.neuron, Mixed)
+        name: str = neuron.names.v if mixed else neuron.name_of(neuron.tree.v)
+        return name
+
+    def hold(self, current: Array) -> None:
+        """Change the current [N] in pA that stays, of a task that has one row of it."""
+        self.arrays["STIMULUS"].rows[..., 0, :] = current[self.share.low : self.share.high]
+
+    def voltage(self) -> Array:
+        """Where all cells are now [trials, N], mV."""
+        return self._by_trial(self.v)
 
     @property
     def sampling(self) -> list[str]:
