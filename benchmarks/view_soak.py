@@ -261,9 +261,10 @@ def film(visit: Visit) -> None:
 def record(visit: Visit) -> None:
     """Record for some seconds into a folder."""
     visit.page.locator("#record").click()
+    visit.until("document.getElementById('record').classList.contains('recording')")
     visit.page.wait_for_timeout(5000)
     visit.page.locator("#record").click()
-    visit.page.wait_for_timeout(1000)
+    visit.until("!document.getElementById('record').classList.contains('recording')")
 
 
 def table(visit: Visit) -> None:

@@ -335,6 +335,11 @@ def test_two_pages_show_one_session(opened, served):
     until(one, "!amphid.playing")
     assert one.evaluate("amphid.time") == two.evaluate("amphid.time") == served.session.time
     two.locator("#play").click()
+    served.session.record()  # whoever began to
+    for page in (one, two):
+        until(page, "document.getElementById('record-text').textContent === 'Stop and save'")
+    served.session.tape = None
+    until(one, "document.getElementById('record-text').textContent === 'Record'")
 
 
 def test_a_wrong_token_is_refused(opened, served):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import socket
@@ -93,6 +94,7 @@ def serve(
         import websockets  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(INSTALL, name=error.name) from None
+    logging.getLogger("uvicorn.error").addFilter(_worth_telling)
     listening = _listening(port)
     door = Door(listening.getsockname()[1])
     config = uvicorn.Config(
@@ -106,6 +108,11 @@ def serve(
     with listening, suppress(KeyboardInterrupt):
         ready(door.address)
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log is for the person, not for who sent broken text."""
+    return not record.getMessage().startswith("Invalid UTF-8")
 
 
 def _listening(port: int) -> socket.socket:

@@ -128,6 +128,7 @@ function take(frame) {
   takeSamples(frame, passed);
   if (run.worm) takeBody(frame, passed);
   if (feed) setPlaying(Boolean(frame.flags & FLAG.playing));
+  if (feed) showRecording(frame);
   redraw();
 }
 

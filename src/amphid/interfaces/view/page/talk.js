@@ -99,10 +99,17 @@ function copyScript() {
   });
 }
 
+/** Whether it is recorded, by whichever page began that; and whether no more can be kept. */
+function showRecording({ flags }) {
+  const on = Boolean(flags & FLAG.recording);
+  const text = !on ? "Record" : flags & FLAG.full ? "Full: stop and save" : "Stop and save";
+  if ($("record-text").textContent === text) return;
+  $("record").classList.toggle("recording", on);
+  $("record-text").textContent = text;
+}
+
 function record() {
-  feed.send("record", {}, ({ recording, folder }) => {
-    $("record").classList.toggle("recording", recording);
-    $("record-text").textContent = recording ? "Stop and save" : "Record";
+  feed.send("record", {}, ({ folder }) => {
     if (!folder) return;
     say(`Recorded into ${folder}`, false);
     banner(`Recorded into ${folder}`, false);
