@@ -137,8 +137,9 @@ def _rows(reader: Any, width: int, *, strip: bool) -> Iterator[_Numbered]:
         if not any(row):
             continue
         if len(row) != width:
+            fields = "field" if len(row) == 1 else "fields"
             raise ValueError(
-                f"line {reader.line_num} has {len(row)} fields, the header has {width}."
+                f"line {reader.line_num} has {len(row)} {fields}, the header has {width}."
             )
         yield reader.line_num, [field.strip() for field in row] if strip else row
 

@@ -89,7 +89,7 @@ function countAxis(ctx, box, first, last, px, count) {
   ctx.textAlign = "center";
   ctx.textBaseline = "top";
   ctx.fillRect(box.left, box.bottom, box.right - box.left, 1);
-  for (const tick of ticks(first, last, Math.max(2, (box.right - box.left) / 110))) {
+  for (const tick of ticks(first, last, Math.max(2, (box.right - box.left) / 110)).filter(Number.isInteger)) {
     ctx.fillRect(px(tick) - 0.5, box.bottom, 1, 4);
     ctx.fillText(written(tick, { digits: 6 }), Math.min(px(tick), box.right - 6), box.bottom + 6);
   }
