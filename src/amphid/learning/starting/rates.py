@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from amphid.learning.starting.order import depth_of, weight_layers
-from amphid.learning.starting.scales import scales
+from amphid.learning.starting.scales import USUAL, scales
 
 
 def layer_rates(
     model: nn.Module,
     lr: float,
     *,
-    alpha: float = 1.25,
+    alpha: float = USUAL,
     optimizer: type[torch.optim.Optimizer] = torch.optim.SGD,
     weight_decay: float = 0.0,
     eps: float = 1e-8,
