@@ -174,10 +174,13 @@ def test_a_loss_that_is_not_finite_fails_with_its_sentence(own) -> None:
         (("own.py:two",), "must return (model, batches, loss)"),
         (("own.py:streams",), "--schedule constant"),
         (("--resume", "nowhere"), "there is no nowhere/config.toml"),
+        (("--resume", "run"), "does not say what is trained: it is of no training"),
         (("--config", "own.py"), "cannot be read as TOML"),
     ],
 )
 def test_nonsense_gets_a_sentence_and_leaves_no_folder(own, tmp_path, words, sentence) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text("[network]\n")  # of another command
     answer = own("train", *words, "--quiet")
     assert answer.code == 2
     assert sentence in answer.sentence

@@ -151,6 +151,11 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "celegans", "--webm", "a.gif"], "must end in .webm or .mp4"),
         (["view", "celegans", "--gif", "a.gif", "--export", "a.txt"], "must end in .html"),
         (["view", "celegans", "--weights", "none.safetensors"], "none.safetensors"),
+        (["view", "celegans", "--weights", "."], "is a folder: give a file in it"),
+        (
+            ["view", "celegans", "--poke", "0.3:700", "--duration", "200", "--gif", "a.gif"],
+            "touch at 30% of the body comes at 700 ms, but the film ends at 200 ms",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

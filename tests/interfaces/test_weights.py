@@ -70,6 +70,8 @@ def test_what_does_not_fit_gets_a_sentence_and_changes_nothing(tmp_path):
         save_weights(layers(), tmp_path / "no" / "net.safetensors")
     with pytest.raises(FileNotFoundError, match="no file"):
         load_weights(layers(), tmp_path / "none.safetensors")
+    with pytest.raises(ValueError, match="is a folder"):
+        load_weights(layers(), tmp_path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="cannot be read as safetensors"):
         load_weights(layers(), path)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, weight_norm
+from torch.nn.utils import prune as torch_prune
 
 import amphid as am
 from amphid.dynamics import LIF, LeakyIntegrator
@@ -206,6 +207,33 @@ def test_a_weight_with_a_norm_starts_as_one_without(normed, rule):
     assert all(one is other for one, other in zip(net.parameters(), held, strict=True))
     net(randn(B, N)).sum().backward()
     assert all(own.grad is not None for own in held)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+@pytest.mark.parametrize("normed", [parametrizations.weight_norm, weight_norm])
+def test_a_mask_elsewhere_is_no_hindrance_and_one_on_a_norm_is_refused(normed):
+    net = nn.Sequential(nn.Linear(N, H), nn.ReLU(), normed(nn.Linear(H, K)))
+    torch_prune.l1_unstructured(net[0], "weight", 0.3)
+    net(randn(B, N))
+    assert set(initialize(net, Emergence(3.0)).factors) == {"0.weight_orig", "2.weight"}
+    part, key = (
+        (net[2].parametrizations.weight, "original1")
+        if normed is parametrizations.weight_norm else (net[2], "weight_v")
+    )  # fmt: skip
+    torch_prune.l1_unstructured(part, key, 0.3)
+    net(randn(B, N))
+    before = [own.detach().clone() for own in net.parameters()]
+    for act in (lambda: initialize(net, Emergence(3.0)), lambda: prune(net, ByMagnitude(), 0.5)):
+        with pytest.raises(ValueError, match=r"2\.weight is computed from other parameters"):
+            act()
+    assert all(map(torch.equal, net.parameters(), before))
+
+
+def test_a_weight_with_an_old_spectral_norm_is_refused_after_a_backward_pass_too():
+    net = nn.Sequential(nn.Linear(N, H), nn.ReLU(), nn.utils.spectral_norm(nn.Linear(H, K)))
+    net(randn(B, N)).sum().backward()
+    with pytest.raises(ValueError, match=r"2\.weight is computed from other parameters"):
+        initialize(net)
 
 
 def test_a_weight_with_a_norm_is_scaled_once():

@@ -120,3 +120,27 @@ def test_what_does_not_fit_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(error, match=sentence):
         Ongoing(make(), dt)
+
+
+@pytest.mark.parametrize(
+    ("current", "steps", "sentence"),
+    [
+        (torch.zeros(31), -3, "steps must be at least 1"),
+        (torch.zeros(31), 1.5, "steps must be a whole number"),
+        (torch.zeros(1), 2, r"current must hold one number for each cell, \[31\]"),
+        (torch.zeros(2, 31), 2, r"current must hold one number for each cell, \[31\]"),
+        (torch.full((31,), torch.nan), 2, "must hold finite numbers"),
+        (5.0, 2, "current must be a tensor of real numbers"),
+    ],
+    ids=["back", "half", "one", "two", "none", "number"],
+)
+def test_steps_and_currents_that_cannot_be_are_told_and_leave_it_as_it_was(
+    current, steps, sentence
+) -> None:
+    going = Ongoing(spiking(), DT)
+    going.go(torch.full((31,), 400.0), 5)
+    before = going.v
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        going.go(current, steps)
+    assert going.steps == 5
+    assert torch.equal(going.v, before)

@@ -102,6 +102,12 @@ def test_an_animal_that_is_there_twice_is_not_learned_from_and_held_out(tmp_path
     (tmp_path / "copied.hdf5").write_bytes((tmp_path / "b-data.h5").read_bytes())
     with pytest.raises(ValueError, match="b and copied are one animal"):
         check_apart(worm_recordings(tmp_path))
+    whole, other = worm_recordings(tmp_path)[:2]
+    rest = other.velocity[:-5], other.reversal[:-5], other.interval
+    cut = type(other)("cut", other.activity[:-5, 1:], other.cells[1:], *rest)
+    check_apart([whole, cut])
+    with pytest.raises(ValueError, match="b and cut are one animal"):
+        check_apart([whole, other, cut])
     with pytest.raises(ValueError, match="b is there twice"):
         check_apart([worm_recordings(tmp_path)[1]] * 2)
 

@@ -107,6 +107,8 @@ def equations(module: nn.Module) -> dict[str, dict[str, str]]:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a file in it, such as model.safetensors.")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}.")
     try:
@@ -114,7 +116,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}.") from None
+        raise ValueError(
+            f"{path} cannot be read as safetensors ({error}): give a whole file that "
+            "save_weights wrote, or the model.safetensors of a training."
+        ) from None
     if about.get("format", FORMAT) > FORMAT and "amphid" in about:
         raise ValueError(
             f"{path} was written by amphid {about['amphid']}, which is newer: pip install "
@@ -126,8 +131,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _check_names(there: set[str], own: set[str], path: str | Path) -> None:
     for names, what in ((own - there, "lacks"), (there - own, "has, but the module has not,")):
         if names:
-            some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-            raise ValueError(f"{path} {what} {some}.")
+            raise ValueError(
+                f"{path} {what} {_some(names)}. It holds {_some(there)}, the module {_some(own)}: "
+                "build the module as it was when they were written."
+            )
+
+
+def _some(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "") or "nothing"
 
 
 def _differences(about: Mapping[str, str], own: Mapping[str, Any]) -> Iterator[str]:

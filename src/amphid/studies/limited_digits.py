@@ -31,7 +31,8 @@ class Amount:
 
     before: images of 0 to 4 with labels, and of 5 to 9 without, that are seen before. tested:
     images that arms are scored on. updates: with the labels, in every arm and for every number of
-    them. taught, looked: updates before, with labels of others and without labels.
+    them, to the nearest whole epoch. taught, looked: updates before, with labels of others and
+    without labels.
     """
 
     before: int

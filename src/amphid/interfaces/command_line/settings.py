@@ -119,6 +119,8 @@ def read(path: Path) -> RunSettings:
     Raises ValueError, in a sentence, for what is not TOML, for keys that are not known and for
     values out of range.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the file in it, {path / 'config.toml'}.")
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -105,6 +105,8 @@ def complete(typed: argparse.Namespace) -> TrainSettings:
 def checked(given: dict[str, Any], where: str) -> TrainSettings:
     """The settings in a dictionary. Raises ValueError naming the first that does not fit."""
     if not given.get("what"):
+        if where:
+            raise ValueError(f"{where} does not say what is trained: it is of no training.")
         raise UsageError("WHAT is missing: digits, or FILE.py:FUNCTION.", PROGRAM)
     try:
         return TrainSettings.model_validate(given)

@@ -235,6 +235,12 @@ def filmed(viewed: Viewed, arguments: argparse.Namespace) -> int:
     from amphid.interfaces.view.stills import save_film, save_still
 
     session, log, until = viewed.session, viewed.log, viewed.until
+    if late := [event for event in log if event.time > until]:
+        raise UsageError(
+            f"{late[0].action} comes at {late[0].time:g} ms, but the film ends at {until:g} ms: "
+            "give an earlier time or a longer --duration.",
+            "amphid view",
+        )
     made = [
         save_film(path, session, log=log, until=until)
         for path in (arguments.gif, arguments.webm)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
@@ -25,11 +25,9 @@ def computed_weights(model: nn.Module) -> Iterator[tuple[str, str]]:
 
 def _computed(model: nn.Module) -> Iterator[tuple[str, str]]:
     for place, module in model.named_modules():
-        for end, also, beside in (
-            ("_v", "_g", module._parameters), ("_orig", "_u", module._buffers),
-        ):  # fmt: skip
-            plain = (key.removesuffix(end) for key in module._parameters if key.endswith(end))
-            yield from ((place, key) for key in plain if f"{key}{also}" in beside)
+        yield from ((place, norm.name) for norm in _norms(module))
+        plain = (key.removesuffix("_orig") for key in module._parameters if key.endswith("_orig"))
+        yield from ((place, key) for key in plain if f"{key}_u" in module._buffers)
         held = module._modules.get("parametrizations")
         yield from ((place, key) for key in (held._modules if held is not None else ()))
 
@@ -39,18 +37,29 @@ def uncomputed(model: nn.Module) -> nn.Module:
 
     Raises ValueError for one that cannot be set.
     """
-    for module in model.modules():
-        for norm in _norms(module):  # what came out of autograd cannot be copied
-            setattr(module, norm.name, getattr(module, norm.name).detach())
-    twin = deepcopy(model)
+    twin = deepcopy(model, _without_history(model))
     for module in list(twin.modules()):
         for norm in _norms(module):
-            remove_weight_norm(module, norm.name)
-        if parametrize.is_parametrized(module):
+            if not _masked(module):
+                remove_weight_norm(module, norm.name)
+        if parametrize.is_parametrized(module) and not _masked(module._modules["parametrizations"]):
             _freed(module)
     for place, key in computed_weights(twin):
         raise ValueError(_unsettable(place, key))
     return twin
+
+
+def _masked(part: nn.Module | None) -> bool:
+    """Whether masks of torch.nn.utils.prune are on it: they would undo what it is set to."""
+    return part is not None and any(name.endswith("_mask") for name, _ in part.named_buffers())
+
+
+def _without_history(model: nn.Module) -> dict[int, Tensor]:
+    """Copies of what came out of autograd, by id, as deepcopy looks for them: it makes none."""
+    held = [own for part in model.modules() for own in vars(part).values()]
+    return {
+        id(own): own.detach().clone() for own in held if isinstance(own, Tensor) and not own.is_leaf
+    }
 
 
 def _freed(module: nn.Module) -> None:

@@ -88,8 +88,8 @@ class Shuffled:
     """The same edges between other cells: every listener gets what was meant for another.
 
     How many edges leave a cell, how strong they are, and how many arrive, are as before: degrees
-    and weights are kept, only who is at the end is not. A pool, the only listener there is, hears
-    from other cells instead.
+    and weights are kept, only who is at the end is not: it may come to be the cell itself. A pool,
+    the only listener there is, hears from other cells instead.
 
     draws: gives the generator of the permutation for a number of cells; called anew for each
     recording, so that the same recording is shuffled alike whenever it comes.

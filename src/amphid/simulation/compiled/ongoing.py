@@ -11,7 +11,8 @@ from amphid.simulation.compiled.engine import Compiled
 from amphid.simulation.compiled.flat import flat_task, state_as_asked
 from amphid.simulation.network import Network, NetworkState
 from amphid.simulation.simulate import Task, check_types
-from amphid.simulation.stimulus import check_positive
+from amphid.simulation.stimulus import check_finite, check_positive
+from amphid.wiring import checks
 
 
 class Ongoing:
@@ -57,7 +58,18 @@ class Ongoing:
         return self._walk.note
 
     def go(self, current: Tensor, steps: int = 1) -> Tensor:
-        """Take some steps under a current [N] in pA; which cells fired in them [N], as booleans."""
+        """Take some steps under a current [N] in pA; which cells fired in them [N], as booleans.
+
+        Raises ValueError or TypeError for steps or a current that cannot be.
+        """
+        checks.whole("steps", steps)
+        size = len(self._task.network.connectome)
+        if checks.reals("current", current).shape != (size,):
+            raise ValueError(
+                f"current must hold one number for each cell, [{size}] in pA, got shape "
+                f"{list(current.shape)}."
+            )
+        check_finite(current[None], None)
         self._walk.hold(current.detach().to(self._task.stimulus).numpy())
         self.steps += steps
         fired = np.zeros(current.shape[-1], dtype=bool)

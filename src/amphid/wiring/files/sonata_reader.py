@@ -80,6 +80,11 @@ def _about(file: Any) -> tuple[str, tuple[str, ...]]:
 
 def _populations(file: Any, half: str) -> list[tuple[str, Any]]:
     found = hdf5.subgroup(file, half)
+    if found is None and "amphid_recording" in file.attrs:
+        raise ValueError(
+            "it is the recording of a run, not a connectome: amphid view opens the folder of "
+            "the run."
+        )
     if found is None:
         raise ValueError(
             f"there is no group {half!r}: a connectome in SONATA layout holds nodes and edges, "
