@@ -128,7 +128,8 @@ def test_the_list_holds_every_neuron_there_is() -> None:
 
 
 def test_no_concrete_neuron_is_subclassed() -> None:
-    assert not [kind for case in NEURONS.values() for kind in type(case.make()).__subclasses__()]
+    below = [kind for case in NEURONS.values() for kind in type(case.make()).__subclasses__()]
+    assert not [kind for kind in below if kind.__module__.startswith("amphid.")]
 
 
 @every_neuron
