@@ -109,7 +109,10 @@ class Visit:
 
     def until(self, expression: str) -> None:
         """Wait until something is true on the page, whose policy forbids Playwright's own way."""
+        end = time.monotonic() + PATIENCE / 1000
         while not self.page.evaluate(f"() => Boolean(window.amphid && ({expression}))"):
+            if time.monotonic() > end:
+                raise TimeoutError(f"the page waited {PATIENCE // 1000} s for: {expression}.")
             self.page.wait_for_timeout(50)
 
     def follow(self) -> None:
@@ -260,11 +263,17 @@ def film(visit: Visit) -> None:
 
 def record(visit: Visit) -> None:
     """Record for some seconds into a folder."""
-    visit.page.locator("#record").click()
-    visit.until("document.getElementById('record').classList.contains('recording')")
+    press_record(visit, "recording")
     visit.page.wait_for_timeout(5000)
+    press_record(visit, "!recording")
+
+
+def press_record(visit: Visit, wanted: str) -> None:
+    """Press the button with a connection: what is pressed without one is lost, and told so."""
+    visit.until("amphid.connection === 'open'")
     visit.page.locator("#record").click()
-    visit.until("!document.getElementById('record').classList.contains('recording')")
+    on = "document.getElementById('record').classList.contains('recording')"
+    visit.until(wanted.replace("recording", on))
 
 
 def table(visit: Visit) -> None:
