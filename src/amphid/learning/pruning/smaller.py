@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 from numbers import Real
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as masking
 
 from amphid.dynamics import Neuron
+from amphid.learning.starting.computed import copied
 from amphid.models import BatchNorm, Dropout, Gain, Repeat, SpikeCount, TimeMean
 from amphid.simulation import Network
 from amphid.wiring import Connectome
@@ -41,7 +41,7 @@ def smaller(model: Stack) -> Stack:
             "smaller takes units out of a Sequential, where each layer feeds the next alone; got "
             f"{type(model).__name__}."
         )
-    made = _copied(model).eval()
+    made = copied(model).eval()
     parts = _leaves(made)
     if len(weighed := [part for part in parts if isinstance(part, WEIGHED)]) > len(set(weighed)):
         raise ValueError("smaller: a layer is used twice, so its units cannot go from one place.")
@@ -91,15 +91,6 @@ def pruned_network(network: Network, scores: Tensor, keep: float) -> Network:
         weight=nn.Parameter(weight) if learned else weight,
         dale=network.dale,
     )
-
-
-def _copied(model: Stack) -> Stack:
-    """A copy, with masked weights that a backward pass has not been through."""
-    for part in model.modules():
-        for key in (key.removesuffix("_orig") for key in part._parameters):
-            if isinstance(own := vars(part).get(key), Tensor):
-                vars(part)[key] = own.detach()  # computed anew at the next call
-    return copy.deepcopy(model)
 
 
 def _leaves(model: nn.Sequential) -> list[nn.Module]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+Model = TypeVar("Model", bound=nn.Module)
 CLOSE = 0.01  # of a weight: how far it may be from what it was set to, in half precision too
 
 
@@ -37,7 +39,7 @@ def uncomputed(model: nn.Module) -> nn.Module:
 
     Raises ValueError for one that cannot be set.
     """
-    twin = deepcopy(model, _without_history(model))
+    twin = copied(model)
     for module in list(twin.modules()):
         for norm in _norms(module):
             if not _masked(module):
@@ -54,12 +56,11 @@ def _masked(part: nn.Module | None) -> bool:
     return part is not None and any(name.endswith("_mask") for name, _ in part.named_buffers())
 
 
-def _without_history(model: nn.Module) -> dict[int, Tensor]:
-    """Copies of what came out of autograd, by id, as deepcopy looks for them: it makes none."""
+def copied(model: Model) -> Model:
+    """A copy of a model, also of one that holds what came out of autograd, as masked weights do."""
     held = [own for part in model.modules() for own in vars(part).values()]
-    return {
-        id(own): own.detach().clone() for own in held if isinstance(own, Tensor) and not own.is_leaf
-    }
+    computed = [own for own in held if isinstance(own, Tensor) and not own.is_leaf]
+    return deepcopy(model, {id(own): own.detach().clone() for own in computed})
 
 
 def _freed(module: nn.Module) -> None:
