@@ -234,21 +234,14 @@ def rise(losses: Tensor) -> float:
 
 def summarized(nets: Sequence[Net], amount: Amount) -> tuple[dict[str, Any], dict[str, Any]]:
     """The four relations with their intervals, and the controls."""
-    per_epoch = amount.images // BATCH
-    dense = [net for net in nets if not net.pruned]
     relations = {
         "E per parameter with accuracy": _related(nets, _per_parameter, lambda n: n.accuracy),
         "log E with turns": _related(nets, _log, lambda n: n.turns),
         "log E with rise": _related(nets, _log, lambda n: n.rise),
     }
     seen = [net.turns for net in nets]
-    sooner, lower = {}, {}
-    for share in amount.pruned:
-        own = [net for net in nets if net.pruned == share]
-        sooner[f"{share:.0%}"] = difference(
-            [net.sooner(per_epoch) for net in own], [net.sooner(per_epoch) for net in dense]
-        )
-        lower[f"{share:.0%}"] = difference([n.accuracy for n in own], [n.accuracy for n in dense])
+    sooner = _less_dense(nets, amount, lambda net: net.sooner(amount.images // BATCH))
+    lower = _less_dense(nets, amount, lambda net: net.accuracy)
     most = f"{amount.pruned[-1]:.0%}"
     parts = {
         "more accurate with E per parameter": _sign(relations["E per parameter with accuracy"], 1),
@@ -278,6 +271,15 @@ def summarized(nets: Sequence[Net], amount: Amount) -> tuple[dict[str, Any], dic
         },
     }
     return measured, control
+
+
+def _less_dense(nets: Sequence[Net], amount: Amount, of: Callable[[Net], float]) -> dict[str, Any]:
+    """By how much a value of pruned nets is above that of dense ones, by the share pruned."""
+
+    def values(share: float) -> list[float]:
+        return [of(net) for net in nets if net.pruned == share]
+
+    return {f"{share:.0%}": difference(values(share), values(0.0)) for share in amount.pruned}
 
 
 def holds(parts: Mapping[str, bool | None]) -> bool | None:
