@@ -342,6 +342,22 @@ def test_two_pages_show_one_session(opened, served):
     until(one, "document.getElementById('record-text').textContent === 'Record'")
 
 
+def test_a_recording_is_asked_for_once_ends_once_and_is_told_to_both(
+    opened, served, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(served.stage, "keep", lambda session: tmp_path / "kept")
+    one, two = opened(), opened()
+    one.locator("#record").evaluate("(button) => { button.click(); button.click(); }")
+    for page in (one, two):
+        until(page, "document.getElementById('record-text').textContent === 'Stop and save'")
+    two.locator("#record").click()
+    for page in (one, two):
+        until(page, "document.getElementById('record-text').textContent === 'Record'")
+        until(page, "!document.getElementById('banner').hidden")
+        assert page.locator("#banner").inner_text() == f"Recorded into {tmp_path / 'kept'}"
+    assert served.session.tape is None
+
+
 def test_a_wrong_token_is_refused(opened, served):
     page = opened(address=f"http://127.0.0.1:{served.door.port}/?token=guess")
     assert "only by the address" in page.locator("body").inner_text()

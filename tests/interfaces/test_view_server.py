@@ -277,6 +277,7 @@ BAD = [
     '{"op": "speed", "value": 0}', '{"op": "speed", "value": 11}', '{"op": "reset", "seed": -1}',
     '{"op": "reset", "seed": 1.5}', '{"op": "watch", "cells": "c1"}',
     '{"op": "watch", "cells": ' + json.dumps(["c1"] * 13) + "}", '{"op": "links", "cell": ""}',
+    '{"op": "record"}', '{"op": "record", "on": 1}', '{"op": "record", "on": "yes"}',
     "[" * 5000, '{"op": "lesion", "cell": "' + "c" * 9000 + '"}',
 ]  # fmt: skip
 
@@ -370,10 +371,39 @@ def test_a_server_that_stops_says_so(tmp_path):
 
 def test_recording_starts_and_ends_in_a_folder(served, tmp_path):
     with served.connect() as socket:
-        assert ask(socket, 1, op="record") == {"op": "ack", "id": 1, "recording": True}
+        assert ask(socket, 1, op="record", on=True) == {"op": "ack", "id": 1, "recording": True}
         picture(socket, lambda told: told["time"] > 3 and told["flags"] & 2)
-        assert ask(socket, 2, op="record")["folder"] == str(tmp_path)
+        assert ask(socket, 2, op="record", on=False)["folder"] == str(tmp_path)
         assert served.session.tape is None
+
+
+def test_two_pages_that_ask_for_the_same_recording_agree(served, tmp_path):
+    """A toggle that two pages asked for, or one asked for twice, was left the wrong way round."""
+    with served.connect() as one, served.connect() as two, served.connect() as third:
+        ask(one, 1, op="record", on=True)
+        ask(two, 2, op="pause")
+        ask(two, 3, op="step")
+        tape = served.session.tape
+        assert ask(two, 4, op="record", on=True)["recording"]
+        assert served.session.tape is tape
+        assert ask(two, 5, op="record", on=False)["folder"] == str(tmp_path)
+        assert ask(one, 6, op="record", on=False) == {"op": "ack", "id": 6, "recording": False}
+        ask(one, 7, op="record", on=True)
+        assert ask(two, 8, op="record", on=False)["folder"] is None  # time stood still
+        assert recorded(third) == [str(tmp_path), None]
+
+
+def recorded(socket):
+    """The folders of which a page was told that asks for nothing but this."""
+    socket.send('{"op": "pause", "id": 99}')
+    folders = []
+    while True:
+        heard = socket.recv(timeout=60)
+        told = json.loads(heard) if isinstance(heard, str) else {}
+        if told.get("op") == "recorded":
+            folders.append(told["folder"])
+        if told.get("id") == 99:
+            return folders
 
 
 def test_a_port_is_free_again_as_soon_as_its_server_is_gone():

@@ -94,7 +94,14 @@ class CrawlMessage(_Message):
 class PlayMessage(_Message):
     """Let time go on, or stand still."""
 
-    op: Literal["play", "pause", "step", "script", "record", "export"]
+    op: Literal["play", "pause", "step", "script", "export"]
+
+
+class RecordMessage(_Message):
+    """Whether it is recorded from now on: a state, so that asking twice is asking once."""
+
+    op: Literal["record"]
+    on: bool
 
 
 class SpeedMessage(_Message):
@@ -132,6 +139,7 @@ Message = (
     | FeedMessage
     | CrawlMessage
     | PlayMessage
+    | RecordMessage
     | SpeedMessage
     | ResetMessage
     | WatchMessage

@@ -24,6 +24,7 @@ from amphid.interfaces.view.messages import (
     Message,
     PlayMessage,
     PokeMessage,
+    RecordMessage,
     ResetMessage,
     SpeedMessage,
     StimulateMessage,
@@ -236,6 +237,8 @@ class Stage:
         elif isinstance(message, LinksMessage):
             cell = session.place_of(message.cell)
             return {"cell": cell, "links": wire.links(session.connectome, cell)}
+        elif isinstance(message, RecordMessage):
+            return self._recorded(on=message.on)
         else:
             return self._played(client, message)
         return {}
@@ -246,8 +249,6 @@ class Stage:
             self._check_free(client)
         if message.op == "script":
             return {"text": python_of(self.session, self.recipe)}
-        if message.op == "record":
-            return self._recorded()
         if message.op == "export":
             made = page_of(self.session, self.reel.frames, self.session.log, title=self.title)
             return {"text": made}
@@ -262,20 +263,20 @@ class Stage:
         if any(len(text) > LONG for text in (*client.texts, *said)):
             raise ValueError("what was asked for before is still on its way.")
 
-    def _recorded(self) -> dict[str, Any]:
-        """Start to record, or stop and write what was."""
+    def _recorded(self, *, on: bool) -> dict[str, Any]:
+        """Start to record, or stop and write what was; nothing where it is so already."""
         session = self.session
+        if on == (session.tape is not None):
+            return {"recording": on}
         if self.keep is None:
             raise ValueError("this session has no place to write recordings to.")
         if session.tape is None:
             session.record()
             return {"recording": True}
-        if not session.steps - session.tape.start:
-            session.tape = None
-            return {"recording": False}
-        folder = self.keep(session)
+        folder = str(self.keep(session)) if session.steps > session.tape.start else None
         session.tape = None
-        return {"recording": False, "folder": str(folder)}
+        self._tell_all(op="recorded", folder=folder)
+        return {"recording": False, "folder": folder}
 
     def greeting(self) -> dict[str, Any]:
         """What a page must know when it comes: everything done so far."""

@@ -24,7 +24,8 @@ function hear(message, frame) {
     $("log-count").textContent = "";
     $("seed").value = message.seed;
     forget();
-  } else if (message.op === "error") {
+  } else if (message.op === "recorded") recorded(message);
+  else if (message.op === "error") {
     state.asking = false;
     counters.errors++;
     say(message.message, true);
@@ -108,11 +109,16 @@ function showRecording({ flags }) {
   $("record-text").textContent = text;
 }
 
+/** Asks for what the button says: another page, or a second press, that asks for the same changes nothing. */
 function record() {
-  feed.send("record", {}, ({ folder }) => {
-    if (!folder) return;
-    say(`Recorded into ${folder}`, false);
-    banner(`Recorded into ${folder}`, false);
-    setTimeout(() => state.connection === "open" && banner("", false), 8000);
-  });
+  feed.send("record", { on: !(picture && picture.flags & FLAG.recording) });
+}
+
+/** A recording has ended, by whichever page. */
+function recorded({ folder }) {
+  const text = folder ? `Recorded into ${folder}` : "Nothing was recorded: time stood still.";
+  say(text, false);
+  banner(text, false);
+  clearTimeout(quiet);
+  quiet = setTimeout(() => state.connection === "open" && banner("", false), 8000);
 }
