@@ -134,7 +134,12 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
     ("argv", "sentence"),
     [
         (["view"], "NETWORK is missing"),
+        (["view", ""], "NETWORK is missing"),
         (["view", "celegens"], "Did you mean celegans"),
+        (["view", "CELEGANS"], "Did you mean celegans"),
+        (["view", "clasic"], "Did you mean classic"),
+        (["view", "quetzal"], "Networks by name: celegans, classic"),
+        (["view", "celegans", "--port", "-1"], "--port needs a whole number, 0 or more"),
         (["view", "celegans", "--port", "70000"], "at most 65535"),
         (["view", "celegans", "--poke", "x:3", "--export", "a.html"], "--poke"),
         (["view", "celegans", "--poke", "0.3:500"], "needs --export, --png, --gif or --webm"),
@@ -184,6 +189,10 @@ def test_the_folder_of_a_simulation_opens_its_network_and_what_it_was_told(tmp_p
     assert '"dt": 2.0' in out.read_text("utf-8")
     assert main(["view", str(folder), "--export", str(out), "--dt", "4", "--json"]) == 0
     assert '"dt": 4.0' in out.read_text("utf-8")
+    whole = (folder / "recording.h5").read_bytes()
+    (folder / "recording.h5").write_bytes(whole[: len(whole) // 2])
+    assert main(["view", str(folder), "--export", str(out)]) == 2
+    assert f"amphid simulate --config {folder / 'config.toml'}" in capsys.readouterr().err
 
 
 def test_a_session_that_was_recorded_opens_again_with_all_that_was_done(

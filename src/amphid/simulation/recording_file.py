@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,16 @@ def save(run: Recording, path: Path) -> Path:
 
 def load(path: Path) -> Recording:
     """Read a recording that `save` wrote."""
+    with opened(path) as file:
+        return _read(file)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file of a recording, of which nothing is read yet.
+
+    Raises FileNotFoundError, and ValueError for one that is cut short or no recording.
+    """
     import h5py
 
     if not path.is_file():
@@ -51,7 +63,7 @@ def load(path: Path) -> Recording:
                 )
             if version < 1:
                 raise ValueError("it is HDF5, but no recording")
-            return _read(file)
+            yield file
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = error.args[0] if error.args else error
         raise ValueError(f"{path} cannot be read as a recording: {reason}.") from None

@@ -56,18 +56,34 @@ def load(typed: str, folder: Path | None = None) -> Loaded:
     from amphid.interfaces.data_sets import named
     from amphid.wiring import celegans, files
 
+    check(typed, folder=folder)
     if typed == SHIPPED:
         return Loaded(celegans(), typed)
     if data := named(typed):
         read = data.read(data)
         return Loaded(read, data.name, tuple(Input.of(data.find(name)) for name in data.needed))
-    path = (folder or Path()) / Path(typed).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"There is no network and no file {typed!r}.{_near(typed, path)}")
+    path = _path(typed, folder)
     if path.is_dir():
         raise IsADirectoryError(f"{typed} is a folder: give a file in it, or a network's name.")
     connectome = files.read(path)
     return Loaded(connectome, str(path.resolve()), tuple(Input.of(file) for file in _parts(path)))
+
+
+def check(typed: str, *others: str, folder: Path | None = None) -> None:
+    """Raise FileNotFoundError, with near names, for what is neither a network nor a file.
+
+    others: names that whoever asks knows besides.
+    """
+    from amphid.interfaces.data_sets import named
+
+    path = _path(typed, folder)
+    if typed not in (SHIPPED, *others) and not named(typed) and not path.exists():
+        near = _near(typed, path, others)
+        raise FileNotFoundError(f"There is no network and no file {typed!r}.{near}")
+
+
+def _path(typed: str, folder: Path | None) -> Path:
+    return (folder or Path()) / Path(typed).expanduser()
 
 
 def _parts(path: Path) -> Iterator[Path]:
@@ -78,14 +94,14 @@ def _parts(path: Path) -> Iterator[Path]:
         yield beside
 
 
-def _near(typed: str, path: Path) -> str:
+def _near(typed: str, path: Path, others: tuple[str, ...]) -> str:
     from amphid.interfaces.data_sets import DATA_SETS
     from amphid.wiring.files import SUFFIXES
 
-    known = [SHIPPED, *DATA_SETS]
+    names = [SHIPPED, *others, *DATA_SETS]
     there = path.parent.iterdir() if path.parent.is_dir() else ()
-    known += [str(path.parent / file.name) for file in there if file.suffix in SUFFIXES]
-    close = difflib.get_close_matches(typed, known, n=2)
-    if close:
-        return f" Did you mean {' or '.join(close)}?"
-    return f" Networks by name: {', '.join(known[: 1 + len(DATA_SETS)])}."
+    files = [str(path.parent / file.name) for file in there if file.suffix in SUFFIXES]
+    known = {name.lower(): name for name in (*files, *names)}
+    if close := difflib.get_close_matches(typed.lower(), known, n=2):
+        return f" Did you mean {' or '.join(known[name] for name in close)}?"
+    return f" Networks by name: {', '.join(names)}."

@@ -126,7 +126,9 @@ def not_negative(text: str) -> float:
 
 def whole(text: str) -> int:
     """A whole number, zero or more."""
-    return int(_number(text, lambda value: value >= 0 and value == int(value), "a whole number"))
+    return int(
+        _number(text, lambda value: value >= 0 and value == int(value), "a whole number, 0 or more")
+    )
 
 
 def at_least_one(text: str) -> int:

@@ -8,7 +8,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amphid.interfaces.command_line import output
+from amphid.interfaces.command_line import networks, output
 from amphid.interfaces.command_line.parsing import (
     UsageError,
     add_global_options,
@@ -115,7 +115,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until interrupted; returns the exit code."""
-    if arguments.network is None:
+    if not arguments.network:
         raise UsageError(
             "NETWORK is missing: celegans, a data set, a file or a run folder.", "amphid view"
         )
@@ -123,7 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--port is at most 65535, got {arguments.port}.", "amphid view")
     check_numbers(arguments)
     check_files(arguments)
-    folder = Path(arguments.network)
+    networks.check(arguments.network, CLASSIC)
+    folder = Path(arguments.network).expanduser()
     if folder.is_dir() and not is_simulation(folder):
         return watched(folder, arguments)
     if arguments.device != "cpu":
@@ -134,6 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_ignored(arguments, "the classic worm is its own table, without physics", "no_body")
         return shown(viewed.classic(arguments), arguments)
     if folder.is_dir():
+        check_recording(folder)
         arguments.config, arguments.network = folder / "config.toml", None
     return shown(viewed.opened(arguments), arguments)
 
@@ -205,6 +207,23 @@ def check_ignored(arguments: argparse.Namespace, what: str, *taken: str) -> None
 def is_simulation(folder: Path) -> bool:
     """Whether a folder is that of a simulation, or of a session that was recorded."""
     return (folder / "recording.h5").is_file() and (folder / "config.toml").is_file()
+
+
+def check_recording(folder: Path) -> None:
+    """Raise ValueError, with what makes it anew, for a run whose recording is damaged or cut short.
+
+    The page shows its network, not the recording; but whoever looks at a run must hear of it.
+    """
+    from amphid.simulation.recording_file import opened
+
+    try:
+        with opened(folder / "recording.h5"):
+            pass
+    except ValueError as error:
+        way = f"amphid simulate --config {folder / 'config.toml'}"
+        if (folder / "session.py").is_file():
+            way = f"the script {folder / 'session.py'}"
+        raise ValueError(f"{error} It is made anew by {way}.") from None
 
 
 def watched(folder: Path, arguments: argparse.Namespace) -> int:
