@@ -69,7 +69,9 @@ class AffineStep:
 def affine_near(traced: Traced, point: Sequence[Tensor]) -> AffineStep:
     """The linear map that a step is at a point, inputs [N] or of one entry, and around it.
 
-    Raises NotAffine where it is none, or where cells at that point do not all go the same way.
+    Of cells that are made to go different ways, such as the dead and the living, it is that of
+    most: a condition without slopes is negative at the others.
+    Raises NotAffine where it is none, or where the point sends cells different ways.
     """
     reader = _Reader(traced, point)
     for operation in traced.operations:
@@ -122,6 +124,14 @@ class _Reader:
             raise NotAffine("cells that go different ways")
         self._require(_scaled(margin, -1.0), strict=not strict)
         return False
+
+    def usual(self, held: Tensor) -> bool:
+        """Whether most cells go that way by what they are; which do becomes a condition."""
+        way = 2 * int(held.sum()) > held.numel()
+        if held.dim():
+            margin = torch.where(held == way, 0.0, -1.0).double()
+            self.conditions.append(Condition(Affine(np.zeros(self.count), margin), strict=False))
+        return way
 
     def known(self, *, yes: bool) -> Affine:
         """A truth."""
@@ -201,9 +211,7 @@ def _choose(reader: _Reader, operation: Operation, operands: list[Affine]) -> Af
     condition, yes, no = operands
     if operation.function == "masked_fill":
         no, condition, yes = operands
-    if condition.offset.dim():
-        raise NotAffine("cells that go different ways")
-    return yes if bool(condition.offset) else no
+    return yes if reader.usual(condition.offset) else no
 
 
 def _clamp(reader: _Reader, operation: Operation, operands: list[Affine]) -> Affine:

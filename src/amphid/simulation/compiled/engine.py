@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from amphid.simulation.compiled.program import Program
 from amphid.simulation.compiled.sleeping import may_sleep
 from amphid.simulation.compiled.tiles import Tiles
 from amphid.simulation.compiled.together import Events, Together, parts_that_pay
+from amphid.simulation.compiled.waking import Waking, may_change_hands
 from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, first_like
@@ -101,11 +103,17 @@ class Compiled:
     def _walk(self, task: Task, wires: dict[str, Wires], threads: int) -> Walk:
         """Trials one by one, or the parts of a single one where that pays."""
         parts = 1 if self.skip_resting else parts_that_pay(task, wires, threads)
-        if parts == 1 or (self.skip_resting is None and may_sleep(task)):
-            program = Program(task, wires, skip=self.skip_resting)
-            if parts == 1 or program.sleeping:
+        whole = partial(Program, wires=wires, skip=self.skip_resting)
+        parted = partial(Together.of, wires=wires, parts=parts, threads=threads)
+        if parts == 1:
+            return _Alone(whole(task), threads)
+        if self.skip_resting is None and may_sleep(task):
+            program = whole(task)
+            if program.sleeping and may_change_hands(task):
+                return Waking(task, program, whole=whole, parted=parted)
+            if program.sleeping:
                 return _Alone(program, threads)
-        return Together.of(task, wires, parts, threads)
+        return parted(task)
 
 
 def _side_by_side(task: Task) -> bool:

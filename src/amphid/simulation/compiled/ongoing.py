@@ -19,9 +19,10 @@ class Ongoing:
     """A network under currents that come while it goes on, such as those of a body or a hand.
 
     It does what `simulate` does by the compiled engine with the state of each call handed to the
-    next, but lays nothing out again; nothing depends on how its steps are portioned. Weights and
-    values are those at the start: what is changed later takes an `Ongoing` of its own, from the
-    state of this one.
+    next, but lays nothing out again; no bit depends on how its steps are portioned, or on looks at
+    it. Of many cells, those that rest are left alone as `Compiled` does it, where few are driven:
+    what is computed is then the same up to rounding. Weights and values are those at the start:
+    what is changed later takes an `Ongoing` of its own, from the state of this one.
 
     network: of one copy, on the processor. dt: ms per step. state: where to start; at rest when
     None. threads: as `Compiled` takes them.
@@ -47,7 +48,7 @@ class Ongoing:
         still = network.weight.new_zeros(1, len(network.connectome))
         record = ("spike",) if self.spikes else ()
         self._task = Task(network, still, None, float(dt), record, 1, state, None)
-        walk = Compiled(threads, skip_resting=False).walk(flat_task(self._task))
+        walk = Compiled(threads).walk(flat_task(self._task))
         if walk is None:
             raise UnknownOperation("the voltages of this network must be solved together.")
         self._walk = walk

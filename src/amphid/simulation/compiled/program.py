@@ -103,8 +103,20 @@ class Program(TracedTask):
     def state(self, done: int) -> NetworkState:
         """The state of all trials after that many steps."""
         for trial in range(self.trials if self.sleeping else 0):
-            self.sleeping.leave(trial)  # type: ignore[union-attr]
+            self.sleeping.lay(trial)  # type: ignore[union-attr]
         return super().state(done)
+
+    def hold(self, current: Array) -> None:
+        """Change the current [N] in pA that stays, of a task that has one row of it."""
+        super().hold(current)
+        if self.sleeping:
+            self.sleeping.hold(current)
+
+    def voltage(self) -> Array:
+        """Where all cells are now [trials, N], mV."""
+        for trial in range(self.trials if self.sleeping else 0):
+            self.sleeping.look(trial)  # type: ignore[union-attr]
+        return super().voltage()
 
     def places(self, name: str, share: Share) -> slice | Array:
         """Where the entries of a share stand in the array of that name for all cells."""

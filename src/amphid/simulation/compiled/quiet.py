@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -77,20 +76,6 @@ class Quiet:
             "RISE": self.rise,
             "LEAST": self.least,
         }
-
-    def after(
-        self, steps: NDArray[Any], cells: NDArray[Any], states: Sequence[Numbers]
-    ) -> list[Numbers]:
-        """The states [K] of cells [K] that were left alone for that many steps [K]."""
-        own = cells if self.rest.shape[1] > 1 else np.zeros_like(cells)
-        away = [values - self.rest[s, own] for s, values in enumerate(states)]
-        far = np.minimum(steps // SHORT, len(self.long) - 1)
-        for table, index in ((self.long, far), (self.short, steps % SHORT)):
-            moved: dict[int, Numbers] = {}
-            for place, (s, c) in enumerate(self.moving):
-                moved[s] = moved.get(s, 0.0) + table[index, place] * away[c]
-            away = [moved.get(s, values) for s, values in enumerate(away)]
-        return [values + self.rest[s, own] for s, values in enumerate(away)]
 
 
 def quiet_near(steps: Steps, point: dict[str, Tensor]) -> Quiet:
@@ -161,7 +146,13 @@ def _side_by_side(values: Sequence[Tensor]) -> Numbers:
 def _fixed_point(matrix: Numbers, offset: Numbers) -> Numbers:
     """A state [S, 1] or [S, N] that the map leaves as it is."""
     away = np.eye(len(matrix)) - matrix
-    rest = np.asarray(np.linalg.lstsq(away, offset, rcond=1e-14)[0], dtype=np.float64)
+    try:
+        found = np.linalg.solve(away, offset)  # a state without an offset rests at 0 exactly
+    except np.linalg.LinAlgError:
+        found = np.linalg.lstsq(away, offset, rcond=1e-14)[0]
+    rest = np.asarray(found, dtype=np.float64)
+    settled = ~matrix.any(1)
+    rest[settled] = offset[settled]  # what a step takes there stands there to the bit
     if not np.allclose(away @ rest, offset, rtol=1e-9, atol=1e-12):
         raise NotAffine("a state that drifts without end")
     return rest
@@ -175,11 +166,13 @@ def _binding(
     Of parallel conditions the one with the least margin stands for all.
     """
     tightest: dict[tuple[float, ...], tuple[Numbers, Numbers, float]] = {}
+    others = np.zeros(1)
     for condition in conditions:
         slope = condition.margin.slope
         margin = slope[own] @ rest + condition.margin.offset.double().numpy()
         size = np.abs(slope).max()
-        if not size:
+        if not size:  # it tells which cells the map is not that of
+            others = np.minimum(others, margin)
             continue
         slope, margin = slope / size, np.atleast_1d(margin / size)
         least = SAFETY * float(np.abs(margin).max()) or (1e-300 if condition.strict else 0.0)
@@ -190,6 +183,8 @@ def _binding(
         ):
             tightest[key] = slope, margin, least
     yield from tightest.values()
+    if others.any():
+        yield np.zeros_like(conditions[0].margin.slope), others, 0.0
 
 
 def _powers(matrix: Numbers) -> Numbers:

@@ -17,9 +17,11 @@ from amphid.simulation.compiled.quiet import Quiet, quiet_near
 from amphid.simulation.compiled.sleeping_loop import (
     SORT,
     Arrivals,
+    write_look,
     write_quiet,
     write_sleeping_loop,
 )
+from amphid.simulation.stimulus import compact
 
 if TYPE_CHECKING:
     from amphid.simulation.compiled.program import Program
@@ -31,6 +33,8 @@ OFTEN = 16  # steps between two samples, at least: each brings all cells to the 
 MOST = 0.9  # of the cells must be able to stay at rest
 PAIRS = 100  # of variables of a cell that move one another; the loop has a line for each
 PATIENCE = 512  # steps in which all cells are stepped before the next try, doubled every time
+FOREVER = 1 << 62  # steps
+LONGEST_WAIT = 1 << 14  # steps; a try costs as much as 200 of them
 
 
 class CannotSleep(Exception):
@@ -41,7 +45,7 @@ class Sleeping:
     """The loop over cells awake, and what it needs besides the arrays of a program.
 
     A trial is either in this loop (`asleep`) or in that of the program; `enter` and `leave` turn
-    the one form of what is under way into the other.
+    the one form of what is under way into the other. To look at a trial changes nothing in it.
     Raises CannotSleep where that is not possible, or, unless insisted on, not worth it.
     """
 
@@ -58,19 +62,20 @@ class Sleeping:
         self.depth = max(group.lag for group in self.groups) + 2 if self.groups else 2
         self._pack()
         self.arrays = self._lay_out()
-        self.asleep = [False] * program.trials
-        self._run = self._compile()
+        self.asleep, self.many_driven = [False] * program.trials, False
+        self._compile()
         self.wait_until, self.skipped = [0] * program.trials, [0] * program.trials
+        self.elsewhere = 0
+        self.entered, self.seen = [0] * program.trials, [-1] * program.trials
         self.patience = [0 if insist else PATIENCE] * program.trials
 
     def step(self, trial: int, steps: int) -> None:
         """Take steps with one trial, in whichever loop is the faster."""
-        counters = self.program.counters[trial]
+        counters, awake = self.program.counters[trial], min(steps, self.awake_for(trial))
+        if awake:
+            self.program.step_all(trial, awake)
+            return
         if not self.asleep[trial]:
-            wait = self.wait_until[trial] - int(counters[0])
-            if wait > 0:
-                self.program.step_all(trial, min(steps, wait))
-                return
             self._enter(trial)
         arrays, before = [self._array(name, trial) for name in self.order], int(counters[0])
         self._run(counters, steps, self.program.task.every, self.size, *arrays)
@@ -78,35 +83,81 @@ class Sleeping:
         if counters[4] > 4 * self.size:
             counters[4] = 0
             if self.patience[trial]:
-                self.leave(trial)
-                self.wait_until[trial] = int(counters[0]) + self.patience[trial]
-                self.patience[trial] *= 2
+                self._give_up(trial, int(counters[0]))
+
+    def awake_for(self, trial: int) -> int:
+        """In how many steps to come all cells are stepped in any case."""
+        if self.asleep[trial]:
+            return 0
+        left = self.wait_until[trial] - int(self.program.counters[trial][0])
+        return FOREVER if self.many_driven else max(left, 0)
+
+    def go_on_from(self, other: Sleeping) -> None:
+        """Take over how often it paid to leave cells alone."""
+        self.patience, self.skipped, self.elsewhere = other.patience, other.skipped, other.taken
+
+    @property
+    def taken(self) -> int:
+        """Steps of all trials so far."""
+        return self.elsewhere + sum(int(counters[0]) for counters in self.program.counters)
+
+    def hold(self, current: Array) -> None:
+        """The current [N] in pA that stays: the cells it reaches are awake."""
+        driven = np.flatnonzero(current).astype(np.uint32)
+        shared = np.zeros(self.program.trials, dtype=np.int64)
+        self.arrays["DRIVEN"] = PerTrial(driven[None], shared)
+        self.many_driven = len(driven) * DRIVEN > self.size
+        for trial in range(self.program.trials if self.many_driven else 0):
+            self.leave(trial)
+
+    def look(self, trial: int) -> None:
+        """Lay the state of all cells, as it is now, where the program has it."""
+        done = int(self.program.counters[trial][0])
+        if not self.asleep[trial] or self.seen[trial] == done:
+            return
+        self.seen[trial] = done
+        for name in self.state:
+            self.program.arrays[name][trial][:] = self.cells[trial][name]
+        if self.quiet is not None:
+            tables = [self._array(name, trial) for name in (*self.quiet.tables(), "LAST")]
+            cells = [self._array(name, trial) for name in self.names]
+            to = [self.program.arrays[name][trial] for name in self.names]
+            self._look(self.size, done, *tables, *cells, *to)
 
     def note(self) -> str:
         """In how many of the steps cells were left alone."""
-        taken = [int(counters[0]) for counters in self.program.counters]
-        if self.skipped == taken:
+        if sum(self.skipped) == self.taken:
             return "resting cells skipped"
-        share = sum(self.skipped) / max(sum(taken), 1)
+        share = sum(self.skipped) / max(self.taken, 1)
         return f"resting cells skipped in {share:.0%} of the steps"
 
     def leave(self, trial: int) -> None:
         """Give a trial back to the loop over all cells, everything in place."""
+        self.lay(trial)
+        self.asleep[trial] = False
+
+    def lay(self, trial: int) -> None:
+        """Lay all of a trial, also what is under way, where the program has it."""
         if not self.asleep[trial]:
             return
+        self.look(trial)
         counters = self.program.counters[trial]
         done = int(counters[0])
-        self._bring_up(trial, done)
-        self.asleep[trial] = False
-        for name in self.state:
-            self.program.arrays[name][trial][:] = self.cells[trial][name]
         fired = {done - 1 - age: self._fired(trial, done - 1 - age) for age in range(self.depth)}
-        given = self._array("GIVEN", trial)
+        given = self.program.arrays["GIVEN"][trial]
         given[fired[done - 1]] = 1
-        self._array("FIRED", trial)[: len(fired[done - 1])] = fired[done - 1]
+        self.program.arrays["FIRED"][trial][: len(fired[done - 1])] = fired[done - 1]
         counters[2] = len(fired[done - 1])
         for group in self.groups:
             self._lay_under_way(trial, group, done, fired)
+
+    def _give_up(self, trial: int, done: int) -> None:
+        """Step all cells for a while: twice as long as last time, unless the last try paid."""
+        self.leave(trial)
+        if done - self.entered[trial] > self.patience[trial]:
+            self.patience[trial] = PATIENCE
+        self.wait_until[trial] = done + self.patience[trial]
+        self.patience[trial] = min(2 * self.patience[trial], LONGEST_WAIT)
 
     def _enter(self, trial: int) -> None:
         """Take a trial over: what was released of late becomes a list of cells for each step."""
@@ -122,23 +173,12 @@ class Sleeping:
             row = step % self.depth
             self.arrays["HISTORY"][trial][row, : len(fired)] = fired
             self.arrays["FIRED_THEN"][trial][row] = len(fired)
-        self.asleep[trial] = True
+        self.asleep[trial], self.entered[trial], self.seen[trial] = True, done, -1
         for name in self.state:
             self.cells[trial][name] = self.program.arrays[name][trial]
         self.cells[trial]["GIVEN"], self.cells[trial]["LAST"] = 0, -1
         self.arrays["AWAKE"][trial][:] = np.arange(self.size)
         counters[3], counters[4] = self.size, 0
-
-    def _bring_up(self, trial: int, done: int) -> None:
-        """Bring the state of every cell to the present."""
-        if self.quiet is None:
-            return
-        last = self._array("LAST", trial)
-        late = np.flatnonzero((last >= 0) & (last < done))
-        before = {name: self._array(name, trial)[late].astype(np.float64) for name in self.names}
-        after = self.quiet.after(done - last[late], late, [before[name] for name in self.names])
-        for name, values in zip(self.names, after, strict=True):
-            self._array(name, trial)[late] = values
 
     def _fired(self, trial: int, step: int) -> Array:
         row = step % self.depth
@@ -175,8 +215,11 @@ class Sleeping:
         each("STILL", (size,), np.bool_)
         each("HISTORY", (self.depth, size), np.int32)
         each("FIRED_THEN", (self.depth,), np.int64)
+        shared = np.zeros(trials, dtype=np.int64)
+        if self.program.task.cells is None:
+            driven = np.flatnonzero(_driven(self.program.task)).astype(np.uint32)
+            own["DRIVEN"] = PerTrial(driven[None], shared)
         if self.quiet is not None:
-            shared = np.zeros(trials, dtype=np.int64)
             for name, values in self.quiet.tables().items():
                 own[name] = PerTrial(np.ascontiguousarray(values.astype(kind))[None], shared)
         return own
@@ -197,7 +240,7 @@ class Sleeping:
         layout["itemsize"] = 1 << int(widths.sum() - 1).bit_length()  # few lie across two lines
         self.cells = np.zeros((program.trials, self.size), np.dtype(layout))  # type: ignore[call-overload]
 
-    def _compile(self) -> Any:
+    def _compile(self) -> None:
         program = self.program
         (cells,) = program.parts
         assert cells.steps is not None
@@ -207,12 +250,14 @@ class Sleeping:
         left_out |= {f"PAST_{group.name}" for group in self.groups}
         own = [*sorted(self.packed), *self.arrays]
         self.order = [*(name for name in program.arrays if name not in {*left_out, *own}), *own]
-        stepping = replace(program.stepping, cells=[step.call], arguments=self.order)
+        driven = program.task.cells is not None
+        stepping = replace(program.stepping, cells=[step.call], arguments=self.order, driven=driven)
         loop = write_sleeping_loop(self.groups, stepping, self.quiet, _sampled(program))
-        source = "\n".join(
-            (program.tools, SORT, write_quiet(self.quiet), step.text, program.reading_text, loop)
-        )
-        return compile_source(source, exact=program.dtype is torch.float64).run
+        quiet = write_quiet(self.quiet), write_look(self.quiet)
+        source = "\n".join((program.tools, SORT, *quiet, step.text, program.reading_text, loop))
+        made = compile_source(source, exact=program.dtype is torch.float64)
+        self._run: Any = made.run
+        self._look: Any = getattr(made, "look", None)
 
     def _array(self, name: str, trial: int) -> Array:
         if name in self.arrays:
@@ -227,8 +272,8 @@ def _arrivals(program: Program) -> Any:
     """The groups of synapses, each with its one delay."""
     if isinstance(program.network.neuron, Mixed):
         raise CannotSleep("cells of several kinds are stepped kind by kind")
-    if program.task.cells is None:
-        raise CannotSleep("a current reaches every cell")
+    if program.task.cells is None and len(compact(program.task.stimulus)) > 1:
+        raise CannotSleep("a current that changes reaches every cell")
     if program.by_hand:
         raise CannotSleep("what is recorded is read outside the loop")
     if program.releases:
@@ -290,12 +335,20 @@ def _sampled(program: Program) -> list[str]:
 def may_sleep(task: Task) -> bool:
     """Whether it is worth a closer look: many cells, few of them driven."""
     size = len(task.network.connectome)
-    if size < FEW or task.cells is None:
+    if size < FEW or (task.cells is None and len(compact(task.stimulus)) > 1):
         return False
-    driven = torch.zeros(size, dtype=torch.bool)
+    return int(_driven(task).sum()) * DRIVEN <= size
+
+
+def _driven(task: Task) -> Array:
+    """Which cells [N] are driven from outside: of a current that stays, those where it is not 0."""
+    driven = np.zeros(len(task.network.connectome), dtype=bool)
+    if task.cells is None:
+        driven[:] = compact(task.stimulus).detach().numpy().reshape(-1, len(driven)).any(0)
     for cells in (task.cells, *(source.cells for source in task.sources)):
-        driven[cells] = True
-    return int(driven.sum()) * DRIVEN <= size
+        if cells is not None:
+            driven[cells.numpy()] = True
+    return driven
 
 
 def _check_worth(program: Program) -> None:

@@ -53,6 +53,30 @@ def write_quiet(quiet: Quiet | None) -> str:
     return "\n\n".join(("", _wake(quiet), _glide(quiet), _still(quiet), ""))
 
 
+def write_look(quiet: Quiet | None) -> str:
+    """Source of `look(n, now, tables, LAST, cells, to)`: the states of cells left alone, at `now`.
+
+    cells: arrays of every state of the map; to: where they are written, and nothing else is.
+    """
+    if quiet is None:
+        return ""
+    to = [f"TO{place}" for place in range(len(quiet.names))]
+    arguments = ["n", "now", *TABLES, "LAST", *_states(quiet), *to]
+    moved = sorted({s for s, _ in quiet.moving})
+    return "\n".join(
+        [
+            f"\n@outer\ndef look({', '.join(arguments)}):",
+            "    for i in range(n):",
+            "        k = now - LAST[i]",
+            "        if LAST[i] < 0 or k == 0:",
+            "            continue",
+            *(f"        {line}" for line in _distances(quiet)),
+            *(f"        TO{s}[i] = REST[{s}, r] + x{s}" for s in moved),
+            "",
+        ]
+    )
+
+
 def _states(quiet: Quiet) -> list[str]:
     return [f"S{place}" for place in range(len(quiet.names))]
 
@@ -153,9 +177,9 @@ def write_sleeping_loop(
         body += _arrivals(group)
     body += [
         "for c in range(len(DRIVEN)):",
-        "    now = STIMULUS[min(t, len(STIMULUS) - 1), c]",
+        "    i = DRIVEN[c]",
+        f"    now = STIMULUS[min(t, len(STIMULUS) - 1), {'c' if step.driven else 'i'}]",
         "    if now != 0:",
-        "        i = DRIVEN[c]",
         *_touched("        "),
         "        EXTERNAL[i] += now",
         *(line for source in step.sources for line in source.each(_touched(""))),
