@@ -411,6 +411,8 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
     tape = {"host": True, "network": wire.network(session, title="Notebook")}
     context = chromium.new_context()
     page = context.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
     page.set_content("<body></body>")
     page.evaluate(
         """async ({script, text}) => {
@@ -422,7 +424,10 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
           const model = {
             get: (name) => window.kept[name],
             set: (name, value) => (window.kept[name] = value),
-            send: (content) => window.said.push(content),
+            send: (content) => {
+              if (window.gone) throw new Error("Cannot send");
+              window.said.push(content);
+            },
             on: (_, heard) => (window.tell = heard),
           };
           window.again = () => render({model, el: document.body});
@@ -431,17 +436,12 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
         {"script": script.read_text("utf-8"), "text": sheet.page("Notebook", tape=tape)},
     )
     until(page, "window.said.includes('ready')")
-    page.evaluate(
-        """({hello, picture}) => {
-          window.tell(hello, []);
-          window.tell({op: "picture"}, [new DataView(Uint8Array.from(atob(picture), (c) =>
-            c.charCodeAt(0)).buffer)]);
-        }""",
-        {
-            "hello": {"op": "hello", "speed": 1.0, "seed": 0, "log": []},
-            "picture": base64.b64encode(wire.frame(session, number=1)).decode(),
-        },
-    )
+    picture = wire.frame(session, number=1, flags=wire.PLAYING)
+    told = {
+        "hello": {"op": "hello", "speed": 1.0, "seed": 0, "log": []},
+        "picture": base64.b64encode(picture).decode(),
+    }
+    page.evaluate(TELL, told)
     inside = page.frames[1]
     hears(page, inside, "window.amphid && amphid.frames > 0 && amphid.pictures")
     assert inside.evaluate("document.documentElement.dataset.theme") == "dark"
@@ -451,9 +451,22 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
     hears(page, inside, "document.documentElement.dataset.theme === 'light'")
     hears(page, inside, "amphid.connection === 'silent'")  # nobody answers
     assert "run this cell again" in inside.locator("#banner").inner_text()
+    page.evaluate(TELL, told)
+    hears(page, inside, "amphid.connection === 'open' && amphid.playing")
+    hears(page, inside, "amphid.connection === 'silent'")  # no more pictures, and nobody asked
+    page.evaluate("() => { window.gone = true; }")
+    inside.locator("#step").click()
+    assert complaints == []
     page.evaluate("() => { again(); }")  # as a notebook that is opened anew without a kernel
     hears(page, page.frames[2], "window.amphid && amphid.pictures === 1")
     context.close()
+
+
+TELL = """({hello, picture}) => {
+  window.tell(hello, []);
+  window.tell({op: "picture"}, [new DataView(Uint8Array.from(atob(picture), (c) =>
+    c.charCodeAt(0)).buffer)]);
+}"""
 
 
 def hears(page, inside, expression):

@@ -54,7 +54,7 @@ const SILENCE = 4000; // ms after which whoever was asked does not answer
 
 /** A page in a notebook: messages go through the window around it, which tells of itself, too. */
 function openHost(heard, stood) {
-  const feed = { waiting: new Map(), next: 1, asked: null };
+  const feed = { waiting: new Map(), next: 1, asked: null, last: performance.now() };
   const post = (words) => {
     feed.asked ??= setTimeout(() => stood("silent"), SILENCE);
     parent.postMessage(words, "*");
@@ -62,6 +62,7 @@ function openHost(heard, stood) {
   const answered = () => {
     clearTimeout(feed.asked);
     feed.asked = null;
+    feed.last = performance.now();
     if (state.connection !== "open") stood("open");
   };
   feed.send = (op, words = {}, then = null) => {
@@ -75,6 +76,9 @@ function openHost(heard, stood) {
     if (data.bytes?.length) heard(null, readFrame(data.bytes[0]));
     else sort(feed, data.content, heard);
   });
+  setInterval(() => { // a page that plays and is only looked at asks for nothing
+    if (picture && state.playing && performance.now() - feed.last > SILENCE && state.connection === "open") stood("silent");
+  }, SILENCE / 4);
   stood("open");
   post("ready");
   return feed;

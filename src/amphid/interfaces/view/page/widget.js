@@ -28,7 +28,11 @@ function render({ model, el }) {
       const last = model.get("last");
       if (last?.byteLength) tell({ host: true, content: { op: "picture" }, bytes: [copied(last)] });
     }
-    model.send(event.data);
+    try {
+      model.send(event.data);
+    } catch {
+      // the kernel has gone, which the page tells as soon as it hears nothing
+    }
   };
   const heard = (content, buffers) => {
     const bytes = buffers.map(copied);
