@@ -521,6 +521,11 @@ def test_the_page_of_a_training_draws_follows_and_looks(chromium, tmp_path):
     with log.open("a") as file:
         file.write(json.dumps({**rows[-1], "generation": 7}) + "\n")
     until(page, "amphid.state.rows.length === 8")
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"epoch": 0, "loss": 2.0}\n{"epoch": 1, "loss": 1.0}\n'
+    )
+    (tmp_path / "run.json").write_text('{"ended": "done"}')  # as amphid train does at the end
+    until(page, "document.getElementById('at').textContent === 'epoch 2, loss 1; ended: done'")
     page.locator("#logarithmic").check()
     page.locator("[data-look=gradients]").click()
     until(page, "amphid.state.looks === 1")

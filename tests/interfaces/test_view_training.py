@@ -80,7 +80,8 @@ def test_the_network_is_looked_at_before_and_now(folder):
     assert before == given.T.tolist()
     assert len(now) == 5
     assert "gradient" in subject.gradients()["text"]
-    assert "agrees best" in subject.surrogates()["text"]
+    assert "agrees best" in (told := subject.surrogates()["text"])
+    assert told.endswith("From 4,096 losses of one batch; more by amphid.learning.surrogate_audit.")
     assert set(LOOKS) == {"raster", "gradients", "surrogates"}
 
 
@@ -148,6 +149,10 @@ def test_the_server_tells_the_log_and_nothing_to_strangers(folder):
     told = json.loads(text)
     assert (status, len(told["rows"]), told["looks"]) == (200, 3, False)
     assert ask("/rows", token=door.token, size=told["size"])[0] == 204
+    (folder / "run.json").write_text('{"ended": "done"}')
+    status, text = ask("/rows", token=door.token, size=told["size"], ended=told["ended"])
+    assert (status, told["ended"], json.loads(text)["ended"]) == (200, "", "done")
+    assert ask("/rows", token=door.token, size=told["size"], ended="done")[0] == 204
     assert "The network itself" in ask("/", token=door.token)[1]
     for path in ("/", "/rows", "/look/raster"):
         with pytest.raises(HTTPError, match="403") as refused:

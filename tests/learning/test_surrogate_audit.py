@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from amphid.dynamics import LIF, FastSigmoid, LeakyIntegrator
 from amphid.learning import (
+    Agreement,
     Backprop,
     Corrected,
     Credited,
@@ -17,6 +18,7 @@ from amphid.learning import (
     Mollified,
     Objective,
     Regression,
+    SurrogateAudit,
     scale_surrogates,
     surrogate_audit,
 )
@@ -79,6 +81,12 @@ def test_the_best_width_is_put_into_the_model_and_nothing_else() -> None:
         "surrogate", "radius", "all", "0", "2", "steepness",
     ]  # fmt: skip
     assert audit.sentence.startswith(f"share {audit.best:g} agrees best")
+
+
+def test_what_is_lost_in_noise_is_said_and_not_printed_as_a_number() -> None:
+    lost = Agreement(0.1, 0.3, {"all": math.nan, "2": 0.5}, {"all": math.nan, "2": 0.25}, math.nan)
+    row = str(SurrogateAudit((lost,))).splitlines()[1]
+    assert row.split() == ["share", "0.1", "0.3", "lost", "0.50+-0.25", "lost"]
 
 
 def test_surrogates_themselves_can_be_compared() -> None:

@@ -22,6 +22,7 @@ from amphid.learning.surrogate_widths import of_width, scale_surrogates, surroga
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 GROUPS = 16  # of directions, each left out once for the standard error
 ALL = "all"
+LOST = "lost"  # where a trend is, in noise
 Candidate = float | Surrogate
 
 
@@ -102,8 +103,9 @@ class SurrogateAudit:
         names = list(self.agreements[0].cosines)
         rows = [["surrogate", "radius", *names, "steepness"]]
         for own in self.agreements:
-            cells = [f"{own.cosines[name]:.2f}+-{own.errors[name]:.2f}" for name in names]
-            rows.append([_named(own.surrogate), f"{own.radius:g}", *cells, f"{own.steepness:.2g}"])
+            cells = [_told(own.cosines[name], own.errors[name]) for name in names]
+            steepness = LOST if math.isnan(own.steepness) else f"{own.steepness:.2g}"
+            rows.append([_named(own.surrogate), f"{own.radius:g}", *cells, steepness])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         return "\n".join([*lines, "", self.sentence])
@@ -302,6 +304,10 @@ def _chosen(
     if not isinstance(best, float | int):
         return best
     return of_width(name, own, widths[best][name]) if name in widths[best] else own
+
+
+def _told(cosine: float, error: float) -> str:
+    return LOST if math.isnan(cosine) else f"{cosine:.2f}+-{error:.2f}"
 
 
 def _named(candidate: Candidate) -> str:

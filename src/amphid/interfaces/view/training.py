@@ -22,6 +22,7 @@ POINTS = 600  # lines of a log that are read and shown
 RUNS = 24  # of a folder of several that are shown
 LONGEST = 1 << 16  # bytes of a line
 SHOWN = 64  # cells of a layer in a raster
+ASKED = 4096  # losses of an audit; of fewer its trend is mostly lost in noise
 METERS = ("parents", "ancestor", "distance", "curse", "luck")
 """Columns of an evolution that tell how inbred its population is."""
 
@@ -77,9 +78,10 @@ class Subject:
 
         now, draw = self._now(), torch.Generator().manual_seed(0)
         audit = surrogate_audit(
-            now.model, _first(now.batches), now.loss, generator=draw, samples=256
+            now.model, _first(now.batches), now.loss, generator=draw, samples=ASKED
         )
-        return {"text": str(audit)}
+        told = f"From {ASKED:,} losses of one batch; more by amphid.learning.surrogate_audit."
+        return {"text": f"{audit}\n{told}"}
 
     def _now(self) -> Trainee:
         made = self.made()
@@ -114,6 +116,15 @@ def logs_of(folder: Path) -> dict[str, Log]:
         return {"": Log(folder / "metrics.jsonl")}
     found = sorted(path for path in folder.glob("*/metrics.jsonl") if path.is_file())
     return {path.parent.name: Log(path) for path in found[:RUNS]}
+
+
+def ended(folder: Path) -> str:
+    """Why a training ended, in a word; nothing while it runs, or where nobody tells."""
+    try:
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))["ended"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return str(told)
 
 
 def _lines(file: Any, size: int, points: int) -> Iterator[bytes]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from amphid.interfaces.view.server import INSTALL, PRIVATE, Door, refused
 from amphid.interfaces.view.sheet import training_page
-from amphid.interfaces.view.training import LOOKS, POINTS, Log, Subject, logs_of, subject_of
+from amphid.interfaces.view.training import (
+    LOOKS,
+    POINTS,
+    Log,
+    Subject,
+    ended,
+    logs_of,
+    subject_of,
+)
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -24,12 +32,12 @@ def training_application(folder: Path, door: Door) -> Starlette:
         from starlette.routing import Route
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(INSTALL, name=error.name) from None
-    logs, subject = logs_of(folder), subject_of(folder)
+    subject = subject_of(folder)
     busy = asyncio.Lock()
     return Starlette(
         routes=[
             Route("/", partial(_page, folder=folder, door=door)),
-            Route("/rows", partial(_rows, logs=logs, door=door, looks=subject is not None)),
+            Route("/rows", partial(_rows, folder=folder, door=door, looks=subject is not None)),
             Route("/look/{name}", partial(_look, subject=subject, door=door, busy=busy)),
         ]
     )
@@ -43,17 +51,18 @@ async def _page(request: Request, folder: Path, door: Door) -> Response:
     return HTMLResponse(training_page(folder.resolve().name), headers=PRIVATE)
 
 
-async def _rows(request: Request, logs: dict[str, Log], door: Door, *, looks: bool) -> Response:
-    """The logs, thinned; nothing where they are as long as the page knows."""
+async def _rows(request: Request, folder: Path, door: Door, *, looks: bool) -> Response:
+    """The logs, thinned, and how it ended; nothing where the page knows all of that."""
     from starlette.responses import JSONResponse, Response
 
     if not door.admits(request):
         return refused()
-    size = sum(log.size for log in logs.values())
-    if request.query_params.get("size") == str(size):
+    logs, over = logs_of(folder), ended(folder)
+    size, known = sum(log.size for log in logs.values()), request.query_params
+    if known.get("size") == str(size) and known.get("ended", "") == over:
         return Response(status_code=204, headers=PRIVATE)
     told = await asyncio.to_thread(read_all, logs)
-    return JSONResponse({"size": size, "looks": looks, **told}, headers=PRIVATE)
+    return JSONResponse({"size": size, "ended": over, "looks": looks, **told}, headers=PRIVATE)
 
 
 def read_all(logs: dict[str, Log]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ const COUNTS = ["generation", "epoch", "update"];
 const METERS = ["parents", "ancestor", "distance", "curse", "luck"];
 const UNITS = { seconds: "s", parents: "individuals", ancestor: "generations", learning_rate: "per update", rate: "Hz" };
 const token = new URLSearchParams(location.search).get("token") || "";
-const state = { rows: [], runs: [], size: null, looks: 0, polls: 0, connection: "open" };
+const state = { rows: [], runs: [], size: null, ended: "", looks: 0, polls: 0, connection: "open" };
 let theme = readTheme(false);
 window.amphid = { state };
 
@@ -17,7 +17,7 @@ async function ask(path, words = {}) {
 /** Looks whether the log has grown; asks again after a while. */
 async function poll() {
   try {
-    const answer = await ask("/rows", state.size === null ? {} : { size: state.size });
+    const answer = await ask("/rows", state.size === null ? {} : { size: state.size, ended: state.ended });
     if (answer.status === 200) take(await answer.json());
     stand("open");
   } catch {
@@ -34,8 +34,14 @@ function stand(how) {
   $("banner").classList.toggle("bad", how !== "open");
 }
 
-function take({ rows, runs, size, looks }) {
-  Object.assign(state, { rows, size, runs: runs.length ? runs : [{ name: "", rows }] });
+/** The log counts epochs from 0, as a program does; the page from 1, as the shell and the report. */
+function counted(rows) {
+  return rows.map((row) => (typeof row.epoch === "number" ? { ...row, epoch: row.epoch + 1 } : row));
+}
+
+function take({ rows, runs, size, ended, looks }) {
+  const all = runs.length ? runs : [{ name: "", rows }];
+  Object.assign(state, { rows: counted(rows), size, ended, runs: all.map(({ name, rows: own }) => ({ name, rows: counted(own) })) });
   $("looks").hidden = !looks;
   draw();
 }
@@ -70,7 +76,7 @@ function draw() {
   const main = ["answer", "loss", "best"].find((name) => names.includes(name)) || names[0];
   const x = count ? column(count) : state.rows.map((_, k) => k);
   const several = state.runs.length > 1 ? `${state.runs.length} runs; the first: ` : "";
-  $("at").textContent = `${several}${count || "line"} ${written(x[x.length - 1], { digits: 6 })}, ${main} ${written(column(main).pop(), { digits: 4 })}`;
+  $("at").textContent = `${several}${count || "line"} ${written(x[x.length - 1], { digits: 6 })}, ${main} ${written(column(main).pop(), { digits: 4 })}${state.ended && `; ended: ${state.ended}`}`;
   drawLoss(names, main, count);
   const rest = names.filter((name) => !COUNTS.includes(name) && ![main, "best", "mean", "validation"].includes(name));
   const meters = rest.filter((name) => METERS.includes(name));
@@ -174,7 +180,7 @@ function rasterOf({ name, cells, dt, value }) {
   const [rows, columns] = [value.length, value[0]?.length || 0];
   [canvas.width, canvas.height] = [columns, rows];
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `What the cells of ${name} give out`);
+  canvas.setAttribute("aria-label", `What the cells of layer ${name} give out`);
   const most = Math.max(...value.flat().map(Math.abs)) || 1;
   const ctx = canvas.getContext("2d");
   value.forEach((row, k) => row.forEach((given, t) => {
@@ -184,7 +190,7 @@ function rasterOf({ name, cells, dt, value }) {
   const caption = document.createElement("figcaption");
   caption.className = "soft";
   const mean = value.flat().reduce((sum, given) => sum + given, 0) / (rows * columns || 1);
-  caption.textContent = `${name}: ${Math.min(rows, cells)} of ${cells} cells, ${written(columns * dt)} ms, mean output ${written(mean)}`;
+  caption.textContent = `Layer ${name}: ${Math.min(rows, cells)} of ${cells} cells, ${written(columns * dt)} ms, mean output ${written(mean)}`;
   figure.append(canvas, caption);
   return figure;
 }
