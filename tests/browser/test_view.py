@@ -129,6 +129,44 @@ def test_it_fits_every_width_and_is_not_blank(opened, width, scheme):
     assert page.evaluate(colors, "dish") > 3
 
 
+PIXELS = "(id) => document.getElementById(id).toDataURL()"
+
+
+def seen(page, *ids):
+    """What canvases show once nothing more is to be drawn."""
+    until(page, "amphid.settled")
+    return [page.evaluate(PIXELS, name) for name in ids]
+
+
+def test_turned_there_and_back_the_cells_look_as_before(opened):
+    page = opened()
+    page.mouse.click(*spot_of(page, "DB6"))
+    until(page, "amphid.value('DB6') > 1")
+    pause(page)
+    before = seen(page, "cells")
+    page.locator("#cells").press("ArrowRight")
+    assert seen(page, "cells") != before
+    page.locator("#cells").press("ArrowLeft")
+    assert seen(page, "cells") == before
+    page.locator("#play").click()
+
+
+def test_what_moves_between_pictures_ends_at_the_newest(opened):
+    page = opened()
+    page.locator("#dish").press("2")
+    until(page, "amphid.actions === 1")
+    page.mouse.click(*spot_of(page, "DB6"))
+    until(page, "amphid.value('DB6') > 1")
+    pause(page)
+    other = opened()  # knows of this one picture alone
+    for one in (page, other):
+        until(one, "amphid.settled")
+    assert page.evaluate("amphid.time") == other.evaluate("amphid.time")
+    ends = "Array.from({length: 11}, (_, k) => amphid.bodySpot(k / 10))"
+    assert page.evaluate(ends) == other.evaluate(ends)
+    page.locator("#play").click()
+
+
 def test_a_click_stimulates_a_shift_click_kills_and_again_restores(opened, served):
     page = opened()
     page.mouse.click(*spot_of(page, "DB6"))

@@ -105,7 +105,7 @@ function drawHeat(ctx, box, run, state, theme) {
   const pixels = new ImageData(run.frames, run.size);
   state.order.forEach((cell, row) => {
     for (let frame = 0; frame < run.frames; frame++) {
-      const rgb = theme.rgb[level(placeOnScale(state.field, state.field.change(cell, frame)))];
+      const rgb = theme.rgb[level(state.field.share(cell, frame))];
       pixels.data.set([...rgb, 255], 4 * (row * run.frames + frame));
     }
   });

@@ -84,6 +84,7 @@ function withScale(field, run) {
   field.top = sorted[sorted.length - 1] || 1;
   field.logarithmic = field.signed && sorted[sorted.length >> 1] < field.top / 20;
   field.small = 10 ** (Math.floor(Math.log10(field.top)) - 2);
+  field.share = (cell, frame) => placeOnScale(field, field.change(cell, frame));
   return field;
 }
 

@@ -36,6 +36,7 @@ function redraw() {
     waiting = false;
     drawScene(scene, theme);
     window.amphid.frames++;
+    if (scene.unfinished) redraw();
   });
 }
 

@@ -3,6 +3,8 @@
 const AWAY = 4; // distance of the eye, in half-lengths of the picture
 const WIRES = 2500; // drawn all the time
 const BUNDLES = 16; // paths in which they are drawn: what lies in different ones adds up where it crosses
+const AT_ONCE = 150; // of them painted with one picture
+const SKETCHED = 4; // one in so many stands for all until they are painted
 const STOPS = 44; // along the middle of a long animal
 const CORD = 0.35; // how far lines along the middle keep apart
 const CLOSE = 4; // from this zoom on every cell is named
@@ -97,7 +99,7 @@ function drawScene(scene, theme) {
 
 function drawCell(ctx, scene, cell, theme) {
   const { run, state, screen } = scene;
-  const share = placeOnScale(state.field, state.field.change(cell, state.frame));
+  const share = state.field.share(cell, state.frame);
   const [x, y, near] = [screen[3 * cell], screen[3 * cell + 1], screen[3 * cell + 2]];
   const size = Math.abs(share);
   const radius = scene.radius * near * (0.72 + 0.75 * size);
@@ -128,34 +130,69 @@ function bar(ctx, x, y, radius, turned) {
   ctx.ellipse(x, y, turned ? thin : long, turned ? long : thin, 0, 0, 2 * Math.PI);
 }
 
-/** The largest connections, faint; kept as an image while the view stays. */
+/**
+ * The largest connections, faint; kept as an image while the view stays. To paint all takes longer
+ * than a picture may: of a view that has moved a part is painted with each, over a sketch of all.
+ */
 function drawWiring(ctx, scene, project, theme) {
-  const { view, width, height } = scene;
-  const key = JSON.stringify([view, width, height, theme.wire, ctx.canvas.width]);
-  if (scene.wiring?.key !== key) scene.wiring = { key, image: wiringImage(scene, ctx.canvas, project, theme) };
+  const layer = wiringLayer(scene, ctx.canvas, theme);
+  const count = scene.wires.length;
+  const view = JSON.stringify(scene.view);
+  const [first, moved] = [layer.view === null, layer.view !== view];
+  if (moved) beginWires(layer, scene, view);
+  if (first || count <= AT_ONCE) paintWires(layer, scene, project, theme, count);
+  else if (!moved) paintWires(layer, scene, project, theme, AT_ONCE);
+  scene.unfinished = layer.painted < count;
   ctx.globalAlpha = scene.state.picked === null ? 1 : 0.4;
-  ctx.drawImage(scene.wiring.image, 0, 0, width, height);
+  if (scene.unfinished) sketchWires(ctx, scene, project, theme);
+  else ctx.drawImage(layer.image, 0, 0, scene.width, scene.height);
   ctx.globalAlpha = 1;
 }
 
-function wiringImage(scene, like, project, theme) {
+/** What the connections are painted into, made anew for another size or other colors. */
+function wiringLayer(scene, like, theme) {
+  const look = JSON.stringify([scene.width, scene.height, theme.wire, like.width]);
+  if (scene.wiring?.look === look) return scene.wiring;
   const image = document.createElement("canvas");
   [image.width, image.height] = [like.width, like.height];
   const ctx = image.getContext("2d");
   ctx.scale(like.width / scene.width, like.height / scene.height);
-  const { pre, post, synapses } = scene.run.connections;
+  scene.wiring = { look, image, ctx, view: null, painted: 0 };
+  return scene.wiring;
+}
+
+function beginWires(layer, { width, height }, view) {
+  layer.ctx.clearRect(0, 0, width, height);
+  Object.assign(layer, { view, painted: 0 });
+}
+
+/** At least so many more of them, in bundles alike in size. */
+function paintWires(layer, scene, project, theme, more) {
   const { wires } = scene;
+  const { pre, post, synapses } = scene.run.connections;
+  const { ctx } = layer;
   const most = Math.sqrt(synapses[wires[0]] || 1);
   const { strength, thickness } = stroke(wires.length, theme);
-  const bundle = Math.ceil(wires.length / BUNDLES); // one path each, of connections alike in size
+  const bundle = Math.ceil(wires.length / BUNDLES);
+  const end = Math.min(layer.painted + more, wires.length);
   ctx.strokeStyle = `rgba(${theme.wire},${strength})`;
-  for (let first = 0; first < wires.length; first += bundle) {
-    ctx.lineWidth = 1 + (thickness * Math.sqrt(Math.max(0, synapses[wires[first]]))) / most;
+  for (; layer.painted < end; layer.painted += bundle) {
+    ctx.lineWidth = 1 + (thickness * Math.sqrt(Math.max(0, synapses[wires[layer.painted]]))) / most;
     ctx.beginPath();
-    for (const k of wires.slice(first, first + bundle)) wire(ctx, scene, project, pre[k], post[k]);
+    for (const k of wires.slice(layer.painted, layer.painted + bundle)) wire(ctx, scene, project, pre[k], post[k]);
     ctx.stroke();
   }
-  return image;
+}
+
+/** Some of them, as the thinnest lines that there are: a browser draws these many times as fast. */
+function sketchWires(ctx, scene, project, theme) {
+  const { pre, post } = scene.run.connections;
+  const some = scene.wires.filter((_, rank) => rank % SKETCHED === 0);
+  ctx.strokeStyle = `rgba(${theme.wire},${stroke(some.length, theme).strength / 2})`; // lines of one path add up, too
+  ctx.lineWidth = scene.width / ctx.canvas.width;
+  ctx.beginPath();
+  for (const k of some) wire(ctx, scene, project, pre[k], post[k]);
+  ctx.stroke();
 }
 
 /** Few connections are strong lines, the largest thickest; many add up where they cross. */

@@ -13,8 +13,8 @@ from amphid.interfaces.report import digest
 TRAINING = ("spread.js", "curves.js", "training.js")
 SHARED = ("data.js", "color.js", "scene.js", "gestures.js", "charts.js")
 OWN = (
-    "feed.js", "crowd.js", "history.js", "dish.js", "pictures.js", "cell.js", "talk.js", "image.js",
-    "controls.js", "reel.js", "app.js",
+    "feed.js", "glide.js", "crowd.js", "history.js", "dish.js", "pictures.js", "cell.js", "talk.js",
+    "image.js", "controls.js", "reel.js", "app.js",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ window.amphid = {
   get gaps() { return counters.gaps; },
   get errors() { return counters.errors; },
   get cost() { return counters.cost; }, // ms that a drawing takes
+  get settled() { return !waiting; }, // nothing more is to be drawn
   drop: () => feed.socket.close(4000),
   get time() { return picture ? picture.time : 0; },
   get actions() { return picture ? picture.actions : 0; },
@@ -44,6 +45,7 @@ window.amphid = {
 function begin(told) {
   run = readNetwork(told);
   state.field = makeField();
+  beginGlide(state.field);
   scene = makeScene($("cells"), run, state);
   scene.all = Uint32Array.from({ length: run.size }, (_, cell) => cell);
   if (run.worm) dish = makeDish($("dish"), run.worm);

@@ -79,7 +79,7 @@ function hover(cell, x, y) {
   const other = cell !== state.hovered;
   state.hovered = cell;
   showHovered();
-  if (other) redraw();
+  if (other) redrawCells();
 }
 
 /** What the cell under the mouse is, and does now. */
@@ -98,7 +98,7 @@ function rowAt(event) {
 }
 
 function listen() {
-  listenToScene(scene, redraw, touchCell, hover);
+  listenToScene(scene, redrawCells, touchCell, hover);
   $("play").addEventListener("click", togglePlay);
   $("speed").addEventListener("input", (event) => speedTo(10 ** Number(event.target.value)));
   $("find").addEventListener("change", (event) => choose(run.index.get(event.target.value.trim()) ?? null));
@@ -110,7 +110,7 @@ function listen() {
   for (const [id, change] of [["zoom-in", "+"], ["zoom-out", "-"], ["zoom-reset", "0"]]) {
     $(id).addEventListener("click", () => {
       keyOnScene(scene, change);
-      redraw();
+      redrawCells();
     });
   }
   $("raster").addEventListener("pointermove", (event) => {

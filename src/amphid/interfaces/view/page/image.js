@@ -25,14 +25,12 @@ const MARGIN = 16; // px around each part of an image
 /** What is seen, drawn twice as sharp: cells with their scale, body, moving picture, traces. */
 function saveImage() {
   sharpness.factor = 2;
-  draw();
-  drawCharts();
+  drawAll();
   drawLegend($("legend"), state.field, theme);
   const image = composed();
   sharpness.factor = 1;
   drawLegend($("legend"), state.field, theme);
-  draw();
-  drawCharts();
+  drawAll();
   image.toBlob((blob) => give(blob, fileName("png")), "image/png");
 }
 

@@ -25,6 +25,7 @@ function makeField() {
   if (field.rate) field.rate = field.now;
   field.change = field.rate ? (cell) => field.now[cell] : (cell) => noticed(field.now[cell]);
   field.value = field.rate ? field.change : valueOf;
+  field.share = (cell) => (glide.seen[cell] - LEVELS) / LEVELS;
   return field;
 }
 
@@ -124,16 +125,21 @@ function take(frame) {
   picture = frame;
   state.field.renew(passed);
   readMarks(frame.marks);
+  glideOn(frame.body, passed, performance.now());
   if (passed || !history.filled) remember(history, run, state.field, frame.time, theme);
   takeSamples(frame, passed);
   if (run.worm) takeBody(frame, passed);
   if (feed) setPlaying(Boolean(frame.flags & FLAG.playing));
   if (feed) showRecording(frame);
-  redraw();
+  showClock();
+  due.charts ||= counters.pictures % 2 === 0; // they move slower than the cells
+  drawSoon();
 }
 
 /** Which cells current flows into, and which are dead. */
 function readMarks(marks) {
+  due.cells ||= !state.marks || !same(state.marks, marks);
+  state.marks = marks;
   run.stimulated = [];
   run.dead = [];
   for (let cell = 0; cell < marks.length; cell++) {
@@ -157,9 +163,8 @@ function takeSamples(frame, passed) {
 }
 
 function takeBody(frame, passed) {
-  dish.pose = readBody(run.worm, frame.body);
   if (passed) {
-    dish.path.push(middleOf(dish.pose, 0));
+    dish.path.push(middleOf(readBody(run.worm, frame.body), 0));
     if (dish.path.length > 3000) dish.path.shift();
   }
   state.touched = state.touched.map((poke) => ({ ...poke, left: poke.left - Math.max(passed, 8) / 300 })).filter((poke) => poke.left > 0);
@@ -174,7 +179,24 @@ function forget() {
   state.field.now.fill(0);
 }
 
+/** Everything anew. */
 function redraw() {
+  Object.assign(due, { cells: true, dish: true, charts: true });
+  drawSoon();
+}
+
+function redrawCells() {
+  due.cells = true;
+  drawSoon();
+}
+
+function drawAll() {
+  Object.assign(due, { cells: true, dish: true, charts: true });
+  draw();
+}
+
+/** What is due, with the next picture of the screen, once however often it is asked for. */
+function drawSoon() {
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => {
@@ -186,14 +208,26 @@ function redraw() {
   });
 }
 
-let drawn = 0;
 function draw() {
   if (!scene) return;
+  const going = glideNow(performance.now());
+  if (due.cells) drawCells();
+  if (due.dish && dish) drawBody();
+  if (due.charts) drawReadings();
+  Object.assign(due, { cells: scene.unfinished || (going && due.cells), dish: going && due.dish, charts: false });
+  if (due.cells || due.dish) drawSoon();
+}
+
+function drawCells() {
   (run.size > CROWD ? drawCrowd : drawScene)(scene, theme);
   drawDead();
-  if (dish) drawDish(dish, dish.pose, state.touched, theme);
-  showClock();
-  if (drawn++ % 2) return; // the charts move slower than the cells
+}
+
+function drawBody() {
+  if (glide.body) drawDish(dish, readBody(run.worm, glide.body.seen), state.touched, theme);
+}
+
+function drawReadings() {
   drawCharts();
   showReading();
   if (state.hovered !== null) showHovered();
@@ -222,8 +256,8 @@ function drawDead() {
   ctx.stroke();
 }
 
+/** What each new picture says in words. */
 function showClock() {
-  if (!picture) return;
   const real = feed && state.playing && picture.speed < 0.9 * state.speed ? `, runs at ${written(picture.speed, { digits: 2 })}\u00d7` : "";
   $("clock").textContent = `${(picture.time / 1000).toFixed(2)} s${real}`;
   if (run.worm) $("smell").textContent = dish.pose?.food ? `Food at the nose: ${Math.round(100 * picture.food)} % of its middle.` : "";

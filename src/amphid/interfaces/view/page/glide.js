@@ -1,0 +1,42 @@
+// Between pictures: what is seen goes evenly on to the newest, and is there when the next one is due.
+
+const SLOWEST = 200; // ms from one picture to the next; what comes more slowly is shown in jumps
+const glide = { came: 0, lasts: 0, from: null, seen: null, to: null, body: null };
+const due = { cells: true, dish: true, charts: true }; // what has to be drawn anew
+
+/** At the start: the shade of every cell, which `field` keeps for the newest picture. */
+function beginGlide({ shades }) {
+  Object.assign(glide, { from: Float32Array.from(shades), seen: Float32Array.from(shades), to: shades, body: null });
+}
+
+/** A picture has come: from what is seen on to it; many cells, and what has not moved in time, jump. */
+function glideOn(body, passed, now) {
+  const gap = now - glide.came;
+  const even = state.playing && passed > 0 && gap < SLOWEST && run.size <= CROWD;
+  glide.lasts = even ? glide.lasts + (glide.lasts ? 0.2 : 1) * (gap - glide.lasts) : 0;
+  glide.came = now;
+  glide.from.set(glide.seen);
+  due.cells ||= !same(glide.seen, glide.to);
+  if (!run.worm) return;
+  const from = glide.body?.seen;
+  glide.body = { from: from || body, seen: Float32Array.from(body), to: body };
+  due.dish ||= !from || state.touched.length > 0 || moved(from, body);
+}
+
+/** More than anyone sees: by a nanometer. A body at rest trembles in its last digits. */
+function moved(from, to) {
+  return to.some((value, k) => Math.abs(value - from[k]) > 1e-3 || Number.isNaN(value) !== Number.isNaN(from[k]));
+}
+
+/** What is seen now; whether it still goes on. */
+function glideNow(now) {
+  const share = glide.lasts ? Math.min(1, (now - glide.came) / glide.lasts) : 1;
+  blend(glide, share);
+  if (glide.body) blend(glide.body, share);
+  return share < 1;
+}
+
+function blend({ from, seen, to }, share) {
+  if (share === 1) return seen.set(to); // food that was put down has come from nowhere
+  for (let k = 0; k < to.length; k++) seen[k] = from[k] + share * (to[k] - from[k]);
+}
