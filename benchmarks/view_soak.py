@@ -59,9 +59,9 @@ class Row:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[int, str]]:
-    """A server of the worm in a process of its own: its number and its address."""
-    words = [sys.executable, "-m", "amphid", "view", "celegans", "--json"]
+def served(folder: Path, *network: str) -> Iterator[tuple[int, str]]:
+    """A server of a network in a process of its own: its number and its address."""
+    words = [sys.executable, "-m", "amphid", "view", *network, "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=folder) as ran:
         try:
             assert ran.stdout is not None
@@ -359,7 +359,7 @@ def main() -> None:
     tell = (lambda row: None) if asked.json else (lambda row: print(told(row), flush=True))
     with (
         tempfile.TemporaryDirectory() as name,
-        served(Path(name)) as (server, address),
+        served(Path(name), "celegans") as (server, address),
         sync_playwright() as started,
     ):
         browser = started.chromium.launch(executable_path=program, args=FLAGS, timeout=PATIENCE)
