@@ -239,6 +239,21 @@ def test_everything_is_reached_by_keyboard(opened, served):
     assert unnamed == 0
 
 
+def test_a_cell_is_found_in_any_case_and_near_ones_are_told(opened):
+    """What was typed in small letters, or was a class, was wiped away without a word."""
+    page = opened()
+    box = page.locator("#find")
+    for text, found in [("aval", "AVAL"), ("PLMR", "PLMR"), ("vd13", "VD13"), ("", None)]:
+        box.fill(text)
+        box.press("Enter")
+        assert page.evaluate("amphid.picked") == found
+    for text, told in [("AVA", "There are AVAL, AVAR."), ("zz", "No cell is called zz.")]:
+        box.fill(text)
+        box.press("Enter")
+        assert told in page.locator("#banner").inner_text()
+        assert box.input_value() == text
+
+
 def test_the_worm_is_touched_where_it_is_clicked(opened, served):
     page = opened()
     page.locator("#dish").scroll_into_view_if_needed()
@@ -392,7 +407,10 @@ def test_a_recording_is_asked_for_once_ends_once_and_is_told_to_both(
     for page in (one, two):
         until(page, "document.getElementById('record-text').textContent === 'Record'")
         until(page, "!document.getElementById('banner').hidden")
-        assert page.locator("#banner").inner_text() == f"Recorded into {tmp_path / 'kept'}"
+        assert (
+            page.locator("#banner").inner_text()
+            == f"Recorded into {tmp_path / 'kept'}: amphid view opens it again."
+        )
     assert served.session.tape is None
 
 

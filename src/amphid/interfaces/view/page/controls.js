@@ -97,11 +97,22 @@ function rowAt(event) {
   return history.cells[Math.min(run.size - 1, Math.floor(share * run.size))];
 }
 
+/** Chooses the cell of a name, in any case, or the only one that begins so; else tells of near ones. */
+function find(text) {
+  const low = text.toLowerCase();
+  const exact = run.index.get(text) ?? run.names.findIndex((name) => name.toLowerCase() === low);
+  if (!text || exact >= 0) return choose(text ? exact : null);
+  const near = run.names.flatMap((name, cell) => (name.toLowerCase().startsWith(low) ? [cell] : []));
+  if (near.length === 1) return choose(near[0]);
+  const some = near.slice(0, 4).map((cell) => run.names[cell]).join(", ");
+  return say(near.length ? `No cell is called ${text}. There are ${some}${near.length > 4 ? ", and more" : ""}.` : `No cell is called ${text}.`, true);
+}
+
 function listen() {
   listenToScene(scene, redrawCells, touchCell, hover);
   $("play").addEventListener("click", togglePlay);
   $("speed").addEventListener("input", (event) => speedTo(10 ** Number(event.target.value)));
-  $("find").addEventListener("change", (event) => choose(run.index.get(event.target.value.trim()) ?? null));
+  $("find").addEventListener("change", (event) => find(event.target.value.trim()));
   $("pin").addEventListener("click", () => pin(state.picked));
   $("sort").addEventListener("change", (event) => {
     arrange(event.target.value);

@@ -54,7 +54,12 @@ function say(text, bad) {
   if (!bad) return;
   banner(text, true);
   clearTimeout(quiet);
-  quiet = setTimeout(() => state.connection === "open" && banner("", false), 6000);
+  quiet = setTimeout(hush, 6000);
+}
+
+/** A notice has stood long enough; one that tells how the connection stands stays. */
+function hush() {
+  if (["open", "tape"].includes(state.connection)) banner("", false);
 }
 
 function banner(text, bad) {
@@ -116,9 +121,9 @@ function record() {
 
 /** A recording has ended, by whichever page. */
 function recorded({ folder }) {
-  const text = folder ? `Recorded into ${folder}` : "Nothing was recorded: time stood still.";
+  const text = folder ? `Recorded into ${folder}: amphid view opens it again.` : "Nothing was recorded: time stood still.";
   say(text, false);
   banner(text, false);
   clearTimeout(quiet);
-  quiet = setTimeout(() => state.connection === "open" && banner("", false), 8000);
+  quiet = setTimeout(hush, 8000);
 }
