@@ -409,7 +409,7 @@ def test_a_recording_is_asked_for_once_ends_once_and_is_told_to_both(
         until(page, "!document.getElementById('banner').hidden")
         assert (
             page.locator("#banner").inner_text()
-            == f"Recorded into {tmp_path / 'kept'}: amphid view opens it again."
+            == f"Recorded into {tmp_path / 'kept'}; session.py in it repeats it."
         )
     assert served.session.tape is None
 

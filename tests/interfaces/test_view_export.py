@@ -210,6 +210,7 @@ def test_a_session_that_was_recorded_opens_again_with_all_that_was_done(
     session.act(Lesion("AVAL"))
     session.run(60.0)
     folder = viewed.kept(looked_at, arguments)
+    assert "torch" not in (folder / "session.py").read_text("utf-8")  # nothing in it needs that
     again = parse(command_parser(), ["view", str(folder), "--no-body"])
     again.config, again.network = folder / "config.toml", None
     opened = viewed.opened(again)
@@ -221,6 +222,9 @@ def test_a_session_that_was_recorded_opens_again_with_all_that_was_done(
     (folder / "run.json").write_text('{"log": [{"time": 1, "action": "open(\'x\')"}]}')
     assert main(["view", str(folder), "--export", "a.html"]) == 2
     assert "holds no log of a session" in capsys.readouterr().err
+    (folder / "config.toml").unlink()  # as of the classic worm, which has none
+    assert main(["view", str(folder)]) == 2
+    assert f"python {folder / 'session.py'} repeats it" in capsys.readouterr().err
 
 
 def test_the_classic_worm_is_exported_with_its_body(tmp_path, capsys):

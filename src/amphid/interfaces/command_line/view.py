@@ -232,6 +232,11 @@ def watched(folder: Path, arguments: argparse.Namespace) -> int:
     from amphid.interfaces.view.training import logs_of
     from amphid.interfaces.view.training_server import training_application
 
+    if not logs_of(folder) and (folder / "session.py").is_file():
+        raise FileNotFoundError(
+            f"{folder} is a session of the classic worm, which has no config.toml: python "
+            f"{folder / 'session.py'} repeats it, and amphid view {CLASSIC} opens the worm at rest."
+        )
     if not logs_of(folder):
         raise FileNotFoundError(
             f"{folder} holds no metrics.jsonl, and no config.toml with a recording.h5: give the "

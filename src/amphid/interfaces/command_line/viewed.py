@@ -171,6 +171,8 @@ def recipe_of(told: Told, weights: Path | None) -> tuple[str, str]:
 
     silent = told.settings.model_copy(update={"stimulus": StimulusSection()})
     imports, lines = network_of(silent)  # a session has noise of its own
+    if "torch." not in lines:
+        imports = imports.replace("import torch\n\n", "")
     if weights:
         imports = f"{imports.rstrip()}\nfrom amphid.interfaces.weights import load_weights\n\n"
         lines += f"load_weights(net, {str(weights.resolve())!r})\n"

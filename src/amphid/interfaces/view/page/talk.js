@@ -121,7 +121,7 @@ function record() {
 
 /** A recording has ended, by whichever page. */
 function recorded({ folder }) {
-  const text = folder ? `Recorded into ${folder}: amphid view opens it again.` : "Nothing was recorded: time stood still.";
+  const text = folder ? `Recorded into ${folder}; session.py in it repeats it.` : "Nothing was recorded: time stood still.";
   say(text, false);
   banner(text, false);
   clearTimeout(quiet);
