@@ -1,7 +1,8 @@
 // Between pictures: what is seen goes evenly on to the newest, and is there when the next one is due.
 
 const SLOWEST = 200; // ms from one picture to the next; what comes more slowly is shown in jumps
-const glide = { came: 0, lasts: 0, from: null, seen: null, to: null, body: null };
+const WEARY = 25; // ms between drawings beyond which they are left out: the simulation needs the machine
+const glide = { came: 0, lasts: 0, from: null, seen: null, to: null, body: null, drawn: 0, beat: 17, goes: false };
 const due = { cells: true, dish: true, charts: true }; // what has to be drawn anew
 
 /** At the start: the shade of every cell, which `field` keeps for the newest picture. */
@@ -12,7 +13,8 @@ function beginGlide({ shades }) {
 /** A picture has come: from what is seen on to it; many cells, and what has not moved in time, jump. */
 function glideOn(body, passed, now) {
   const gap = now - glide.came;
-  const even = state.playing && passed > 0 && gap < SLOWEST && run.size <= CROWD;
+  glide.beat *= 0.99; // so that it is tried again
+  const even = state.playing && passed > 0 && gap < SLOWEST && glide.beat < WEARY && run.size <= CROWD;
   glide.lasts = even ? glide.lasts + (glide.lasts ? 0.2 : 1) * (gap - glide.lasts) : 0;
   glide.came = now;
   glide.from.set(glide.seen);
@@ -30,6 +32,8 @@ function moved(from, to) {
 
 /** What is seen now; whether it still goes on. */
 function glideNow(now) {
+  if (glide.goes) glide.beat += 0.1 * (Math.min(now - glide.drawn, SLOWEST) - glide.beat);
+  glide.drawn = now;
   const share = glide.lasts ? Math.min(1, (now - glide.came) / glide.lasts) : 1;
   blend(glide, share);
   if (glide.body) blend(glide.body, share);

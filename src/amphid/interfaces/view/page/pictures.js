@@ -215,7 +215,8 @@ function draw() {
   if (due.dish && dish) drawBody();
   if (due.charts) drawReadings();
   Object.assign(due, { cells: scene.unfinished || (going && due.cells), dish: going && due.dish, charts: false });
-  if (due.cells || due.dish) drawSoon();
+  glide.goes = due.cells || due.dish;
+  if (glide.goes) drawSoon();
 }
 
 function drawCells() {
