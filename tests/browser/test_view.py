@@ -518,6 +518,22 @@ def test_in_a_notebook_the_page_talks_through_the_window_around_it(chromium):
     context.close()
 
 
+def test_cells_of_a_table_are_offered_no_current_in_picoamperes(chromium):
+    """The classic worm takes any current above 0 as one and the same touch."""
+    cells = Connectome(Cells(list("abc")), Connections())
+    session = Session(Network(cells, neuron=LIF()), dt=0.5)
+    network = wire.network(session, title="Table")
+    context = chromium.new_context()
+    page = context.new_page()
+    for unit in ("mV", ""):
+        network["shows"] = {"name": "charge", "unit": unit, "spikes": False}
+        page.set_content(sheet.page("Table", tape={"host": True, "network": network}))
+        until(page, "window.amphid && amphid.run")
+        assert page.locator("#duration").is_visible()
+        assert page.locator("#amplitude").is_visible() is bool(unit)
+    context.close()
+
+
 TELL = """({hello, picture}) => {
   window.tell(hello, []);
   window.tell({op: "picture"}, [new DataView(Uint8Array.from(atob(picture), (c) =>

@@ -142,8 +142,9 @@ function listen() {
   if (feed) listenLive();
 }
 
-/** Cells that spike take more than graded ones: a click should make one fire. */
+/** Cells that spike take more than graded ones: a click should make one fire. Those of a table take no amount. */
 function fitCurrent() {
+  $("amplitude").parentElement.hidden = !run.shows.unit;
   if (!run.shows.spikes) return;
   Object.assign($("amplitude"), { min: -1000, max: 1000, step: 10, value: 300 });
   $("amplitude-shown").textContent = "300 pA";
