@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import amphid as am
-from amphid.dynamics import LIF, Conductance, Exponential, Neuron, Refractory
+from amphid.dynamics import LIF, Conductance, Exponential, Neuron, Refractory, ShortTerm
 from amphid.simulation import Compiled, NetworkState, Ongoing
 from amphid.simulation.compiled import engine, waking
 from amphid.wiring import Cells, Connections, Connectome
@@ -66,6 +66,17 @@ def bent() -> am.Network:
     return am.Network(wired(), neuron=LIF(), synapse=synapse).double()
 
 
+def depressing() -> am.Network:
+    """What a spike releases depends on earlier ones; facilitation in one of the groups."""
+    synapse = {
+        "excitatory": ShortTerm(Exponential(tau=5.0, amplitude=60.0), use=0.6, recovery=90.0),
+        "inhibitory": ShortTerm(
+            Exponential(tau=9.0, amplitude=-60.0), use=0.3, recovery=70.0, facilitation=50.0
+        ),
+    }
+    return am.Network(wired(), neuron=Refractory(LIF(), period=2.0), synapse=synapse).double()
+
+
 def into(amplitude: float, *cells: int) -> Tensor:
     current = torch.zeros(CELLS, dtype=torch.float64)
     current[list(cells)] = amplitude
@@ -94,7 +105,7 @@ def every_cell(
     return run.spikes.dense().bool().any(0).reshape(-1), run.state
 
 
-@pytest.mark.parametrize("make", [linear, bent], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [linear, bent, depressing], ids=lambda make: make.__name__)
 def test_a_network_at_rest_does_what_stepping_every_cell_does(
     make: Callable[[], am.Network],
 ) -> None:
@@ -112,12 +123,16 @@ def test_a_network_at_rest_does_what_stepping_every_cell_does(
         fired_ever += int(fired.sum())
     torch.testing.assert_close(going.state().given, state.given)
     torch.testing.assert_close(going.state().past, state.past)
+    torch.testing.assert_close(going.state().synapses, state.synapses, rtol=1e-9, atol=1e-10)
     assert fired_ever > 100
     assert skipped(going) > 50
 
 
-def test_a_lesion_in_between_is_that_of_a_run_that_steps_every_cell() -> None:
-    net = linear()
+@pytest.mark.parametrize("make", [linear, depressing], ids=lambda make: make.__name__)
+def test_a_lesion_in_between_is_that_of_a_run_that_steps_every_cell(
+    make: Callable[[], am.Network],
+) -> None:
+    net = make()
     killed = net.lesioned(["n3", "n7", "n1000"], control=False)
     on, off = into(900.0, *range(19)), into(0.0)
     fired, state = every_cell(net, on, 40, net.rest(DT))
@@ -128,12 +143,16 @@ def test_a_lesion_in_between_is_that_of_a_run_that_steps_every_cell() -> None:
         fired, state = every_cell(killed, current, steps, state)
         assert torch.equal(going.go(current, steps), fired)
         torch.testing.assert_close(going.v, state.v.reshape(-1), rtol=1e-10, atol=1e-10)
+        kept = going.state()
+        torch.testing.assert_close(kept.synapses, state.synapses, rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(kept.past, state.past)
     assert not fired[[3, 7]].any()
     assert skipped(going) == 100
 
 
-def test_neither_portions_nor_looks_change_a_bit() -> None:
-    net = linear()
+@pytest.mark.parametrize("make", [linear, depressing], ids=lambda make: make.__name__)
+def test_neither_portions_nor_looks_change_a_bit(make: Callable[[], am.Network]) -> None:
+    net = make()
     one, other = Ongoing(net, DT), Ongoing(net, DT)
     for current, steps in PORTIONS:
         fired = torch.zeros(CELLS, dtype=torch.bool)

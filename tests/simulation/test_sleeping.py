@@ -248,3 +248,26 @@ def test_a_step_that_bends_is_not_taken_for_linear(step: Any) -> None:
     x = torch.ones(3, dtype=torch.float64)
     with pytest.raises(NotAffine):
         affine_near(trace(step, x), [x])
+
+
+def test_a_product_with_nothing_does_not_bend_a_step() -> None:
+    """As the release of a synapse with short-term plasticity where no spike is."""
+    x = torch.ones(3, dtype=torch.float64)
+
+    def step(x: Tensor, u: Tensor, spike: Tensor) -> Tensor:
+        return 0.9 * x - x * u * spike
+
+    traced, point = trace(step, x, x, x), [x, x, torch.zeros(1)]
+    with pytest.raises(NotAffine):
+        affine_near(traced, point)
+    silent = affine_near(traced, point, [False, False, True])
+    np.testing.assert_allclose(silent.outputs[0].slope, [0.9, 0, 0])
+
+
+def test_what_cells_are_may_send_few_of_them_another_way() -> None:
+    alive = torch.tensor([True, True, False, True, True])
+    x = torch.ones(5, dtype=torch.float64)
+    step = affine_near(trace(lambda x: torch.where(alive, 0.9 * x, 0.5 * x), x), [x])
+    np.testing.assert_allclose(step.outputs[0].slope, [0.9])
+    (others,) = [own.margin for own in step.conditions if own.margin.constant]
+    assert ((others.offset >= 0) == alive).all()

@@ -66,16 +66,19 @@ class AffineStep:
     conditions: tuple[Condition, ...]
 
 
-def affine_near(traced: Traced, point: Sequence[Tensor]) -> AffineStep:
+def affine_near(
+    traced: Traced, point: Sequence[Tensor], fixed: Sequence[bool] | None = None
+) -> AffineStep:
     """The linear map that a step is at a point, inputs [N] or of one entry, and around it.
 
+    fixed: which inputs stay at the point; none of them when None.
     Of cells that are made to go different ways, such as the dead and the living, it is that of
     most: a condition without slopes is negative at the others.
     Raises NotAffine where it is none, or where the point sends cells different ways.
     """
-    reader = _Reader(traced, point)
+    reader = _Reader(traced, point, fixed or [False] * len(point))
     for operation in traced.operations:
-        reader.values[operation.result] = reader.read(operation)
+        reader.follow(operation)
     outputs = tuple(reader.value(symbol) for symbol in traced.outputs)
     return AffineStep(outputs, tuple(reader.conditions))
 
@@ -83,25 +86,46 @@ def affine_near(traced: Traced, point: Sequence[Tensor]) -> AffineStep:
 class _Reader:
     """Follows a step operation by operation, with a linear form in place of every number."""
 
-    def __init__(self, traced: Traced, point: Sequence[Tensor]) -> None:
+    def __init__(self, traced: Traced, point: Sequence[Tensor], fixed: Sequence[bool]) -> None:
         self.point = [values.double() for values in point]
         self.count = len(traced.inputs)
         self.conditions: list[Condition] = []
         self.values: dict[Symbol, Affine] = {}
+        self.bent: dict[Symbol, NotAffine] = {}
         for place, symbol in enumerate(traced.inputs):
             slope = np.zeros(self.count)
             slope[place] = 1.0
-            self.values[symbol] = Affine(slope, torch.zeros((), dtype=torch.float64))
+            own = Affine(slope, torch.zeros((), dtype=torch.float64))
+            self.values[symbol] = self._known(self.point[place]) if fixed[place] else own
         for symbol, held in traced.constants:
             self.values[symbol] = self._known(held)
 
     def value(self, operand: Any) -> Affine:
         """The linear form of an operand."""
         if isinstance(operand, Symbol):
+            if operand in self.bent:
+                raise self.bent[operand]
             if operand.literal is None:
                 return self.values[operand]
             operand = operand.literal
         return self._known(_tensor(operand))
+
+    def follow(self, operation: Operation) -> None:
+        """Keep the linear form of what an operation gives, or why there is none."""
+        try:
+            self.values[operation.result] = self.read(operation)
+        except NotAffine as reason:
+            if self._times_nothing(operation):
+                self.values[operation.result] = self._known(torch.zeros(()).double())
+            else:
+                self.bent[operation.result] = reason
+
+    def _times_nothing(self, operation: Operation) -> bool:
+        """Whether an operation is a product with a number that is zero."""
+        if operation.function != "mul":
+            return False
+        forms = [self.value(own) for own in operation.operands if own not in self.bent]
+        return any(form.constant and not bool(form.offset.any()) for form in forms)
 
     def read(self, operation: Operation) -> Affine:
         """The linear form of what an operation gives."""

@@ -21,10 +21,10 @@ from amphid.simulation.compiled.connected import connected
 from amphid.simulation.compiled.edges import Array
 from amphid.simulation.compiled.flat import as_asked, flat_task
 from amphid.simulation.compiled.program import Program
-from amphid.simulation.compiled.sleeping import may_sleep
 from amphid.simulation.compiled.tiles import Tiles
 from amphid.simulation.compiled.together import Events, Together, parts_that_pay
 from amphid.simulation.compiled.waking import Waking, may_change_hands
+from amphid.simulation.compiled.worth_sleeping import may_sleep
 from amphid.simulation.network import NetworkState
 from amphid.simulation.recording import Recording, Spikes
 from amphid.simulation.simulate import Task, first_like

@@ -17,8 +17,9 @@ from amphid.simulation.compiled.edges import Array, PerTrial, Rows, under_way
 from amphid.simulation.compiled.inflow import INFLOW_TOOLS, lay_out_sources
 from amphid.simulation.compiled.loop import TOOLS, Group, Stepping, write_time_loop
 from amphid.simulation.compiled.share import Lags, Share
-from amphid.simulation.compiled.sleeping import CannotSleep, Sleeping
+from amphid.simulation.compiled.sleeping import Sleeping
 from amphid.simulation.compiled.traced import TracedTask
+from amphid.simulation.compiled.worth_sleeping import CannotSleep
 from amphid.simulation.network import NetworkState
 from amphid.simulation.simulate import Task
 from amphid.simulation.stimulus import compact

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amphid.kernels import AffineStep, Condition, NotAffine, affine_near
+from amphid.kernels import Affine, Condition, NotAffine, affine_near
 from amphid.simulation.compiled.parts import Steps
 
 Numbers = NDArray[np.float64]
@@ -78,15 +78,19 @@ class Quiet:
         }
 
 
-def quiet_near(steps: Steps, point: dict[str, Tensor]) -> Quiet:
+def quiet_near(
+    steps: Steps, point: dict[str, Tensor], *, given: str = "GIVEN", without: Sequence[str] = ()
+) -> Quiet:
     """What a step of cells does without input near a state, arrays by name; the rest is zero.
 
+    given: the array of what they give out. without: arrays that hold nothing all the while.
     Raises NotAffine where that is no linear map that comes to an end, or where cells fire.
     """
     state = [name for name in dict.fromkeys(steps.read) if name in point]
     zero = torch.zeros(1)
-    step = affine_near(steps.traced, [point.get(name, zero) for name in steps.read])
-    if not _silent(steps, step):
+    near = [point.get(name, zero) for name in steps.read]
+    step = affine_near(steps.traced, near, [name in without for name in steps.read])
+    if not _silent(step.outputs[steps.write.index(given)]):
         raise NotAffine("cells that give out something at rest")
     inputs = [name for name in dict.fromkeys(steps.read) if name not in point]
     own, others = ([steps.read.index(name) for name in names] for names in (state, inputs))
@@ -131,9 +135,8 @@ def _moving(matrix: Numbers, powers: Numbers) -> tuple[tuple[int, int], ...]:
     return tuple((int(s), int(c)) for s, c in np.argwhere(depends))
 
 
-def _silent(steps: Steps, step: AffineStep) -> bool:
+def _silent(given: Affine) -> bool:
     """Whether cells give out nothing."""
-    given = step.outputs[steps.write.index("GIVEN")]
     return given.constant and not bool(given.offset.any())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,31 +15,32 @@ from amphid.dynamics import Mixed
 from amphid.kernels import NotAffine, compile_source
 from amphid.simulation.compiled.edges import Array, PerTrial
 from amphid.simulation.compiled.quiet import Quiet, quiet_near
+from amphid.simulation.compiled.recovering import Recovery
 from amphid.simulation.compiled.sleeping_loop import (
+    MAP,
     SORT,
     Arrivals,
     write_look,
     write_quiet,
     write_sleeping_loop,
 )
+from amphid.simulation.compiled.worth_sleeping import (
+    DRIVEN,
+    CannotSleep,
+    check_worth,
+    chosen_arrays,
+    driven,
+)
 from amphid.simulation.stimulus import compact
 
 if TYPE_CHECKING:
     from amphid.simulation.compiled.program import Program
-    from amphid.simulation.simulate import Task
 
-FEW = 2048  # cells; below, stepping all of them costs less than another loop to compile
-DRIVEN = 16  # cells to each that is driven from outside, at least
-OFTEN = 16  # steps between two samples, at least: each brings all cells to the present
 MOST = 0.9  # of the cells must be able to stay at rest
 PAIRS = 100  # of variables of a cell that move one another; the loop has a line for each
 PATIENCE = 512  # steps in which all cells are stepped before the next try, doubled every time
 FOREVER = 1 << 62  # steps
 LONGEST_WAIT = 1 << 14  # steps; a try costs as much as 200 of them
-
-
-class CannotSleep(Exception):
-    """Why the cells of a network are all stepped in every step."""
 
 
 class Sleeping:
@@ -53,10 +55,11 @@ class Sleeping:
         # not to own each other: else the arrays of a run would outlive it for a while
         self.program: Program = weakref.proxy(program)
         self.size = program.size
-        self.groups = list(_arrivals(program))
         if not insist:
-            _check_worth(program)
-        self.quiet, at_rest = _quiet(program)
+            check_worth(program)
+        self.recoveries = _recoveries(program)
+        self.groups = list(_arrivals(program, self.recoveries))
+        self.quiet, at_rest = _quiet(program, self.recoveries)
         if not insist and at_rest < MOST:
             raise CannotSleep("cells fire or move without input")
         self.depth = max(group.lag for group in self.groups) + 2 if self.groups else 2
@@ -78,7 +81,7 @@ class Sleeping:
         if not self.asleep[trial]:
             self._enter(trial)
         arrays, before = [self._array(name, trial) for name in self.order], int(counters[0])
-        self._run(counters, steps, self.program.task.every, self.size, *arrays)
+        self._made.run(counters, steps, self.program.task.every, self.size, *arrays)
         self.skipped[trial] += int(counters[0]) - before
         if counters[4] > 4 * self.size:
             counters[4] = 0
@@ -103,10 +106,10 @@ class Sleeping:
 
     def hold(self, current: Array) -> None:
         """The current [N] in pA that stays: the cells it reaches are awake."""
-        driven = np.flatnonzero(current).astype(np.uint32)
+        cells = np.flatnonzero(current).astype(np.uint32)
         shared = np.zeros(self.program.trials, dtype=np.int64)
-        self.arrays["DRIVEN"] = PerTrial(driven[None], shared)
-        self.many_driven = len(driven) * DRIVEN > self.size
+        self.arrays["DRIVEN"] = PerTrial(cells[None], shared)
+        self.many_driven = len(cells) * DRIVEN > self.size
         for trial in range(self.program.trials if self.many_driven else 0):
             self.leave(trial)
 
@@ -119,10 +122,17 @@ class Sleeping:
         for name in self.state:
             self.program.arrays[name][trial][:] = self.cells[trial][name]
         if self.quiet is not None:
-            tables = [self._array(name, trial) for name in (*self.quiet.tables(), "LAST")]
-            cells = [self._array(name, trial) for name in self.names]
-            to = [self.program.arrays[name][trial] for name in self.names]
-            self._look(self.size, done, *tables, *cells, *to)
+            self._look_at(trial, done, self._made.look, (*MAP, "LAST"), self.names)
+        for group, own in self.recoveries.items():
+            look = getattr(self._made, f"look_{group}")
+            self._look_at(trial, done, look, own.look_arguments(), own.quiet.names)
+
+    def _look_at(
+        self, trial: int, done: int, look: Any, given: Sequence[str], names: Sequence[str]
+    ) -> None:
+        arrays = [self._array(name, trial) for name in (*given, *names)]
+        to = [self.program.arrays[name][trial] for name in names]
+        look(self.size, done, *arrays, *to)
 
     def note(self) -> str:
         """In how many of the steps cells were left alone."""
@@ -173,6 +183,13 @@ class Sleeping:
             row = step % self.depth
             self.arrays["HISTORY"][trial][row, : len(fired)] = fired
             self.arrays["FIRED_THEN"][trial][row] = len(fired)
+            for group in self.recoveries if age else ():
+                past = self._array(f"PAST_{group}", trial)
+                if age <= len(past):
+                    released = past[(step + 1) % len(past)][fired]
+                    self.arrays[f"RELEASES_{group}"][trial][row, : len(fired)] = released
+        for group in self.recoveries:
+            self.arrays[f"RECOVERS_{group}"][trial][:] = done
         self.asleep[trial], self.entered[trial], self.seen[trial] = True, done, -1
         for name in self.state:
             self.cells[trial][name] = self.program.arrays[name][trial]
@@ -185,6 +202,15 @@ class Sleeping:
         fired: Array = self.arrays["HISTORY"][trial][row, : self.arrays["FIRED_THEN"][trial][row]]
         return fired
 
+    def _released(self, trial: int, group: Arrivals, step: int) -> Array:
+        """What each cell that fired in a step released into a group."""
+        row = step % self.depth
+        many = int(self.arrays["FIRED_THEN"][trial][row])
+        if not group.release:
+            return np.ones(many, self.program._type)
+        released: Array = self.arrays[f"RELEASES_{group.name}"][trial][row, :many]
+        return released
+
     def _lay_under_way(
         self, trial: int, group: Arrivals, done: int, fired: dict[int, Array]
     ) -> None:
@@ -195,12 +221,13 @@ class Sleeping:
         weight = self._array(f"WEIGHT_{group.name}", trial)
         for step in range(done - len(past) - 1, done - 1):
             if step in fired:
-                past[(step + 1) % len(past)][fired[step]] = 1
+                past[(step + 1) % len(past)][fired[step]] = self._released(trial, group, step)
         for step in range(done - group.lag, done - 1):
-            row = ring[(step + group.lag) % len(ring)]
-            for cell in fired[step]:
+            row, released = ring[(step + group.lag) % len(ring)], self._released(trial, group, step)
+            for cell, value in zip(fired[step], released, strict=True):
                 edges = slice(rows.start[cell], rows.start[cell + 1])
-                np.add.at(row, rows.place[edges], weight[0] if group.uniform else weight[edges])
+                carried = value * (weight[0] if group.uniform else weight[edges])
+                np.add.at(row, rows.place[edges], carried)
 
     def _lay_out(self) -> dict[str, PerTrial]:
         """The arrays of this loop alone."""
@@ -217,8 +244,12 @@ class Sleeping:
         each("FIRED_THEN", (self.depth,), np.int64)
         shared = np.zeros(trials, dtype=np.int64)
         if self.program.task.cells is None:
-            driven = np.flatnonzero(_driven(self.program.task)).astype(np.uint32)
-            own["DRIVEN"] = PerTrial(driven[None], shared)
+            cells = np.flatnonzero(driven(self.program.task)).astype(np.uint32)
+            own["DRIVEN"] = PerTrial(cells[None], shared)
+        for recovery in self.recoveries.values():
+            for name, values in recovery.arrays(self.depth, size, kind).items():
+                rows = np.repeat(values[None], trials, 0)
+                own[name] = PerTrial(np.ascontiguousarray(rows), np.arange(trials))
         if self.quiet is not None:
             for name, values in self.quiet.tables().items():
                 own[name] = PerTrial(np.ascontiguousarray(values.astype(kind))[None], shared)
@@ -250,14 +281,13 @@ class Sleeping:
         left_out |= {f"PAST_{group.name}" for group in self.groups}
         own = [*sorted(self.packed), *self.arrays]
         self.order = [*(name for name in program.arrays if name not in {*left_out, *own}), *own]
-        driven = program.task.cells is not None
-        stepping = replace(program.stepping, cells=[step.call], arguments=self.order, driven=driven)
-        loop = write_sleeping_loop(self.groups, stepping, self.quiet, _sampled(program))
-        quiet = write_quiet(self.quiet), write_look(self.quiet)
+        some = program.task.cells is not None
+        stepping = replace(program.stepping, cells=[step.call], arguments=self.order, driven=some)
+        loop = write_sleeping_loop(self.groups, stepping, self.quiet, chosen_arrays(program))
+        quiet = [own.source() for own in self.recoveries.values()]
+        quiet += [write_quiet(self.quiet), write_look(self.quiet)] if self.quiet else []
         source = "\n".join((program.tools, SORT, *quiet, step.text, program.reading_text, loop))
-        made = compile_source(source, exact=program.dtype is torch.float64)
-        self._run: Any = made.run
-        self._look: Any = getattr(made, "look", None)
+        self._made: Any = compile_source(source, exact=program.dtype is torch.float64)
 
     def _array(self, name: str, trial: int) -> Array:
         if name in self.arrays:
@@ -268,7 +298,25 @@ class Sleeping:
         return self.program.arrays[name][trial]
 
 
-def _arrivals(program: Program) -> Any:
+def _recoveries(program: Program) -> dict[str, Recovery]:
+    """The groups of synapses whose cells release by what they released before."""
+    names, rest = pytree.tree_leaves(program._group_names()), _at_rest(program)[1]
+    kept = dict(zip(names, pytree.tree_leaves(rest), strict=True))
+    try:
+        return {key: Recovery.of(key, own, kept) for key, own in program.releases.items()}
+    except NotAffine:
+        raise CannotSleep("what cells release depends on earlier releases") from None
+
+
+def _at_rest(program: Program) -> tuple[Any, dict[str, Any]]:
+    """The state of cells and of groups of synapses at rest."""
+    network, like = program.network, program.like
+    if program.task.state is not None:
+        return network.neuron.init(like), {key: s.init(like) for key, s in network.groups()}
+    return program.neuron.tree, {key: state.tree for key, state in program.groups.items()}
+
+
+def _arrivals(program: Program, recoveries: Mapping[str, Recovery]) -> Iterator[Arrivals]:
     """The groups of synapses, each with its one delay."""
     if isinstance(program.network.neuron, Mixed):
         raise CannotSleep("cells of several kinds are stepped kind by kind")
@@ -276,27 +324,25 @@ def _arrivals(program: Program) -> Any:
         raise CannotSleep("a current that changes reaches every cell")
     if program.by_hand:
         raise CannotSleep("what is recorded is read outside the loop")
-    if program.releases:
-        raise CannotSleep("what cells release depends on earlier releases")
     for key in program.groups:
         if key == "electrical":
             raise CannotSleep("gap junctions carry current at all times")
         rows = program.rows[key]
         if rows.lag is None and len(rows.place):
             raise CannotSleep(f"delays of {key} connections differ")
-        yield Arrivals(key, rows.lag or 1, rows.uniform)
+        release = recoveries[key].lines() if key in recoveries else ()
+        yield Arrivals(key, rows.lag or 1, rows.uniform, release)
 
 
-def _quiet(program: Program) -> tuple[Quiet | None, float]:
+def _quiet(program: Program, recoveries: Mapping[str, Recovery]) -> tuple[Quiet | None, float]:
     """What cells do when left alone, and the share that may be at rest."""
     (cells,) = program.parts
     assert cells.steps is not None
-    network, like = program.network, program.like
-    rest = (program.neuron.tree, {key: state.tree for key, state in program.groups.items()})
-    if program.task.state is not None:
-        rest = (network.neuron.init(like), {key: s.init(like) for key, s in network.groups()})
+    rest = _at_rest(program)
     names = [program.neuron.names, {key: state.names for key, state in program.groups.items()}]
     point = dict(zip(pytree.tree_leaves(names), pytree.tree_leaves(rest), strict=True))
+    for recovery in recoveries.values():  # no step of the cells moves what it keeps
+        point = {name: own for name, own in point.items() if name not in recovery.quiet.names}
     try:
         quiet = quiet_near(cells.steps, point)
     except NotAffine:
@@ -323,38 +369,3 @@ def _unmoved(program: Program, rest: Any) -> float:
     for new, old in pairs:
         same = same & (new == old)
     return float(same.float().mean())
-
-
-def _sampled(program: Program) -> list[str]:
-    """The arrays of cells whose variables are kept; none where those of all cells are."""
-    own = program.readings or ()
-    chosen = [f"KEPT_{reading.number}" for reading in own if reading.cells is not None]
-    return chosen if len(chosen) == len(own) else []
-
-
-def may_sleep(task: Task) -> bool:
-    """Whether it is worth a closer look: many cells, few of them driven."""
-    size = len(task.network.connectome)
-    if size < FEW or (task.cells is None and len(compact(task.stimulus)) > 1):
-        return False
-    return int(_driven(task).sum()) * DRIVEN <= size
-
-
-def _driven(task: Task) -> Array:
-    """Which cells [N] are driven from outside: of a current that stays, those where it is not 0."""
-    driven = np.zeros(len(task.network.connectome), dtype=bool)
-    if task.cells is None:
-        driven[:] = compact(task.stimulus).detach().numpy().reshape(-1, len(driven)).any(0)
-    for cells in (task.cells, *(source.cells for source in task.sources)):
-        if cells is not None:
-            driven[cells.numpy()] = True
-    return driven
-
-
-def _check_worth(program: Program) -> None:
-    task, size = program.task, program.size
-    if not may_sleep(task):
-        raise CannotSleep("the network is small, or many of its cells are driven")
-    few = _sampled(program) and DRIVEN * sum(map(len, task.kept.values())) < size
-    if program.sampled and not few and task.every < OFTEN:
-        raise CannotSleep("all cells are sampled often")

@@ -34,11 +34,16 @@ def sort(values, count):
 
 @dataclass(frozen=True)
 class Arrivals:
-    """A group of synapses all of whose signals take `lag` steps."""
+    """A group of synapses all of whose signals take `lag` steps.
+
+    release: the lines by which the cells that fired one step ago release; none where a spike
+    releases 1.
+    """
 
     name: str
     lag: int
     uniform: bool
+    release: Sequence[str] = ()
 
 
 def write_quiet(quiet: Quiet | None) -> str:
@@ -50,22 +55,20 @@ def write_quiet(quiet: Quiet | None) -> str:
     """
     if quiet is None:
         return "\n"
-    return "\n\n".join(("", _wake(quiet), _glide(quiet), _still(quiet), ""))
+    return "\n\n".join(("", write_wake(quiet), _glide(quiet), _still(quiet), ""))
 
 
-def write_look(quiet: Quiet | None) -> str:
-    """Source of `look(n, now, tables, LAST, cells, to)`: the states of cells left alone, at `now`.
+def write_look(quiet: Quiet, name: str = "look") -> str:
+    """Source of `look(n, now, POWER, FAR, REST, LAST, cells, to)`: cells left alone, at `now`.
 
     cells: arrays of every state of the map; to: where they are written, and nothing else is.
     """
-    if quiet is None:
-        return ""
     to = [f"TO{place}" for place in range(len(quiet.names))]
-    arguments = ["n", "now", *TABLES, "LAST", *_states(quiet), *to]
+    arguments = ["n", "now", *MAP, "LAST", *_states(quiet), *to]
     moved = sorted({s for s, _ in quiet.moving})
     return "\n".join(
         [
-            f"\n@outer\ndef look({', '.join(arguments)}):",
+            f"\n@outer\ndef {name}({', '.join(arguments)}):",
             "    for i in range(n):",
             "        k = now - LAST[i]",
             "        if LAST[i] < 0 or k == 0:",
@@ -94,10 +97,11 @@ def _distances(quiet: Quiet) -> list[str]:
     return lines + [f"x{s} = {_product(quiet, s, 'POWER[k', 'y') or f'y{s}'}" for s in states]
 
 
-def _wake(quiet: Quiet) -> str:
+def write_wake(quiet: Quiet, name: str = "wake") -> str:
+    """Source of `wake(i, k, POWER, FAR, REST, cells)`: k steps of a cell at once."""
     moved = sorted({s for s, _ in quiet.moving})
     body = _distances(quiet) + [f"S{s}[i] = REST[{s}, r] + x{s}" for s in moved]
-    head = f"def wake(i, k, POWER, FAR, REST, {', '.join(_states(quiet))}):"
+    head = f"def {name}(i, k, {', '.join(MAP)}, {', '.join(_states(quiet))}):"
     return "\n".join(["@inner", head, *(f"    {line}" for line in body)])
 
 
@@ -156,8 +160,9 @@ def _product(quiet: Quiet, state: int, table: str, distance: str) -> str:
     return " + ".join(terms)
 
 
+MAP = ("POWER", "FAR", "REST")
 TABLES = (
-    "POWER", "FAR", "REST", "MATRIX", "PUSH", "SLACK", "NOW", "ONCE", "FALL", "RISE", "LEAST",
+    *MAP, "MATRIX", "PUSH", "SLACK", "NOW", "ONCE", "FALL", "RISE", "LEAST",
 )  # fmt: skip
 
 
@@ -173,6 +178,8 @@ def write_sleeping_loop(
     """
     body = ["if counters[1] + n > len(EVENT_STEP):", "    return"] if step.events else []
     body.append("t, awake, touched = counters[0], counters[3], 0")
+    for group in groups:
+        body += group.release
     for group in groups:
         body += _arrivals(group)
     body += [
@@ -207,6 +214,7 @@ EVENTS = [
 def _arrivals(group: Arrivals) -> list[str]:
     name = group.name
     weight = f"WEIGHT_{name}[0]" if group.uniform else f"WEIGHT_{name}[edge]"
+    carried = f"RELEASES_{name}[row, f] * {weight}" if group.release else weight
     return [
         f"row = (t - {group.lag}) % len(HISTORY)",
         "for f in range(FIRED_THEN[row]):",
@@ -214,7 +222,7 @@ def _arrivals(group: Arrivals) -> list[str]:
         f"    for edge in range(START_{name}[pre], START_{name}[pre + 1]):",
         f"        i = PLACE_{name}[edge]",
         *_touched("        "),
-        f"        ARRIVING_{name}[i] += {weight}",
+        f"        ARRIVING_{name}[i] += {carried}",
     ]
 
 
