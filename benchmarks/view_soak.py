@@ -1,13 +1,12 @@
 """Does the memory of a live page, and of its server, stay what it is? The worm, for an hour.
 
-    python benchmarks/view_soak.py [--minutes 60] [--untouched] [--seed 0] [--json]
+    python benchmarks/view_soak.py [--minutes 60] [--seed 0] [--json]
 
 A server is started as from a shell, and a Chromium of the system opens its page. Every two seconds
 something is done there: cells are stimulated, killed and restored, the body is touched and fed,
 traces pinned, the speed changed; every half minute something rarer: a second page, a connection
 that breaks, a page that sleeps, a script, an image, a recording, a saved page, a beginning anew.
-A line a minute; then the slopes of memory over the last two thirds. With --untouched the page is
-only looked at: pictures, data and processor time of a minute.
+A line a minute; then the slopes of memory over the last two thirds.
 
 Needs the extra `web` and playwright. The figures of a busy machine are those of a busy machine:
 its load stands in every line.
@@ -298,7 +297,7 @@ RARE: tuple[Callable[[Visit], None], ...] = (
 )  # fmt: skip
 
 
-def lived(visit: Visit, minutes: float, tell: Callable[[Row], None], *, touched: bool) -> list[Row]:
+def lived(visit: Visit, minutes: float, tell: Callable[[Row], None]) -> list[Row]:
     """A row at the start, and after every minute."""
     rows = [visit.row()]
     seldom = time.monotonic() + SELDOM
@@ -308,9 +307,8 @@ def lived(visit: Visit, minutes: float, tell: Callable[[Row], None], *, touched:
         while time.monotonic() < until:
             visit.page.wait_for_timeout(1000 * OFTEN)
             visit.follow()
-            if touched:
-                visit.draw.choice(COMMON)(visit)
-            if touched and time.monotonic() > seldom:
+            visit.draw.choice(COMMON)(visit)
+            if time.monotonic() > seldom:
                 RARE[rare % len(RARE)](visit)
                 rare, seldom = rare + 1, time.monotonic() + SELDOM
         rows.append(visit.row())
@@ -349,7 +347,6 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--untouched", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -364,7 +361,7 @@ def main() -> None:
     ):
         browser = started.chromium.launch(executable_path=program, args=FLAGS, timeout=PATIENCE)
         visit = Visit(browser, address, server, asked.seed)
-        rows = lived(visit, asked.minutes, tell, touched=not asked.untouched)
+        rows = lived(visit, asked.minutes, tell)
         browser.close()
     slopes = {part: slope(rows, part) for part in ("server", "page", "heap")}
     if asked.json:
