@@ -70,8 +70,10 @@ class Ongoing:
                 f"current must hold one number for each cell, [{size}] in pA, got shape "
                 f"{list(current.shape)}."
             )
-        check_finite(current[None], None)
-        self._walk.hold(current.detach().to(self._task.stimulus).numpy())
+        held = current.detach().to(self._task.stimulus).numpy()
+        if not np.isfinite(held).all():  # numpy is quicker to tell that nothing is wrong
+            check_finite(current[None], None)
+        self._walk.hold(held)
         self.steps += steps
         fired = np.zeros(current.shape[-1], dtype=bool)
         for _, _, cells in self._walk.go_to(self.steps):
