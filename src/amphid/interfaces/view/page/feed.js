@@ -3,7 +3,7 @@
 const MAGIC = 0x31464d41;
 const FLAG = { playing: 1, recording: 2, crawling: 4, full: 8 };
 const MARK = { fired: 1, dead: 2, driven: 4 };
-
+const KEEPING = 0.9; // of the speed that is asked for: less is told beside the clock
 
 /** Half precision by hand where the browser has no type for it: a table of all 65,536 values. */
 const halves = (() => {

@@ -2,7 +2,7 @@
 
 const SLOWEST = 200; // ms from one picture to the next; what comes more slowly is shown in jumps
 const WEARY = 25; // ms between drawings beyond which they are left out: the simulation needs the machine
-const glide = { came: 0, lasts: 0, from: null, seen: null, to: null, body: null, drawn: 0, beat: 17, goes: false };
+const glide = { came: 0, lasts: 0, from: null, seen: null, to: null, body: null, drawn: 0, beat: 17, goes: false, shades: true };
 const due = { cells: true, dish: true, charts: true }; // what has to be drawn anew
 
 /** At the start: the shade of every cell, which `field` keeps for the newest picture. */
@@ -10,11 +10,15 @@ function beginGlide({ shades }) {
   Object.assign(glide, { from: Float32Array.from(shades), seen: Float32Array.from(shades), to: shades, body: null });
 }
 
-/** A picture has come: from what is seen on to it; many cells, and what has not moved in time, jump. */
-function glideOn(body, passed, now) {
+/**
+ * A picture has come: from what is seen on to it; many cells, and what has not moved in time, jump.
+ * Where the simulation lags behind, shades jump, too: that they glide is seen least, and costs most.
+ */
+function glideOn({ body, speed }, passed, now) {
   const gap = now - glide.came;
   glide.beat *= 0.99; // so that it is tried again
   const even = state.playing && passed > 0 && gap < SLOWEST && glide.beat < WEARY && run.size <= CROWD;
+  glide.shades = !feed || speed > KEEPING * state.speed;
   glide.lasts = even ? glide.lasts + (glide.lasts ? 0.2 : 1) * (gap - glide.lasts) : 0;
   glide.came = now;
   glide.from.set(glide.seen);
@@ -35,7 +39,7 @@ function glideNow(now) {
   if (glide.goes) glide.beat += 0.1 * (Math.min(now - glide.drawn, SLOWEST) - glide.beat);
   glide.drawn = now;
   const share = glide.lasts ? Math.min(1, (now - glide.came) / glide.lasts) : 1;
-  blend(glide, share);
+  blend(glide, glide.shades ? share : 1);
   if (glide.body) blend(glide.body, share);
   return share < 1;
 }

@@ -125,7 +125,7 @@ function take(frame) {
   picture = frame;
   state.field.renew(passed);
   readMarks(frame.marks);
-  glideOn(frame.body, passed, performance.now());
+  glideOn(frame, passed, performance.now());
   if (passed || !history.filled) remember(history, run, state.field, frame.time, theme);
   takeSamples(frame, passed);
   if (run.worm) takeBody(frame, passed);
@@ -214,7 +214,7 @@ function draw() {
   if (due.cells) drawCells();
   if (due.dish && dish) drawBody();
   if (due.charts) drawReadings();
-  Object.assign(due, { cells: scene.unfinished || (going && due.cells), dish: going && due.dish, charts: false });
+  Object.assign(due, { cells: scene.unfinished || (going && glide.shades && due.cells), dish: going && due.dish, charts: false });
   glide.goes = due.cells || due.dish;
   if (glide.goes) drawSoon();
 }
@@ -259,7 +259,7 @@ function drawDead() {
 
 /** What each new picture says in words. */
 function showClock() {
-  const real = feed && state.playing && picture.speed < 0.9 * state.speed ? `, runs at ${written(picture.speed, { digits: 2 })}\u00d7` : "";
+  const real = feed && state.playing && picture.speed < KEEPING * state.speed ? `, runs at ${written(picture.speed, { digits: 2 })}\u00d7` : "";
   $("clock").textContent = `${(picture.time / 1000).toFixed(2)} s${real}`;
   if (run.worm) $("smell").textContent = dish.pose?.food ? `Food at the nose: ${Math.round(100 * picture.food)} % of its middle.` : "";
 }
