@@ -167,6 +167,25 @@ def test_what_moves_between_pictures_ends_at_the_newest(opened):
     page.locator("#play").click()
 
 
+def test_while_time_stands_still_all_that_is_done_is_told_at_once(opened):
+    page = opened()
+    pause(page)
+    page.locator("#find").fill("AVAL")
+    page.locator("#find").press("Enter")
+    told = "document.getElementById('lesion').textContent"
+    for _ in range(2):
+        page.locator("#cells").press("k")
+        until(page, f"amphid.dead('AVAL') && {told} === 'Restore'")
+        page.locator("#cells").press("k")
+        until(page, f"!amphid.dead('AVAL') && {told} === 'Kill'")
+    smell = "document.getElementById('smell').textContent"
+    page.locator("#dish").press("f")
+    until(page, f"{smell}.startsWith('Food')")
+    page.locator("#reset").click()
+    until(page, f"{smell} === ''")
+    page.locator("#play").click()
+
+
 def test_a_click_stimulates_a_shift_click_kills_and_again_restores(opened, served):
     page = opened()
     page.mouse.click(*spot_of(page, "DB6"))

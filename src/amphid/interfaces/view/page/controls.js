@@ -218,6 +218,10 @@ function onKey(event) {
 /** Size of the window, light and dark. */
 function listenToSurroundings() {
   new ResizeObserver(redraw).observe(document.body);
+  document.addEventListener("contextrestored", () => { // what was drawn was lost
+    scene.wiring = scene.dots = null;
+    redraw();
+  }, true);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", relight);
 }
 

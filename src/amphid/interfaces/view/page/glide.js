@@ -24,9 +24,9 @@ function glideOn({ body, speed }, passed, now) {
   glide.from.set(glide.seen);
   due.cells ||= !same(glide.seen, glide.to);
   if (!run.worm) return;
-  const from = glide.body?.seen;
-  glide.body = { from: from || body, seen: Float32Array.from(body), to: body };
-  due.dish ||= !from || state.touched.length > 0 || moved(from, body);
+  const seen = glide.body?.seen || Float32Array.from(body);
+  due.dish ||= !glide.body || state.touched.length > 0 || moved(seen, body);
+  glide.body = { from: Float32Array.from(seen), seen, to: body };
 }
 
 /** More than anyone sees: by a nanometer. A body at rest trembles in its last digits. */
@@ -34,16 +34,14 @@ function moved(from, to) {
   return to.some((value, k) => Math.abs(value - from[k]) > 1e-3 || Number.isNaN(value) !== Number.isNaN(from[k]));
 }
 
-/** What is seen now; whether it still goes on. */
+/** How much of the way is gone by now. */
 function glideNow(now) {
   if (glide.goes) glide.beat += 0.1 * (Math.min(now - glide.drawn, SLOWEST) - glide.beat);
   glide.drawn = now;
-  const share = glide.lasts ? Math.min(1, (now - glide.came) / glide.lasts) : 1;
-  blend(glide, glide.shades ? share : 1);
-  if (glide.body) blend(glide.body, share);
-  return share < 1;
+  return glide.lasts ? Math.min(1, (now - glide.came) / glide.lasts) : 1;
 }
 
+/** What is seen at that share of the way. */
 function blend({ from, seen, to }, share) {
   if (share === 1) return seen.set(to); // food that was put down has come from nowhere
   for (let k = 0; k < to.length; k++) seen[k] = from[k] + share * (to[k] - from[k]);

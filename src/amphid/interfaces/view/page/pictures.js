@@ -132,7 +132,7 @@ function take(frame) {
   if (feed) setPlaying(Boolean(frame.flags & FLAG.playing));
   if (feed) showRecording(frame);
   showClock();
-  due.charts ||= counters.pictures % 2 === 0; // they move slower than the cells
+  due.charts ||= !state.playing || passed <= 0 || counters.pictures % 2 === 0; // slower than the cells
   drawSoon();
 }
 
@@ -210,22 +210,26 @@ function drawSoon() {
 
 function draw() {
   if (!scene) return;
-  const going = glideNow(performance.now());
-  if (due.cells) drawCells();
-  if (due.dish && dish) drawBody();
+  const share = glideNow(performance.now());
+  const going = share < 1;
+  if (due.cells) drawCells(glide.shades ? share : 1);
+  if (due.dish && dish) drawBody(share);
   if (due.charts) drawReadings();
   Object.assign(due, { cells: scene.unfinished || (going && glide.shades && due.cells), dish: going && due.dish, charts: false });
   glide.goes = due.cells || due.dish;
   if (glide.goes) drawSoon();
 }
 
-function drawCells() {
+function drawCells(share) {
+  blend(glide, share);
   (run.size > CROWD ? drawCrowd : drawScene)(scene, theme);
   drawDead();
 }
 
-function drawBody() {
-  if (glide.body) drawDish(dish, readBody(run.worm, glide.body.seen), state.touched, theme);
+function drawBody(share) {
+  if (!glide.body) return;
+  blend(glide.body, share);
+  drawDish(dish, readBody(run.worm, glide.body.seen), state.touched, theme);
 }
 
 function drawReadings() {
@@ -261,7 +265,7 @@ function drawDead() {
 function showClock() {
   const real = feed && state.playing && picture.speed < KEEPING * state.speed ? `, runs at ${written(picture.speed, { digits: 2 })}\u00d7` : "";
   $("clock").textContent = `${(picture.time / 1000).toFixed(2)} s${real}`;
-  if (run.worm) $("smell").textContent = dish.pose?.food ? `Food at the nose: ${Math.round(100 * picture.food)} % of its middle.` : "";
+  if (run.worm) $("smell").textContent = readBody(run.worm, picture.body).food ? `Food at the nose: ${Math.round(100 * picture.food)} % of its middle.` : "";
 }
 
 function setPlaying(on) {

@@ -19,7 +19,7 @@ function showTape(at) {
 
 function playTape(on) {
   setPlaying(on);
-  if (!on) return;
+  if (!on) return redraw(); // the charts may be a picture behind
   if (reel.at === tape.frames.length - 1) showTape(0);
   [reel.shown, reel.last] = [tape.frames[reel.at].time, performance.now()];
   const tick = (now) => {
@@ -29,7 +29,7 @@ function playTape(on) {
     let at = reel.at;
     while (at < tape.frames.length - 1 && tape.frames[at + 1].time <= reel.shown) showTape(++at);
     state.playing = true;
-    if (at === tape.frames.length - 1) setPlaying(false);
+    if (at === tape.frames.length - 1) playTape(false);
     else requestAnimationFrame(tick);
   };
   requestAnimationFrame(tick);
@@ -46,7 +46,7 @@ function openTape() {
   tape.log.forEach((event) => logged({ ...event, place: null }, false));
   $("scrub").max = tape.frames.length - 1;
   $("scrub").addEventListener("input", (event) => {
-    setPlaying(false);
+    playTape(false);
     showTape(Number(event.target.value));
   });
   showTape(0);
