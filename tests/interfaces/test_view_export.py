@@ -141,7 +141,7 @@ def test_the_shell_writes_a_page_of_the_worm(tmp_path, capsys):
         (["view", "quetzal"], "Networks by name: celegans, classic"),
         (["view", "celegans", "--port", "-1"], "--port needs a whole number, 0 or more"),
         (["view", "celegans", "--port", "70000"], "at most 65535"),
-        (["view", "celegans", "--poke", "x:3", "--export", "a.html"], "--poke"),
+        (["view", "celegans", "--poke", "x:3", "--export", "a.html"], "--poke needs PLACE:START"),
         (["view", "celegans", "--poke", "0.3:500"], "needs --export, --png, --gif or --webm"),
         (["view", "celegans", "--dt", "1e9"], "--dt is from 0.001 to 100 ms, got 1e+09"),
         (["view", "celegans", "--dt", "1e-9"], "--dt is from 0.001"),

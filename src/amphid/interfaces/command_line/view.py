@@ -285,7 +285,12 @@ def filmed(viewed: Viewed, arguments: argparse.Namespace) -> int:
 
 def _poke(text: str) -> tuple[float, float]:
     place, _, start = text.partition(":")
-    return not_negative(place), not_negative(start or "500")
+    try:
+        return not_negative(place), not_negative(start or "500")
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"needs PLACE:START, such as 0.3:2500 for a place and a time in ms, got {text!r}"
+        ) from None
 
 
 def announce(address: str, arguments: argparse.Namespace) -> None:
