@@ -70,14 +70,13 @@ class Recovery:
 
     def lines(self) -> list[str]:
         """What the cells that fired one step ago release."""
-        group, states = self.group, ", ".join(self.quiet.names)
-        tables = ", ".join(self._tables())
+        group = self.group
         return [
             "row = (t - 1) % len(HISTORY)",
             "count = FIRED_THEN[row]",
             "for c in range(count):",
             "    i = HISTORY[row, c]",
-            f"    recover_{group}(i, t - RECOVERS_{group}[i], {tables}, {states})",
+            f"    {self._call('t')}",
             f"    RECOVERS_{group}[i] = t + 1",
             "    GIVEN[i] = 1",
             *self.listed.call.splitlines(),
@@ -85,6 +84,14 @@ class Recovery:
             f"    RELEASES_{group}[row, c] = RELEASED_{group}[HISTORY[row, c]]",
             "    GIVEN[HISTORY[row, c]] = 0",
         ]
+
+    def present(self) -> list[str]:
+        """Bring what cell i keeps to the end of step t."""
+        return [self._call("t + 1"), f"RECOVERS_{self.group}[i] = t + 1"]
+
+    def _call(self, now: str) -> str:
+        arguments = ", ".join((*self._tables(), *self.quiet.names))
+        return f"recover_{self.group}(i, {now} - RECOVERS_{self.group}[i], {arguments})"
 
     def _tables(self) -> dict[str, Array]:
         tables = {"POWER": self.quiet.short, "FAR": self.quiet.long, "REST": self.quiet.rest}

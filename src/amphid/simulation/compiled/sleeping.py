@@ -330,8 +330,9 @@ def _arrivals(program: Program, recoveries: Mapping[str, Recovery]) -> Iterator[
         rows = program.rows[key]
         if rows.lag is None and len(rows.place):
             raise CannotSleep(f"delays of {key} connections differ")
-        release = recoveries[key].lines() if key in recoveries else ()
-        yield Arrivals(key, rows.lag or 1, rows.uniform, release)
+        own = recoveries.get(key)
+        lines = (own.lines(), own.present()) if own else ()
+        yield Arrivals(key, rows.lag or 1, rows.uniform, *lines)
 
 
 def _quiet(program: Program, recoveries: Mapping[str, Recovery]) -> tuple[Quiet | None, float]:

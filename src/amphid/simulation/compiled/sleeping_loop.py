@@ -37,13 +37,14 @@ class Arrivals:
     """A group of synapses all of whose signals take `lag` steps.
 
     release: the lines by which the cells that fired one step ago release; none where a spike
-    releases 1.
+    releases 1. recover: those that bring what cell i keeps for its releases to the end of a step.
     """
 
     name: str
     lag: int
     uniform: bool
     release: Sequence[str] = ()
+    recover: Sequence[str] = ()
 
 
 def write_quiet(quiet: Quiet | None) -> str:
@@ -194,7 +195,7 @@ def write_sleeping_loop(
         *step.cells,
         *_sorted_out(groups, quiet),
         *(EVENTS if step.events else []),
-        *sampled(step.samples, _all_present(quiet, kept)),
+        *sampled(step.samples, _all_present(groups, quiet, kept)),
         "counters[0], counters[3] = t + 1, left",
         "counters[4] = max(0, counters[4] + awake - (n >> 3))",
         "if counters[4] > 4 * n:",
@@ -280,18 +281,17 @@ def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
     ]
 
 
-def _all_present(quiet: Quiet | None, kept: Sequence[str]) -> list[str]:
+def _all_present(groups: Sequence[Arrivals], quiet: Quiet | None, kept: Sequence[str]) -> list[str]:
     """Bring all cells that are sampled to the end of the step, without waking them."""
-    if quiet is None:
+    lines = [line for group in groups for line in group.recover]
+    if quiet is not None:
+        lines += [
+            "if LAST[i] >= 0:",
+            f"    {_wake_call(quiet, 't + 1')}",
+            "    LAST[i] = t + 1",
+        ]
+    if not lines:
         return []
     every = [[f"for c in range(len({name})):", f"    i = {name}[c]"] for name in kept]
-    return [
-        line
-        for head in every or [["for i in range(n):"]]
-        for line in (
-            *head,
-            "    if LAST[i] >= 0:",
-            f"        {_wake_call(quiet, 't + 1')}",
-            "        LAST[i] = t + 1",
-        )
-    ]
+    heads = every or [["for i in range(n):"]]
+    return [line for head in heads for line in (*head, *(f"    {own}" for own in lines))]
