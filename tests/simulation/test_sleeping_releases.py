@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 import amphid as am
-from amphid.dynamics import LIF, Conductance, Exponential, Neuron, Refractory, ShortTerm
+from amphid.dynamics import (
+    LIF,
+    Conductance,
+    Exponential,
+    LeakyIntegrator,
+    Neuron,
+    Refractory,
+    ShortTerm,
+    Synapse,
+)
 from amphid.simulation import Compiled, Stimulus
 from amphid.wiring import Cells, Connections, Connectome
 
@@ -80,3 +89,25 @@ def test_what_silent_cells_keep_for_their_releases_is_sampled_as_it_is_then(
         assert every.fields[name].std(0).max() > 0.05, "nothing recovers in between"
         torch.testing.assert_close(every.fields[name], skipped.fields[name], rtol=0, atol=1e-10)
     torch.testing.assert_close(every.state.synapses, skipped.state.synapses)
+
+
+class TakesVoltage(Synapse[Any]):
+    """A current in proportion to the voltage of the cell before it, one step late."""
+
+    takes = "v"
+
+    class State(NamedTuple):
+        s: Tensor
+
+    def init(self, like: Tensor) -> Any:
+        return self.State(torch.zeros_like(like))
+
+    def step(self, state: Any, arriving: Tensor, v_post: Tensor, dt: float) -> tuple[Any, Tensor]:
+        return self.State(arriving), 0.02 * arriving
+
+
+def test_cells_that_give_out_something_else_than_spikes_are_not_skipped() -> None:
+    """Though they give out nothing at rest."""
+    net = am.Network(wired(), neuron=LeakyIntegrator(), synapse=TakesVoltage()).double()
+    with pytest.raises(ValueError, match="cells give out something else than spikes"):
+        am.simulate(net, kicks(), record=("v",), engine=SKIPPED)

@@ -320,6 +320,8 @@ def _arrivals(program: Program, recoveries: Mapping[str, Recovery]) -> Iterator[
     """The groups of synapses, each with its one delay."""
     if isinstance(program.network.neuron, Mixed):
         raise CannotSleep("cells of several kinds are stepped kind by kind")
+    if program.network.neuron.output != "spike":
+        raise CannotSleep("cells give out something else than spikes")
     if program.task.cells is None and len(compact(program.task.stimulus)) > 1:
         raise CannotSleep("a current that changes reaches every cell")
     if program.by_hand:
