@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,10 +91,7 @@ class Worm:
         self.senses = senses or Senses()
         self.size = len(connectome)
         place = {str(name): index for index, name in enumerate(connectome.cells.name)}
-        self._rows = {
-            side: [[place.get(f"{row}{k:02d}", -1) for k in range(1, MUSCLES + 1)] for row in rows]
-            for side, rows in ROWS.items()
-        }
+        self._mean = _mean_of_muscles(place)
         self._cells = {
             name: torch.tensor([place[cell] for cell in cells])
             for name, cells in (
@@ -123,6 +121,7 @@ class Worm:
         self._waiting = 0.0  # ms since the body moved
         self.food: tuple[float, float] | None = None
         self._pokes: list[tuple[str, float]] = []  # where, and for how many ms more
+        self._met: tuple[set[str], float] | None = None  # what the current of its senses is for
         self._felt = self._feel()
 
     def poke(self, place: float, duration: float) -> None:
@@ -155,10 +154,9 @@ class Worm:
 
     def muscles(self, level: Tensor) -> Array:
         """What the network drives the muscles of each segment to [2, S], 0 to 1."""
-        raised = np.append(level.double().numpy() - self.rest, np.nan)
-        rows = [np.nanmean(raised[self._rows[side]], axis=0) for side in ROWS]
+        raised = self._mean @ (level.double().numpy() - self.rest)
         each = self.body.mechanics.segments // MUSCLES
-        return np.repeat(np.clip(self.senses.gain * np.stack(rows), 0.0, 1.0), each, axis=1)
+        return np.repeat(np.clip(self.senses.gain * raised, 0.0, 1.0), each, axis=1)
 
     def ends(self) -> Array:
         """Dorsal and ventral ends of its rods [2, R, 2], um."""
@@ -186,11 +184,26 @@ class Worm:
         self._felt = self._feel()
 
     def _feel(self) -> Tensor:
+        meets = self.touched(), self.concentration()
+        if meets == self._met:
+            return self._felt
+        self._met = meets
         current = torch.zeros(self.size)
-        for region in self.touched():
+        for region in meets[0]:
             current[self._cells[region]] += self.senses.touch
-        current[self._cells["food"]] += self.senses.food * self.concentration()
+        current[self._cells["food"]] += self.senses.food * meets[1]
         return current
+
+
+def _mean_of_muscles(place: Mapping[str, int]) -> Array:
+    """What takes levels [N] to the mean of both rows of each side [2, MUSCLES]; 95 of 96 exist."""
+    mean = np.zeros((len(ROWS), MUSCLES, len(place)))
+    for side, rows in enumerate(ROWS.values()):
+        for k in range(MUSCLES):
+            names = [f"{row}{k + 1:02d}" for row in rows]
+            there = [place[name] for name in names if name in place]
+            mean[side, k, there or [place[names[0]]]] = 1 / max(len(there), 1)
+    return mean
 
 
 def _region(place: float) -> str:

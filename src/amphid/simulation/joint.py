@@ -8,6 +8,7 @@ large for a matrix are preconditioned by the diagonal alone.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -188,6 +189,10 @@ class _Solve(torch.autograd.Function):
         between = (1,) * (d.dim() + 1 - laplacian.dim())
         laplacian = laplacian.reshape(len(laplacian), *between, *laplacian.shape[1:])
         return direct(d, laplacian, b).expand(info.batch_size, *d.shape[1:]), 0
+
+
+# else torch works it out at every call, which takes as long as half the iterations
+_Solve.forward.__signature__ = inspect.signature(_Solve.forward)  # type: ignore[attr-defined]
 
 
 def _product(matrix: Tensor, v: Tensor) -> Tensor:
