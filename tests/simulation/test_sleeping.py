@@ -113,9 +113,24 @@ class Resonator(Neuron[Any]):
         return self.State(torch.where(spike > 0, 0.0, v), w), spike
 
 
+class Late(Synapse[Any]):
+    """What arrives flows two steps later, and for one step."""
+
+    class State(NamedTuple):
+        came: Tensor
+        before: Tensor
+
+    def init(self, like: Tensor) -> Any:
+        return self.State(torch.zeros_like(like), torch.zeros_like(like))
+
+    def step(self, state: Any, arriving: Tensor, v_post: Tensor, dt: float) -> tuple[Any, Tensor]:
+        return self.State(arriving, state.came), 200.0 * state.before
+
+
 @pytest.mark.parametrize(
     ("neuron", "synapse"),
     [
+        (LIF(v_rest=-52.0, v_threshold=-45.0), Late()),
         (LIF(v_rest=-52.0, v_threshold=-45.0), Delta(charge=300.0)),
         (LIF(v_rest=torch.linspace(-60, -50, CELLS)), Alpha(tau=3.0, amplitude=12.0)),
         (ThresholdIntegrator(), DoubleExponential(rise=1.0, decay=6.0, amplitude=9.0)),

@@ -111,3 +111,132 @@ def test_cells_that_give_out_something_else_than_spikes_are_not_skipped() -> Non
     net = am.Network(wired(), neuron=LeakyIntegrator(), synapse=TakesVoltage()).double()
     with pytest.raises(ValueError, match="cells give out something else than spikes"):
         am.simulate(net, kicks(), record=("v",), engine=SKIPPED)
+
+
+class Kept(NamedTuple):
+    """What synapses of these tests keep."""
+
+    s: Tensor  # what flows, of the cell that receives
+    u: Tensor  # of the cell that releases
+    other: Tensor
+
+
+class Releasing(Synapse[Kept]):
+    """A synapse whose releases hang on `u`: abstract, each moves it in a way of its own."""
+
+    def init(self, like: Tensor) -> Kept:
+        return Kept(*(torch.full_like(like, own) for own in (0.0, 0.0, 0.5)))
+
+    def step(self, state: Kept, arriving: Tensor, v_post: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        s = 0.8 * state.s + arriving
+        return state._replace(s=s), 30.0 * s
+
+
+class Tiring(Releasing):
+    """A spike releases less after another."""
+
+    def release(self, state: Kept, output: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        u = 0.99 * (state.u + 0.5 * (1 - state.u) * output)
+        return state._replace(u=u), (1 - state.u) * output
+
+
+class FromNothing(Releasing):
+    """The first spike releases nothing at all."""
+
+    def release(self, state: Kept, output: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        u = 0.99 * (state.u + 0.5 * (1 - state.u) * output)
+        return state._replace(u=u), state.u * output
+
+
+class Afterglow(Releasing):
+    """A spike leaves a mark that is gone in the next step, and by which another trace grows."""
+
+    def release(self, state: Kept, output: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        other = 0.95 * state.other + 0.5 * state.u
+        return state._replace(u=0.9 * output, other=other), (1 - state.u) * other * output
+
+
+class FlowRead(Releasing):
+    """What a spike releases hangs on what flows into the cell."""
+
+    def release(self, state: Kept, output: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        u = 0.99 * state.u + 0.3 * output
+        return state._replace(u=u), (1 + 0.1 * state.s - 0.2 * state.u) * output
+
+
+@pytest.mark.parametrize("synapse", [Afterglow(), FlowRead()], ids=lambda own: type(own).__name__)
+def test_any_release_that_recovers_by_a_linear_map_is_skipped(synapse: Releasing) -> None:
+    every, skipped = both(network(synapse), kicks(share=0.3))
+    assert len(every.spikes) > CELLS
+    assert torch.equal(every.spikes.index, skipped.spikes.index)
+    torch.testing.assert_close(every.state.synapses, skipped.state.synapses, rtol=0, atol=1e-10)
+
+
+def test_a_spike_under_way_that_released_nothing_is_not_lost() -> None:
+    """The group that keeps its spikes longest is not the one by which they are known."""
+    net, stimulus = network(FromNothing(), delay=(3.0, 1.5)), kicks(share=0.3)
+    with torch.no_grad():
+        step, cell = am.simulate(net, stimulus, engine=ALL).spikes.index
+        wires = net.connectome.connections
+        inhibits = np.isin(cell, wires.pre[wires.sign < 0])
+        cut = int(step[torch.from_numpy(inhibits)][0]) + 2
+        first, second = stimulus.current[:cut], stimulus.current[cut:]
+        state = am.simulate(net, Stimulus(first, stimulus.cells, CELLS, DT), engine=ALL).state
+    every, skipped = both(net, Stimulus(second, stimulus.cells, CELLS, DT), state=state)
+    assert len(every.spikes) > CELLS
+    assert torch.equal(every.spikes.index, skipped.spikes.index)
+    torch.testing.assert_close(every.state.v, skipped.state.v, rtol=0, atol=1e-10)
+
+
+class MovedTwice(Tiring):
+    def step(self, state: Kept, arriving: Tensor, v_post: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        after, current = super().step(state, arriving, v_post, dt)
+        return after._replace(u=0.9 * state.u + 0.05), current
+
+
+class ReadByStep(Tiring):
+    def step(self, state: Kept, arriving: Tensor, v_post: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        after, current = super().step(state, arriving, v_post, dt)
+        return after, current + 60.0 * state.u
+
+
+class ReadWhereNothingIsLinear(ReadByStep):
+    def step(self, state: Kept, arriving: Tensor, v_post: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        after, current = super().step(state, arriving, v_post, dt)
+        return after, current * (1 + 0.1 * v_post * state.u)
+
+
+class MovedByFlow(Releasing):
+    def release(self, state: Kept, output: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        return state._replace(u=0.9 * state.u + 0.05 * state.s), (1 - state.u) * output
+
+
+class MovedToTarget(Releasing):
+    def release(self, state: Kept, output: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        u = state.u + 0.5 * (1 - state.u) * output
+        return state._replace(u=u + 0.1 * (state.other - u)), (1 - state.u) * output
+
+
+class BoundedByMark(Releasing):
+    def release(self, state: Kept, output: Tensor, dt: float) -> tuple[Kept, Tensor]:
+        u = torch.where(state.other > 0.7, state.u, 0.9 * state.u) + 0.1 * output
+        return state._replace(u=u, other=output), (1 - state.u) * output
+
+
+@pytest.mark.parametrize(
+    ("synapse", "why"),
+    [
+        (MovedTwice(), "read or moved in every step"),
+        (ReadByStep(), "read or moved in every step"),
+        (ReadWhereNothingIsLinear(), "read or moved in every step"),
+        (MovedByFlow(), "depends on earlier releases"),
+        (MovedToTarget(), "depends on earlier releases"),
+        (BoundedByMark(), "depends on earlier releases"),
+    ],
+    ids=lambda own: type(own).__name__ if isinstance(own, Synapse) else "",
+)
+def test_a_release_that_hangs_on_more_than_earlier_ones_is_not_skipped(
+    synapse: Releasing, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        am.simulate(network(synapse), kicks(), engine=SKIPPED)

@@ -36,6 +36,19 @@ class Steps:
     read: list[str]
     write: list[str]
 
+    def passes(self, names: Sequence[str]) -> bool:
+        """Whether it hands on arrays of these names as they are, and all else is without them."""
+        own = dict(zip(self.read, self.traced.inputs, strict=True))
+        changed = [
+            (to, result)
+            for to, result in zip(self.write, self.traced.outputs, strict=True)
+            if own.get(to) != result
+        ]
+        used = [result for _, result in changed]
+        for operation in self.traced.operations:
+            used += [*operation.operands, *operation.options.values()]
+        return not any(own[name] in used or name in dict(changed) for name in names)
+
     def listed(self, name: str, constants: Sequence[str], *before: str) -> Part:
         """The loop over a list of cells, called with `before`: number, cells, what stood still."""
         into = {

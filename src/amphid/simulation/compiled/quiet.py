@@ -79,11 +79,17 @@ class Quiet:
 
 
 def quiet_near(
-    steps: Steps, point: dict[str, Tensor], *, given: str = "GIVEN", without: Sequence[str] = ()
+    steps: Steps,
+    point: dict[str, Tensor],
+    *,
+    given: str = "GIVEN",
+    without: Sequence[str] = (),
+    settling: bool = True,
 ) -> Quiet:
     """What a step of cells does without input near a state, arrays by name; the rest is zero.
 
     given: the array of what they give out. without: arrays that hold nothing all the while.
+    settling: whether states that a step takes to their rest at once stand there to begin with.
     Raises NotAffine where that is no linear map that comes to an end, or where cells fire.
     """
     state = [name for name in dict.fromkeys(steps.read) if name in point]
@@ -97,7 +103,7 @@ def quiet_near(
     rows = [step.outputs[steps.write.index(name)] for name in state]
     matrix = np.array([row.slope[own] for row in rows])
     rest = _fixed_point(matrix, _side_by_side([row.offset for row in rows]))
-    settled = tuple(int(s) for s in np.flatnonzero(~matrix.any(1)))
+    settled = tuple(int(s) for s in np.flatnonzero(~matrix.any(1) & settling))
     binding = [
         one
         for one in _binding(step.conditions, own, rest)
@@ -107,7 +113,7 @@ def quiet_near(
     slopes = np.array([slope for slope, _, _ in binding]).reshape(-1, len(steps.read))
     powers = _powers(matrix)
     fall, rise = _worst(slopes[:, own], matrix, powers)
-    moving = _moving(matrix, powers)
+    moving = _moving(matrix, powers, settled)
     pairs = tuple(np.array(moving, dtype=np.int64).reshape(-1, 2).T)
     return Quiet(
         names=tuple(state),
@@ -128,10 +134,13 @@ def quiet_near(
     )
 
 
-def _moving(matrix: Numbers, powers: Numbers) -> tuple[tuple[int, int], ...]:
-    """Which states depend on which after some steps, but for those that stand still."""
-    standing = (matrix == np.eye(len(matrix))).all(1)
-    depends = (np.abs(powers[1:]).max(0) > 0) & ~standing[:, None]
+def _moving(
+    matrix: Numbers, powers: Numbers, settled: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """Which states depend on which after some steps, or none, but for those that stand still."""
+    depends = np.abs(powers).max(0) > 0
+    depends[(matrix == np.eye(len(matrix))).all(1)] = False
+    depends[list(settled)] = False
     return tuple((int(s), int(c)) for s, c in np.argwhere(depends))
 
 

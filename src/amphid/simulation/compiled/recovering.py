@@ -35,7 +35,7 @@ class Recovery:
     def of(group: str, release: Part, rest: dict[str, torch.Tensor]) -> Recovery:
         """That of a release; rest: by name, what all groups keep at rest.
 
-        Raises NotAffine where what is kept is no linear map without a spike, or bounds are met.
+        Raises NotAffine where what is kept is no linear map of itself without a spike, or bounded.
         """
         steps = release.steps
         assert steps is not None
@@ -43,9 +43,10 @@ class Recovery:
         after = zip(steps.write, steps.traced.outputs, strict=True)
         moved = [name for name, own in after if name in rest and own != pairs[name]]
         point = {name: rest[name] for name in moved}
-        quiet = quiet_near(steps, point, given=f"RELEASED_{group}", without=("GIVEN",))
-        if len(quiet.slack):
-            raise NotAffine("a release that is bounded")
+        released = f"RELEASED_{group}"
+        quiet = quiet_near(steps, point, given=released, without=("GIVEN",), settling=False)
+        if len(quiet.slack) or quiet.push.any():
+            raise NotAffine("what is kept is bounded, or moved by what others move")
         constants = list(release.constants)
         listed = steps.listed(f"released_{group}", constants, "count", "HISTORY[row]", "STILL")
         return Recovery(group, quiet, listed)

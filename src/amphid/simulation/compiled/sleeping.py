@@ -172,22 +172,10 @@ class Sleeping:
     def _enter(self, trial: int) -> None:
         """Take a trial over: what was released of late becomes a list of cells for each step."""
         counters = self.program.counters[trial]
-        done, given = int(counters[0]), self._array("GIVEN", trial)
-        longest = max(self.groups, key=lambda group: group.lag, default=None)
-        for age in range(self.depth):
-            step, released = done - 1 - age, given
-            if age and longest:
-                past = self._array(f"PAST_{longest.name}", trial)
-                released = past[(step + 1) % len(past)] if age <= len(past) else given[:0]
-            fired = np.flatnonzero(released)
-            row = step % self.depth
-            self.arrays["HISTORY"][trial][row, : len(fired)] = fired
-            self.arrays["FIRED_THEN"][trial][row] = len(fired)
-            for group in self.recoveries if age else ():
-                past = self._array(f"PAST_{group}", trial)
-                if age <= len(past):
-                    released = past[(step + 1) % len(past)][fired]
-                    self.arrays[f"RELEASES_{group}"][trial][row, : len(fired)] = released
+        done = int(counters[0])
+        self._list(trial, done - 1, {"": self._array("GIVEN", trial)})
+        for age in range(1, self.depth):
+            self._list(trial, done - 1 - age, self._past(trial, done - age, age))
         for group in self.recoveries:
             self.arrays[f"RECOVERS_{group}"][trial][:] = done
         self.asleep[trial], self.entered[trial], self.seen[trial] = True, done, -1
@@ -196,6 +184,21 @@ class Sleeping:
         self.cells[trial]["GIVEN"], self.cells[trial]["LAST"] = 0, -1
         self.arrays["AWAKE"][trial][:] = np.arange(self.size)
         counters[3], counters[4] = self.size, 0
+
+    def _past(self, trial: int, at: int, age: int) -> dict[str, Array]:
+        """What each group let go [N] in a step, of those that keep it for so many steps."""
+        pasts = {group.name: self._array(f"PAST_{group.name}", trial) for group in self.groups}
+        return {name: past[at % len(past)] for name, past in pasts.items() if age <= len(past)}
+
+    def _list(self, trial: int, step: int, released: Mapping[str, Array]) -> None:
+        """Keep the cells that fired in a step, also those that released nothing into some group."""
+        row, none = step % self.depth, np.zeros((1, self.size), dtype=bool)
+        fired = np.flatnonzero(np.any([*released.values(), *none], 0))
+        self.arrays["HISTORY"][trial][row, : len(fired)] = fired
+        self.arrays["FIRED_THEN"][trial][row] = len(fired)
+        for group in self.recoveries.keys() & released.keys():
+            kept = self.arrays[f"RELEASES_{group}"][trial][row]
+            kept[: len(fired)] = released[group][fired]
 
     def _fired(self, trial: int, step: int) -> Array:
         row = step % self.depth
@@ -344,7 +347,9 @@ def _quiet(program: Program, recoveries: Mapping[str, Recovery]) -> tuple[Quiet 
     rest = _at_rest(program)
     names = [program.neuron.names, {key: state.names for key, state in program.groups.items()}]
     point = dict(zip(pytree.tree_leaves(names), pytree.tree_leaves(rest), strict=True))
-    for recovery in recoveries.values():  # no step of the cells moves what it keeps
+    for recovery in recoveries.values():
+        if not cells.steps.passes(recovery.quiet.names):
+            raise CannotSleep("what cells keep for their releases is read or moved in every step")
         point = {name: own for name, own in point.items() if name not in recovery.quiet.names}
     try:
         quiet = quiet_near(cells.steps, point)
