@@ -165,6 +165,16 @@ def test_neither_portions_nor_looks_change_a_bit(make: Callable[[], am.Network])
     torch.testing.assert_close(one.state(), other.state(), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("far", [1e9, 1e300, float("inf")])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64], ids=str)
+def test_a_cell_that_never_fires_keeps_no_other_awake(kind: torch.dtype, far: float) -> None:
+    threshold = torch.full((CELLS,), -50.0, dtype=torch.float64)
+    threshold[:3] = far
+    cell = Refractory(LIF(v_threshold=threshold), period=2.0)
+    net = am.Network(wired(), neuron=cell, synapse=Exponential(tau=5.0, amplitude=30.0)).to(kind)
+    assert Ongoing(net, DT).note.endswith("resting cells skipped")
+
+
 def test_cells_are_all_stepped_while_many_of_them_are_driven() -> None:
     net, many = linear(), into(10.0, *range(CELLS))
     going, state = Ongoing(net, DT), net.rest(DT)

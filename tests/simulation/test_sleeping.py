@@ -127,9 +127,36 @@ class Late(Synapse[Any]):
         return self.State(arriving, state.came), 200.0 * state.before
 
 
+class TwoThresholds(Neuron[Any]):
+    """A cell that fires above one threshold or another, which cells have of their own."""
+
+    class State(NamedTuple):
+        v: Tensor
+
+    def __init__(self, first: Tensor, second: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("first", first)
+        self.register_buffer("second", second)
+
+    def init(self, like: Tensor) -> Any:
+        return self.State(torch.zeros_like(like))
+
+    def step(self, state: Any, current: Tensor, dt: float) -> tuple[Any, Tensor]:
+        v = 0.95 * state.v + 0.01 * current
+        spike = ((v > self.first) | (v > self.second)).to(v.dtype)
+        return self.State(torch.where(spike > 0, 0.0, v)), spike
+
+
+EVEN = torch.arange(CELLS) % 2 == 0
+
+
 @pytest.mark.parametrize(
     ("neuron", "synapse"),
     [
+        (
+            TwoThresholds(torch.where(EVEN, 3.9, 100.0), torch.where(EVEN, 100.0, 4.0)),
+            Exponential(tau=5.0, amplitude=9.0),
+        ),
         (LIF(v_rest=-52.0, v_threshold=-45.0), Late()),
         (LIF(v_rest=-52.0, v_threshold=-45.0), Delta(charge=300.0)),
         (LIF(v_rest=torch.linspace(-60, -50, CELLS)), Alpha(tau=3.0, amplitude=12.0)),

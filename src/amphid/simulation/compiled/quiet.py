@@ -24,6 +24,7 @@ Numbers = NDArray[np.float64]
 SHORT = 512  # steps whose powers are kept one by one; longer sleeps take two
 LONGEST = 1024  # times SHORT: the sleep after which a map must have come to an end
 SAFETY = 1e-5  # of the way from rest to threshold: far more than what rounding moves
+SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +37,10 @@ class Quiet:
     settled: states that a step takes to their rest at once, where they must stand to begin with.
     inputs: arrays of what arrives in a step, I of them. matrix: [S, S] and push: [S, I] the next
     distance from rest by this one and by the inputs.
-    slack: [C, 1] or [C, N] margins at rest. now: [C, S] and once: [C, I] what distances from rest
+    slack: [C, 1] or [C, N] what may be lost of margins at rest, less than 0 of cells that cannot be
+    left alone. now: [C, S] and once: [C, I] what distances from rest
     and inputs add to a margin in the step itself. fall, rise: [C, S] by how much a unit above, or
-    below, rest can take from a margin at the worst of all times. least: [C, 1] what must be left.
+    below, rest can take from a margin at the worst of all times.
     """
 
     names: tuple[str, ...]
@@ -55,11 +57,10 @@ class Quiet:
     once: Numbers
     fall: Numbers
     rise: Numbers
-    least: Numbers
 
     def share(self) -> float:
         """Share of the cells that are left alone at rest."""
-        return float((self.slack >= self.least).all(0).mean())
+        return float((self.slack >= 0).all(0).mean())
 
     def tables(self) -> dict[str, Numbers]:
         """What the loop reads, by name."""
@@ -74,7 +75,6 @@ class Quiet:
             "SLACK": self.slack,
             "FALL": self.fall,
             "RISE": self.rise,
-            "LEAST": self.least,
         }
 
 
@@ -108,9 +108,9 @@ def quiet_near(
         one
         for one in _binding(step.conditions, own, rest)
         # what hangs on settled states alone holds as long as they are at rest
-        if np.delete(one[0], [own[s] for s in settled]).any() or (one[1] < one[2]).any()
+        if np.delete(one[0], [own[s] for s in settled]).any() or (one[1] < 0).any()
     ]
-    slopes = np.array([slope for slope, _, _ in binding]).reshape(-1, len(steps.read))
+    slopes = np.array([slope for slope, _ in binding]).reshape(-1, len(steps.read))
     powers = _powers(matrix)
     fall, rise = _worst(slopes[:, own], matrix, powers)
     moving = _moving(matrix, powers, settled)
@@ -125,12 +125,11 @@ def quiet_near(
         inputs=tuple(inputs),
         matrix=matrix,
         push=np.array([row.slope[others] for row in rows]),
-        slack=_side_by_side([torch.from_numpy(margin) for _, margin, _ in binding]),
+        slack=_side_by_side([torch.from_numpy(margin) for _, margin in binding]),
         now=slopes[:, own],
         once=slopes[:, others],
         fall=fall,
         rise=rise,
-        least=np.array([lost for _, _, lost in binding]).reshape(-1, 1),
     )
 
 
@@ -172,12 +171,12 @@ def _fixed_point(matrix: Numbers, offset: Numbers) -> Numbers:
 
 def _binding(
     conditions: Sequence[Condition], own: list[int], rest: Numbers
-) -> Iterator[tuple[Numbers, Numbers, float]]:
-    """Slope by all that is read, margin at rest [1] or [N] and what must be left, each once.
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """Slope by all that is read and what may be lost [1] or [N] of the margin at rest, each once.
 
-    Of parallel conditions the one with the least margin stands for all.
+    Of parallel conditions the tightest stands for all, cell by cell.
     """
-    tightest: dict[tuple[float, ...], tuple[Numbers, Numbers, float]] = {}
+    tightest: dict[tuple[float, ...], tuple[Numbers, Numbers]] = {}
     others = np.zeros(1)
     for condition in conditions:
         slope = condition.margin.slope
@@ -186,17 +185,23 @@ def _binding(
         if not size:  # it tells which cells the map is not that of
             others = np.minimum(others, margin)
             continue
-        slope, margin = slope / size, np.atleast_1d(margin / size)
-        least = SAFETY * float(np.abs(margin).max()) or (1e-300 if condition.strict else 0.0)
+        slope, slack = slope / size, _slack(margin / size, strict=condition.strict)
         key = tuple(slope.round(12))
-        if (
-            key not in tightest
-            or (margin - least).min() < (tightest[key][1] - tightest[key][2]).min()
-        ):
-            tightest[key] = slope, margin, least
+        slope, before = tightest.get(key, (slope, slack))
+        tightest[key] = slope, np.minimum(before, slack)
     yield from tightest.values()
     if others.any():
-        yield np.zeros_like(conditions[0].margin.slope), others, 0.0
+        yield np.zeros_like(conditions[0].margin.slope), others
+
+
+def _slack(margin: Numbers, *, strict: bool) -> Numbers:
+    """What may be lost of a margin [1] or [N]: all but a share of it, or of that of most cells."""
+    size = np.abs(np.atleast_1d(margin))
+    finite = np.isfinite(size)
+    usual = np.median(size[finite]) if finite.any() else 0.0
+    least = SAFETY * np.where(finite, np.maximum(size, usual), 0.0)
+    left = margin - np.where(least > 0, least, SMALLEST if strict else 0.0)
+    return np.clip(left, -LARGEST, LARGEST)
 
 
 def _powers(matrix: Numbers) -> Numbers:

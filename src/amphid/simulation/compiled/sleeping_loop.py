@@ -120,7 +120,7 @@ def _glide(quiet: Quiet) -> str:
     for c in range(len(quiet.slack)):
         gains = [f"NOW[{c}, {s}] * x{s}" for s in range(len(quiet.names)) if quiet.now[c, s]]
         gains += [f"ONCE[{c}, {g}] * a{g}" for g in range(len(quiet.inputs)) if quiet.once[c, g]]
-        body.append(f"yes &= SLACK[{c}, m] + ({' + '.join(gains) or '0'}) >= LEAST[{c}, 0]")
+        body.append(f"yes &= SLACK[{c}, m] + ({' + '.join(gains) or '0'}) >= 0")
     body += [*_bounds(quiet, "z"), "if yes:"]
     body += [f"    S{s}[i] = REST[{s}, r] + z{s}" for s in changed] or ["    pass"]
     body += ["else:", *(f"    S{s}[i] = REST[{s}, r] + x{s}" for s in changed)]
@@ -134,7 +134,7 @@ def _still(quiet: Quiet) -> str:
     body = ["r = i if REST.shape[1] > 1 else 0", "m = i if SLACK.shape[1] > 1 else 0"]
     body += [f"y{s} = S{s}[i] - REST[{s}, r]" for s in states]
     body += [f"yes = {' & '.join(f'(y{s} == 0)' for s in quiet.settled) or True}"]
-    head = f"def still(i, REST, SLACK, FALL, RISE, LEAST, {', '.join(_states(quiet))}):"
+    head = f"def still(i, REST, SLACK, FALL, RISE, {', '.join(_states(quiet))}):"
     body += [*_bounds(quiet, "y"), "return yes"]
     return "\n".join(["@inner", head, *(f"    {line}" for line in body)])
 
@@ -148,7 +148,7 @@ def _bounds(quiet: Quiet, away: str) -> list[str]:
             for s in range(len(quiet.names))
             if quiet.fall[c, s] or quiet.rise[c, s]
         ]
-        lines.append(f"yes &= SLACK[{c}, m] - ({' + '.join(lost) or '0'}) >= LEAST[{c}, 0]")
+        lines.append(f"yes &= SLACK[{c}, m] - ({' + '.join(lost) or '0'}) >= 0")
     return lines
 
 
@@ -163,7 +163,7 @@ def _product(quiet: Quiet, state: int, table: str, distance: str) -> str:
 
 MAP = ("POWER", "FAR", "REST")
 TABLES = (
-    *MAP, "MATRIX", "PUSH", "SLACK", "NOW", "ONCE", "FALL", "RISE", "LEAST",
+    *MAP, "MATRIX", "PUSH", "SLACK", "NOW", "ONCE", "FALL", "RISE",
 )  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
     if quiet is None:
         alone = " & ".join(["STILL[c]", *(f"({name}[i] == 0)" for name in _inputs(groups))])
     else:
-        alone = f"still(i, REST, SLACK, FALL, RISE, LEAST, {', '.join(quiet.names)})"
+        alone = f"still(i, REST, SLACK, FALL, RISE, {', '.join(quiet.names)})"
     return [
         "row, count, left = t % len(HISTORY), 0, 0",
         "for c in range(awake):",
