@@ -175,6 +175,20 @@ def test_a_cell_that_never_fires_keeps_no_other_awake(kind: torch.dtype, far: fl
     assert Ongoing(net, DT).note.endswith("resting cells skipped")
 
 
+def test_a_network_that_has_gone_on_for_long_does_what_a_fresh_one_does() -> None:
+    """Beyond 2 ** 31 steps: here it is told that it has taken them, at rest."""
+    net = linear()
+    fresh, old = Ongoing(net, DT, threads=1), Ongoing(net, DT, threads=1)
+    old.steps = 2**31 - 100
+    old._walk.program.counters[0][0] = old.steps  # type: ignore[attr-defined]
+    for current, steps in ((into(0.0), 200), (into(900.0, *range(19)), 40), (into(0.0), 100)):
+        assert torch.equal(fresh.go(current, steps), old.go(current, steps))
+        assert torch.equal(fresh.v, old.v)
+    programs = [going._walk.program for going in (fresh, old)]  # type: ignore[attr-defined]
+    assert programs[0].sleeping.skipped == programs[1].sleeping.skipped
+    assert skipped(fresh) > 50
+
+
 def test_cells_are_all_stepped_while_many_of_them_are_driven() -> None:
     net, many = linear(), into(10.0, *range(CELLS))
     going, state = Ongoing(net, DT), net.rest(DT)

@@ -240,8 +240,9 @@ class Sleeping:
         def each(name: str, shape: tuple[int, ...], dtype: Any) -> None:
             own[name] = PerTrial(np.zeros((trials, *shape), dtype), np.arange(trials))
 
-        for name in ("AWAKE", "TOUCHED", "SINCE"):
+        for name in ("AWAKE", "TOUCHED"):
             each(name, (size,), np.int32)
+        each("SINCE", (size,), np.int64)
         each("STILL", (size,), np.bool_)
         each("HISTORY", (self.depth, size), np.int32)
         each("FIRED_THEN", (self.depth,), np.int64)
@@ -264,7 +265,7 @@ class Sleeping:
         trees = [program.neuron.names, [state.names for state in program.groups.values()]]
         self.state = [*pytree.tree_leaves(trees), "GIVEN"]
         fields = [(name, program.arrays[name].rows.dtype) for name in self.state]
-        fields += [("LAST", np.dtype(np.int32)), ("EXTERNAL", kind)]
+        fields += [("LAST", np.dtype(np.int64)), ("EXTERNAL", kind)]
         fields += [(f"ARRIVING_{group.name}", kind) for group in self.groups]
         fields.sort(key=lambda field: -field[1].itemsize)
         names, kinds = zip(*fields, strict=True)
