@@ -106,11 +106,45 @@ class TakesVoltage(Synapse[Any]):
         return self.State(arriving), 0.02 * arriving
 
 
-def test_cells_that_give_out_something_else_than_spikes_are_not_skipped() -> None:
-    """Though they give out nothing at rest."""
-    net = am.Network(wired(), neuron=LeakyIntegrator(), synapse=TakesVoltage()).double()
-    with pytest.raises(ValueError, match="cells give out something else than spikes"):
-        am.simulate(net, kicks(), record=("v",), engine=SKIPPED)
+class Graded(Neuron[Any]):
+    """A cell that gives out nothing up to 0.5 mV and all the more above, no spikes."""
+
+    output = "release"
+
+    class State(NamedTuple):
+        v: Tensor
+        release: Tensor
+
+    def init(self, like: Tensor) -> Any:
+        return self.State(torch.zeros_like(like), torch.zeros_like(like))
+
+    def step(self, state: Any, current: Tensor, dt: float) -> tuple[Any, Tensor]:
+        v = 0.9 * state.v + 0.01 * current
+        release = torch.relu(v - 0.5)
+        return self.State(v, release), release
+
+
+class TakesRelease(TakesVoltage):
+    takes = "release"
+
+
+@pytest.mark.parametrize(
+    ("neuron", "synapse"),
+    [(LeakyIntegrator(), TakesVoltage()), (Graded(), TakesRelease())],
+    ids=lambda own: type(own).__name__,
+)
+def test_cells_that_give_out_something_else_than_spikes_send_that(
+    neuron: Neuron[Any], synapse: Synapse[Any]
+) -> None:
+    """Though they give out nothing at rest; a run from a state under way as well."""
+    net, stimulus = am.Network(wired(), neuron=neuron, synapse=synapse).double(), kicks(share=0.02)
+    every, skipped = both(net, stimulus, record=("v",))
+    assert every.v.std(0).median() > 0
+    torch.testing.assert_close(every.v, skipped.v, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(every.state.past, skipped.state.past)
+    torch.testing.assert_close(every.state.given, skipped.state.given)
+    every, skipped = both(net, stimulus, record=("v",), state=skipped.state)
+    torch.testing.assert_close(every.v, skipped.v, rtol=1e-10, atol=1e-12)
 
 
 class Kept(NamedTuple):

@@ -79,7 +79,7 @@ class Recovery:
             "    i = HISTORY[row, c]",
             f"    {self._call('t')}",
             f"    RECOVERS_{group}[i] = t + 1",
-            "    GIVEN[i] = 1",
+            "    GIVEN[i] = GAVE[row, i]",
             *self.listed.call.splitlines(),
             "for c in range(count):",
             f"    RELEASES_{group}[row, c] = RELEASED_{group}[HISTORY[row, c]]",

@@ -155,7 +155,7 @@ class Sleeping:
         done = int(counters[0])
         fired = {done - 1 - age: self._fired(trial, done - 1 - age) for age in range(self.depth)}
         given = self.program.arrays["GIVEN"][trial]
-        given[fired[done - 1]] = 1
+        given[fired[done - 1]] = self._gave(trial, done - 1)
         self.program.arrays["FIRED"][trial][: len(fired[done - 1])] = fired[done - 1]
         counters[2] = len(fired[done - 1])
         for group in self.groups:
@@ -196,9 +196,11 @@ class Sleeping:
         fired = np.flatnonzero(np.any([*released.values(), *none], 0))
         self.arrays["HISTORY"][trial][row, : len(fired)] = fired
         self.arrays["FIRED_THEN"][trial][row] = len(fired)
-        for group in self.recoveries.keys() & released.keys():
-            kept = self.arrays[f"RELEASES_{group}"][trial][row]
-            kept[: len(fired)] = released[group][fired]
+        for group, values in released.items():
+            if group in self.recoveries:
+                self.arrays[f"RELEASES_{group}"][trial][row, : len(fired)] = values[fired]
+            else:
+                self.arrays["GAVE"][trial][row] = values
 
     def _fired(self, trial: int, step: int) -> Array:
         row = step % self.depth
@@ -207,12 +209,17 @@ class Sleeping:
 
     def _released(self, trial: int, group: Arrivals, step: int) -> Array:
         """What each cell that fired in a step released into a group."""
+        if not group.release:
+            return self._gave(trial, step)
         row = step % self.depth
         many = int(self.arrays["FIRED_THEN"][trial][row])
-        if not group.release:
-            return np.ones(many, self.program._type)
         released: Array = self.arrays[f"RELEASES_{group.name}"][trial][row, :many]
         return released
+
+    def _gave(self, trial: int, step: int) -> Array:
+        """What each cell that fired in a step gave out."""
+        gave: Array = self.arrays["GAVE"][trial][step % self.depth, self._fired(trial, step)]
+        return gave
 
     def _lay_under_way(
         self, trial: int, group: Arrivals, done: int, fired: dict[int, Array]
@@ -246,6 +253,7 @@ class Sleeping:
         each("STILL", (size,), np.bool_)
         each("HISTORY", (self.depth, size), np.int32)
         each("FIRED_THEN", (self.depth,), np.int64)
+        each("GAVE", (self.depth, size), kind)
         shared = np.zeros(trials, dtype=np.int64)
         if self.program.task.cells is None:
             cells = np.flatnonzero(driven(self.program.task)).astype(np.uint32)
@@ -324,8 +332,6 @@ def _arrivals(program: Program, recoveries: Mapping[str, Recovery]) -> Iterator[
     """The groups of synapses, each with its one delay."""
     if isinstance(program.network.neuron, Mixed):
         raise CannotSleep("cells of several kinds are stepped kind by kind")
-    if program.network.neuron.output != "spike":
-        raise CannotSleep("cells give out something else than spikes")
     if program.task.cells is None and len(compact(program.task.stimulus)) > 1:
         raise CannotSleep("a current that changes reaches every cell")
     if program.by_hand:

@@ -36,8 +36,8 @@ def sort(values, count):
 class Arrivals:
     """A group of synapses all of whose signals take `lag` steps.
 
-    release: the lines by which the cells that fired one step ago release; none where a spike
-    releases 1. recover: those that bring what cell i keeps for its releases to the end of a step.
+    release: the lines by which the cells that fired one step ago release; none where that is what
+    they gave out. recover: those that bring what cell i keeps for it to the end of a step.
     """
 
     name: str
@@ -215,15 +215,15 @@ EVENTS = [
 def _arrivals(group: Arrivals) -> list[str]:
     name = group.name
     weight = f"WEIGHT_{name}[0]" if group.uniform else f"WEIGHT_{name}[edge]"
-    carried = f"RELEASES_{name}[row, f] * {weight}" if group.release else weight
     return [
         f"row = (t - {group.lag}) % len(HISTORY)",
         "for f in range(FIRED_THEN[row]):",
         "    pre = HISTORY[row, f]",
+        f"    value = {f'RELEASES_{name}[row, f]' if group.release else 'GAVE[row, pre]'}",
         f"    for edge in range(START_{name}[pre], START_{name}[pre + 1]):",
         f"        i = PLACE_{name}[edge]",
         *_touched("        "),
-        f"        ARRIVING_{name}[i] += {carried}",
+        f"        ARRIVING_{name}[i] += value * {weight}",
     ]
 
 
@@ -268,7 +268,7 @@ def _sorted_out(groups: Sequence[Arrivals], quiet: Quiet | None) -> list[str]:
         f"    alone = {alone}",
         *(f"    {name}[i] = 0" for name in _inputs(groups)),
         "    if GIVEN[i] != 0:",
-        "        GIVEN[i] = 0",
+        "        GAVE[row, i], GIVEN[i] = GIVEN[i], 0",
         "        HISTORY[row, count] = i",
         "        count += 1",
         "    elif alone:",
