@@ -100,6 +100,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], Callable[[Any, float], None]
     "touched": (worm(), touch),
     "noisy": (worm("--noise", "5"), look),
     "turned": (worm(), turn),
+    "1000": (crowd(1_000, 100, "--noise", "300"), look),
     "3000": (crowd(3_000, 20, "--noise", "300"), look),
     "139000": (crowd(139_000, 14), look),
     "139000-noisy": (crowd(139_000, 14, "--noise", "300"), look),
