@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from typing import Any
 import torch
 
 from amphid import wiring
-from view_soak import FLAGS, PATIENCE, cpu, served
+from view_soak import PATIENCE, chromium, cpu, served
 
 TURNING = """async (seconds) => {
   const cells = document.getElementById("cells"), box = cells.getBoundingClientRect();
@@ -127,9 +126,8 @@ KINDS = ("renderer", "GPU")
 def measured(case: str, seconds: float, folder: Path, started: Any) -> Row:
     """A server and a page of its own for each case."""
     network, done = CASES[case]
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
     with served(folder, *network(folder)) as (server, address):
-        browser = started.chromium.launch(executable_path=program, args=FLAGS, timeout=PATIENCE)
+        browser = chromium(started)
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.set_default_timeout(PATIENCE)
         page.goto(address)

@@ -70,6 +70,12 @@ def served(folder: Path, *network: str) -> Iterator[tuple[int, str]]:
             ran.terminate()
 
 
+def chromium(started: Any) -> Any:
+    """The browser of the system, which paints by the processor."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    return started.chromium.launch(executable_path=program, args=FLAGS, timeout=PATIENCE)
+
+
 def memory(process: int) -> float:
     """What a process has in memory, MB."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
@@ -352,14 +358,13 @@ def main() -> None:
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
     tell = (lambda row: None) if asked.json else (lambda row: print(told(row), flush=True))
     with (
         tempfile.TemporaryDirectory() as name,
         served(Path(name), "celegans") as (server, address),
         sync_playwright() as started,
     ):
-        browser = started.chromium.launch(executable_path=program, args=FLAGS, timeout=PATIENCE)
+        browser = chromium(started)
         visit = Visit(browser, address, server, asked.seed)
         rows = lived(visit, asked.minutes, tell)
         browser.close()

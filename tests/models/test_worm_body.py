@@ -128,6 +128,22 @@ def test_food_is_felt_at_the_nose(worm):
     assert worm.felt()[asi] == pytest.approx(worm.senses.food * np.exp(-0.5), rel=1e-3)
 
 
+def test_muscles_are_moved_by_their_own_cells_alone(worm):
+    names = list(map(str, celegans().cells.name))
+    worm.begin(torch.zeros(len(names)))
+    level = torch.full((len(names),), torch.nan)
+    for place, name in enumerate(names):
+        if name[:2] in ("MD", "MV"):
+            level[place] = 0.01 if name in ("MDL05", "MVR24") else 0.0
+    found = worm.muscles(level)
+    assert np.isfinite(found).all()
+    each = S // 24
+    alone = found[1, 23 * each]  # MVL24 does not exist
+    assert 0 < alone < 1
+    assert found[0, 4 * each] == pytest.approx(alone / 2)
+    assert np.count_nonzero(found) == 2 * each
+
+
 def test_muscles_bend_it_by_how_far_they_are_above_rest(worm):
     names = celegans().cells.name
     rest = torch.linspace(-30.0, -5.0, 397)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from amphid.models.classic_worm import STIMULI
@@ -91,7 +92,7 @@ class Worm:
         self.senses = senses or Senses()
         self.size = len(connectome)
         place = {str(name): index for index, name in enumerate(connectome.cells.name)}
-        self._mean = _mean_of_muscles(place)
+        self._muscles = _pairs(place)
         self._cells = {
             name: torch.tensor([place[cell] for cell in cells])
             for name, cells in (
@@ -154,9 +155,9 @@ class Worm:
 
     def muscles(self, level: Tensor) -> Array:
         """What the network drives the muscles of each segment to [2, S], 0 to 1."""
-        raised = self._mean @ (level.double().numpy() - self.rest)
+        raised = level.double().numpy()[self._muscles] - self.rest[self._muscles]
         each = self.body.mechanics.segments // MUSCLES
-        return np.repeat(np.clip(self.senses.gain * raised, 0.0, 1.0), each, axis=1)
+        return np.repeat(np.clip(self.senses.gain * raised.mean(-1), 0.0, 1.0), each, axis=1)
 
     def ends(self) -> Array:
         """Dorsal and ventral ends of its rods [2, R, 2], um."""
@@ -195,15 +196,15 @@ class Worm:
         return current
 
 
-def _mean_of_muscles(place: Mapping[str, int]) -> Array:
-    """What takes levels [N] to the mean of both rows of each side [2, MUSCLES]; 95 of 96 exist."""
-    mean = np.zeros((len(ROWS), MUSCLES, len(place)))
-    for side, rows in enumerate(ROWS.values()):
-        for k in range(MUSCLES):
-            names = [f"{row}{k + 1:02d}" for row in rows]
-            there = [place[name] for name in names if name in place]
-            mean[side, k, there or [place[names[0]]]] = 1 / max(len(there), 1)
-    return mean
+def _pairs(place: Mapping[str, int]) -> NDArray[np.int64]:
+    """The two muscles of each number and side [2, MUSCLES, 2]; one alone, as MVR24, is both."""
+    pairs = []
+    for rows in ROWS.values():
+        for k in range(1, MUSCLES + 1):
+            names = [f"{row}{k:02d}" for row in rows]
+            there = [place[name] for name in names if name in place] or [place[names[0]]]
+            pairs.append((there[0], there[-1]))
+    return np.array(pairs).reshape(len(ROWS), MUSCLES, 2)
 
 
 def _region(place: float) -> str:

@@ -93,8 +93,7 @@ def quiet_near(
     Raises NotAffine where that is no linear map that comes to an end, or where cells fire.
     """
     state = [name for name in dict.fromkeys(steps.read) if name in point]
-    zero = torch.zeros(1)
-    near = [point.get(name, zero) for name in steps.read]
+    near = [point.get(name, torch.zeros(1)) for name in steps.read]
     step = affine_near(steps.traced, near, [name in without for name in steps.read])
     if not _silent(step.outputs[steps.write.index(given)]):
         raise NotAffine("cells that give out something at rest")
@@ -104,12 +103,7 @@ def quiet_near(
     matrix = np.array([row.slope[own] for row in rows])
     rest = _fixed_point(matrix, _side_by_side([row.offset for row in rows]))
     settled = tuple(int(s) for s in np.flatnonzero(~matrix.any(1) & settling))
-    binding = [
-        one
-        for one in _binding(step.conditions, own, rest)
-        # what hangs on settled states alone holds as long as they are at rest
-        if np.delete(one[0], [own[s] for s in settled]).any() or (one[1] < 0).any()
-    ]
+    binding = _that_may_break(_binding(step.conditions, own, rest), [own[s] for s in settled])
     slopes = np.array([slope for slope, _ in binding]).reshape(-1, len(steps.read))
     powers = _powers(matrix)
     fall, rise = _worst(slopes[:, own], matrix, powers)
@@ -167,6 +161,17 @@ def _fixed_point(matrix: Numbers, offset: Numbers) -> Numbers:
     if not np.allclose(away @ rest, offset, rtol=1e-9, atol=1e-12):
         raise NotAffine("a state that drifts without end")
     return rest
+
+
+def _that_may_break(
+    binding: Iterator[tuple[Numbers, Numbers]], at_rest: list[int]
+) -> list[tuple[Numbers, Numbers]]:
+    """All but what hangs on settled states alone, which holds as long as they are at rest."""
+    return [
+        (slope, margin)
+        for slope, margin in binding
+        if np.delete(slope, at_rest).any() or (margin < 0).any()
+    ]
 
 
 def _binding(

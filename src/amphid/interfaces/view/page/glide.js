@@ -3,7 +3,8 @@
 const SLOWEST = 200; // ms from one picture to the next; what comes more slowly is shown in jumps
 const WEARY = 25; // ms between drawings beyond which they are left out: the simulation needs the machine
 const glide = { came: 0, lasts: 0, from: null, seen: null, to: null, body: null, drawn: 0, beat: 17, goes: false, shades: true };
-const due = { cells: true, dish: true, charts: true }; // what has to be drawn anew
+const ALL = { cells: true, dish: true, charts: true };
+const due = { ...ALL }; // what has to be drawn anew
 
 /** At the start: the shade of every cell, which `field` keeps for the newest picture. */
 function beginGlide({ shades }) {

@@ -181,7 +181,7 @@ function forget() {
 
 /** Everything anew. */
 function redraw() {
-  Object.assign(due, { cells: true, dish: true, charts: true });
+  Object.assign(due, ALL);
   drawSoon();
 }
 
@@ -191,7 +191,7 @@ function redrawCells() {
 }
 
 function drawAll() {
-  Object.assign(due, { cells: true, dish: true, charts: true });
+  Object.assign(due, ALL);
   draw();
 }
 
