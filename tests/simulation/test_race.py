@@ -298,7 +298,7 @@ def test_trials_run_side_by_side_are_those_run_alone():
     times = torch.where(torch.rand(3, 2, CELLS, generator=seeded(1)) < 0.2, 1.5, math.inf)
     blocked = torch.where(torch.rand(2, CELLS, generator=seeded(2)) < 0.2, math.inf, 0.0)
     asked = {"duration": TICKS * DT, "dt": DT, "refractory": blocked}
-    together = race(network, onsets(times), **asked)
+    together = race(network, onsets(times), **asked, threads=2)
     assert together.batch == (3, 2)
     for one in range(6):
         alone = race(

@@ -55,7 +55,7 @@ def race(
     task = _Task(
         network, NOTHING if stimulus is None else stimulus, duration, dt, refractory, state
     )
-    parts = _shared_out(_Run(task).trials, task.trials, threads, 1)
+    parts = _shared_out(lambda *piece: _Run(task).trials(*piece), task.trials, threads, 1)
     done = [one for part in parts for one in part]
     trial = np.repeat(np.arange(task.trials), [len(one.tick) for one in done])
     return Race(
